@@ -8,6 +8,10 @@ from contextvars import Context
 from traceback import StackSummary
 from typing import Any, Protocol, SupportsInt, SupportsFloat
 
+__version__: str
+# The engine's poller, "epoll" or "kqueue".
+BACKEND: str
+
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
@@ -37,6 +41,8 @@ class EventLoop:
     _current_handle: Handle | None
     # Thread running the loop, or None.
     _thread_id: int | None
+    # `time` is overridden (in a subclass or on the instance): timers must ask it, not the native clock.
+    _custom_clock: bool
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle: ...
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle: ...
