@@ -1,0 +1,20 @@
+"""The fresh process of an InLoop workload: LOOP WORKLOAD SECONDS; prints what was measured as JSON."""
+
+import json
+import sys
+from contextlib import closing
+
+from in_loop import InLoop
+from peers import new_event_loop
+from workloads import ALL
+
+
+def main(peer: str, name: str, seconds: str) -> None:
+    """Measure one workload on one loop."""
+    workload = next(workload for workload in ALL if workload.name == name)
+    assert isinstance(workload, InLoop)
+    with closing(new_event_loop(peer)) as loop:
+        print(json.dumps(workload.measure(loop, float(seconds))))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,43 @@
+//! Many conversations at once, until the window is over.
+
+use std::io;
+use std::net::TcpStream;
+
+use crate::poll::Poll;
+use crate::window::{Report, Window};
+
+/// One connection that asks, waits for the whole answer, checks it and asks again.
+pub(crate) trait Conversation {
+    fn stream(&self) -> &TcpStream;
+    /// Goes on as far as the socket allows; answers with the number of exchanges finished.
+    fn advance(&mut self) -> io::Result<u64>;
+}
+
+pub(crate) fn drive<C: Conversation>(
+    mut conversations: Vec<C>,
+    mut window: Window,
+) -> io::Result<Report> {
+    let mut poll = Poll::new()?;
+    for (key, conversation) in conversations.iter().enumerate() {
+        poll.add(conversation.stream(), key)?;
+    }
+    loop {
+        let mut operations = 0;
+        for key in poll.wait_for_answers()? {
+            operations += conversations[key].advance()?;
+        }
+        if let Some(report) = window.count(operations)? {
+            return Ok(report);
+        }
+    }
+}
+
+/// The count of a read or write, None if it would block, and an error if the peer has gone.
+pub(crate) fn transferred(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(0) => Err(io::Error::other("the server closed the connection")),
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

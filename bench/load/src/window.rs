@@ -1,0 +1,84 @@
+//! The measured window: after the warm-up, for a given time, operations and the server's CPU time are counted.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::cpu;
+use crate::options::Options;
+
+pub(crate) struct Window {
+    server: u32,
+    warm_at: Instant,
+    length: Duration,
+    open: Option<Opening>,
+    operations: u64,
+}
+
+struct Opening {
+    at: Instant,
+    server_cpu: Duration,
+    operations: u64,
+}
+
+pub(crate) struct Report {
+    operations: u64,
+    elapsed: Duration,
+    server_cpu: Duration,
+}
+
+impl Window {
+    /// Options: `--server-pid`, `--warmup` and `--seconds`.
+    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+        Ok(Self {
+            server: options.number("--server-pid")?,
+            warm_at: Instant::now() + options.seconds("--warmup")?,
+            length: options.seconds("--seconds")?,
+            open: None,
+            operations: 0,
+        })
+    }
+
+    /// Counts finished operations; answers with the report once the window is over.
+    pub(crate) fn count(&mut self, operations: u64) -> io::Result<Option<Report>> {
+        self.operations += operations;
+        let now = Instant::now();
+        match &self.open {
+            None if now >= self.warm_at => self.open = Some(self.opening(now)?),
+            Some(opening) if now >= opening.at + self.length => {
+                return self.report(opening).map(Some);
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn opening(&self, at: Instant) -> io::Result<Opening> {
+        let server_cpu = cpu::of_process(self.server)?;
+        Ok(Opening {
+            at,
+            server_cpu,
+            operations: self.operations,
+        })
+    }
+
+    fn report(&self, opening: &Opening) -> io::Result<Report> {
+        Ok(Report {
+            operations: self.operations - opening.operations,
+            elapsed: opening.at.elapsed(),
+            server_cpu: cpu::of_process(self.server)?.saturating_sub(opening.server_cpu),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            r#"{{"operations": {}, "seconds": {}, "server_cpu_seconds": {}}}"#,
+            self.operations,
+            self.elapsed.as_secs_f64(),
+            self.server_cpu.as_secs_f64(),
+        )
+    }
+}

@@ -1,0 +1,42 @@
+"""Workloads of a server under load: the server on one core, the load generator on the other."""
+
+import json
+from dataclasses import dataclass, field
+
+import loadgen
+from process import answer, cores, python, server
+from results import NATIVE
+from workload import Sample
+
+WARMUP = 0.3
+
+
+@dataclass(frozen=True)
+class Served:
+    """`kind` is a server of `servers/`; `load` are mode and options of the load generator."""
+
+    name: str
+    kind: str
+    load: tuple[str, ...]
+    unit: str = "/s"
+    has_native: bool = False
+    # For a load that keeps its core busier than the server its own: only the server's time tells what it could do.
+    by_cpu_time: bool = False
+    less_is_better: bool = field(default=False, init=False)
+
+    def sample(self, loop: str, seconds: float) -> Sample:
+        """Start the server, load it, and count operations and the server's CPU time in the measured window."""
+        server_core, load_core = cores()
+        with server(server_command(loop, self.kind), server_core) as (pid, port):
+            command = [loadgen.path(), *self.load, "--port", str(port), "--server-pid", str(pid)]
+            command += ["--warmup", str(WARMUP), "--seconds", str(seconds)]
+            result = json.loads(answer(command, load_core, timeout=60 + seconds))
+        operations, cpu = max(result["operations"], 1), result["server_cpu_seconds"]
+        return Sample(operations / (cpu if self.by_cpu_time else result["seconds"]), cpu / operations)
+
+
+def server_command(loop: str, kind: str) -> list[str]:
+    """The command of a server of `kind` on `loop`; the minimal epoll server if that is `native`."""
+    if loop == NATIVE:
+        return [loadgen.path(), "serve"]
+    return python("server_child.py", loop, kind)

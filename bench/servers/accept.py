@@ -1,0 +1,23 @@
+"""One answer for each connection, then the server closes it."""
+
+import asyncio
+import socket
+from typing import cast
+
+
+class Once(asyncio.Protocol):
+    """Echoes what comes first and says goodbye."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Echo and close."""
+        self.transport.write(data)
+        self.transport.close()
+
+
+async def start(sock: socket.socket) -> None:
+    """Serve on `sock`."""
+    await asyncio.get_running_loop().create_server(Once, sock=sock)

@@ -1,0 +1,22 @@
+"""Echo by an asyncio.Protocol."""
+
+import asyncio
+import socket
+from typing import cast
+
+
+class Echo(asyncio.Protocol):
+    """Writes back what it reads."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Echo."""
+        self.transport.write(data)
+
+
+async def start(sock: socket.socket) -> None:
+    """Serve on `sock`."""
+    await asyncio.get_running_loop().create_server(Echo, sock=sock)

@@ -1,0 +1,19 @@
+"""Echo by asyncio's streams."""
+
+import asyncio
+import socket
+
+_READ_SIZE = 256 * 1024
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write back what is read."""
+    while data := await reader.read(_READ_SIZE):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def start(sock: socket.socket) -> None:
+    """Serve on `sock`."""
+    await asyncio.start_server(echo, sock=sock)

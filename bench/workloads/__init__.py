@@ -1,0 +1,16 @@
+"""The workloads, in the order of the results."""
+
+from workload import Workload
+from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers
+
+ALL: tuple[Workload, ...] = (
+    *call_soon.WORKLOADS,
+    *threadsafe.WORKLOADS,
+    *timers.WORKLOADS,
+    *tasks.WORKLOADS,
+    *tcp_echo.WORKLOADS,
+    *tcp_accept.WORKLOADS,
+    *http.WORKLOADS,
+    *lifecycle.WORKLOADS,
+    *footprint.WORKLOADS,
+)
