@@ -1,0 +1,99 @@
+"""Put another event loop class wherever CPython's asyncio tests make a loop, and count the loops made."""
+
+import asyncio
+import importlib
+import types
+from asyncio import base_events, unix_events
+from asyncio.log import logger
+from typing import Any
+
+STOCK = "asyncio"
+
+_LOG_METHODS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+
+
+class Tally:
+    """How many loops were made: of the class under test, and of asyncio's own classes."""
+
+    def __init__(self) -> None:
+        self.subject = 0
+        self.stock: list[str] = []
+
+    def note(self, loop: asyncio.AbstractEventLoop, subject: type) -> None:
+        if isinstance(loop, subject):
+            self.subject += 1
+        elif type(loop).__module__.startswith("asyncio."):
+            # Only asyncio's own classes are an escape. The suite's TestLoop, a loop with a hand-driven clock,
+            # subclasses BaseEventLoop by design and stands for itself in every run.
+            self.stock.append(type(loop).__qualname__)
+
+
+def install(loop: str) -> Tally:
+    """Make `loop` ("asyncio", or "module:Class") the loop of this process's asyncio; return the running count.
+
+    "asyncio" changes nothing: it is the baseline. To be called before the test modules are imported, so that names
+    they bind at import (`from asyncio import ...`, `unittest` class attributes) are already the swapped ones.
+    """
+    tally = Tally()
+    if loop == STOCK:
+        _count(tally, subject=base_events.BaseEventLoop)
+        return tally
+    # The suite's helpers come first: their TestLoop must be built on asyncio's own BaseEventLoop.
+    importlib.import_module("test.test_asyncio.utils")
+    module, _, name = loop.partition(":")
+    subject = _subject(getattr(importlib.import_module(module), name), tally)
+    _count(tally, subject)
+    _replace_names(subject)
+    base_events.__class__ = _BaseEvents
+    return tally
+
+
+def _count(tally: Tally, subject: type) -> None:
+    original = base_events.BaseEventLoop.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        tally.note(self, subject)
+        original(self, *args, **kwargs)
+
+    base_events.BaseEventLoop.__init__ = __init__
+
+
+def _subject(base: Any, tally: Tally) -> type:
+    class Subject(base):
+        def __init__(self, selector: Any = None) -> None:
+            # The suite names the poller by passing a selector. The loop under test brings its own.
+            if selector is not None:
+                selector.close()
+            super().__init__()
+            tally.note(self, Subject)
+
+    Subject.__name__ = Subject.__qualname__ = base.__name__
+    return Subject
+
+
+def _replace_names(subject: type) -> None:
+    for module in (asyncio, unix_events):
+        for name in ("SelectorEventLoop", "EventLoop"):
+            if hasattr(module, name):
+                setattr(module, name, subject)
+    # Only the names the tests use: asyncio's own classes keep their bases.
+    asyncio.BaseEventLoop = base_events.BaseEventLoop = subject
+    # What asyncio.new_event_loop(), Runner, run() and IsolatedAsyncioTestCase end in.
+    unix_events._UnixDefaultEventLoopPolicy._loop_factory = subject
+
+
+class _BaseEvents(types.ModuleType):
+    """asyncio.base_events, where replacing `logger` replaces the methods of the logger object itself.
+
+    Many tests patch the name `asyncio.base_events.logger` to see what the loop logs. Another loop logs to the same
+    logger object through a name of its own, so the object has to answer in the mock's place.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "logger":
+            for method in _LOG_METHODS:
+                if value is logger:
+                    vars(logger).pop(method, None)
+                else:
+                    setattr(logger, method, getattr(value, method))

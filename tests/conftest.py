@@ -1,0 +1,142 @@
+"""Every behaviour test runs on stock asyncio, the oracle, and on ferroloop.
+
+A test asks for `loop`, `new_loop`, `loop_class` or `run_script` and is thereby run on both; see
+support/loops.py for the environment variable that runs the asyncio half alone. A test marked
+`ferroloop_only(reason, spec)` has no asyncio half because asyncio is wrong there. When a test is
+over its loops are closed, and it fails if a descriptor is left or if the `asyncio` logger said
+ERROR without the test having asked for `logged`.
+"""
+
+import asyncio
+import gc
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from support import loops
+from support.fds import open_fds
+from support.log import LogList
+from support.scripts import Script, run_python
+
+settings.register_profile(
+    "suite",
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("suite")
+
+
+def pytest_report_header() -> str:
+    """Fail here, before any test, if ferroloop is wanted and cannot be imported."""
+    halves = loops.kinds()
+    for kind in halves:
+        loops.factory(kind)
+    return f"loops: {', '.join(halves)}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test its halves."""
+    if "loop_kind" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("ferroloop_only")
+    if mark is None or not mark.kwargs["when"]:
+        metafunc.parametrize("loop_kind", loops.kinds())
+        return
+    alone = [pytest.mark.skip(reason="oracle-only run")] if loops.ORACLE_ALONE else []
+    metafunc.parametrize("loop_kind", [pytest.param(loops.SUBJECT, marks=alone)])
+
+
+@pytest.fixture
+def logged(_asyncio_log: LogList) -> LogList:
+    """What the `asyncio` logger says; asking for it allows ERROR records."""
+    return _asyncio_log
+
+
+@pytest.fixture
+def _asyncio_log(request: pytest.FixtureRequest) -> Iterator[LogList]:
+    log = LogList()
+    log.install()
+    yield log
+    log.remove()
+    if "logged" not in request.fixturenames:
+        assert log.texts(logging.ERROR) == []
+
+
+@pytest.fixture
+def _no_fd_left() -> Iterator[None]:
+    before = open_fds().items()
+    yield
+    if open_fds().items() - before:
+        gc.collect()
+    assert open_fds().items() - before == set()
+
+
+@pytest.fixture
+def new_loop(loop_kind: str, _no_fd_left: None, _asyncio_log: LogList) -> Iterator[loops.NewLoop]:
+    """A factory of loops, all of them finished and closed after the test."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = loops.factory(loop_kind)
+
+    def new() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    yield new
+    for loop in made:
+        finish(loop)
+
+
+@pytest.fixture
+def loop_class(loop_kind: str, _no_fd_left: None, _asyncio_log: LogList) -> type:
+    """The loop class of this half, to be subclassed; the test closes what it makes."""
+    return loops.loop_class(loop_kind)
+
+
+@pytest.fixture
+def loop(new_loop: loops.NewLoop) -> asyncio.AbstractEventLoop:
+    """One loop, set nowhere, closed after the test."""
+    return new_loop()
+
+
+@pytest.fixture
+def errors(loop: asyncio.AbstractEventLoop) -> list[dict[str, Any]]:
+    """The contexts given to the exception handler of `loop`."""
+    contexts: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: contexts.append(context))
+    return contexts
+
+
+@pytest.fixture
+def run(loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
+    """Run a coroutine on `loop`, for ten seconds at most."""
+
+    def run(coro: Coroutine[Any, Any, Any], seconds: float = 10) -> Any:
+        return loop.run_until_complete(asyncio.wait_for(coro, seconds))
+
+    return run
+
+
+@pytest.fixture
+def run_script(loop_kind: str) -> Callable[..., Script]:
+    """Run code in a fresh interpreter where `new_event_loop` makes loops of this half."""
+
+    def run(code: str, *options: str, **keywords: Any) -> Script:
+        return run_python(loops.IMPORTS[loop_kind] + "\n" + code, *options, **keywords)
+
+    return run
+
+
+def finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Close the loop; fail if the test left tasks on it."""
+    if loop.is_closed():
+        return
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+        loop.run_until_complete(asyncio.wait([task], timeout=5))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert not left

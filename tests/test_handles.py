@@ -1,0 +1,388 @@
+"""S3: handles and timer handles."""
+
+import asyncio
+import contextvars
+import functools
+import gc
+import re
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+from support.gates import before, ferroloop_only, since
+from support.turns import turn
+
+Loop = asyncio.AbstractEventLoop
+number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
+
+
+def call(*args: object) -> None:
+    """A callback with a name and a place."""
+
+
+HERE = re.escape(__file__)
+# `call` as the reprs show it.
+CALL = rf"call\({{args}}\) at {HERE}:{call.__code__.co_firstlineno}"
+
+
+def shown(args: str) -> str:
+    """Pattern of the callback text with arguments, whatever prefix the module has."""
+    return CALL.format(args=re.escape(args))
+
+
+class Payload:
+    """Something a handle may keep alive."""
+
+    def method(self) -> None:
+        """A callback."""
+
+
+def test_cancel_is_idempotent_and_skips(loop: Loop) -> None:
+    """S3.1."""
+    seen: list[int] = []
+    handles = [loop.call_soon(seen.append, n) for n in range(3)]
+    handles[1].cancel()
+    handles[1].cancel()
+    turn(loop)
+    assert seen == [0, 2]
+    assert [handle.cancelled() for handle in handles] == [False, True, False]
+
+
+def test_cancel_releases_at_once(loop: Loop) -> None:
+    """S3.1: callback and arguments go, even while the handle is queued and referenced."""
+    payloads = [Payload() for _ in range(4)]
+    dead = [weakref.ref(payload) for payload in payloads]
+    handles = [
+        loop.call_soon(payloads[0].method),
+        loop.call_soon(call, payloads[1]),
+        loop.call_later(3600, call, payloads[2]),
+        loop.call_later(3600, call, 1, 2, 3, 4, payloads[3]),
+    ]
+    payloads.clear()
+    for handle in handles:
+        handle.cancel()
+    assert [ref() for ref in dead] == [None] * 4
+
+
+def test_cancel_after_run(loop: Loop) -> None:
+    """S3.2."""
+    seen: list[int] = []
+    handles = [loop.call_soon(seen.append, 1), loop.call_later(0, seen.append, 2)]
+    turn(loop)
+    assert [handle.cancelled() for handle in handles] == [False, False]
+    for handle in handles:
+        handle.cancel()
+    assert [handle.cancelled() for handle in handles] == [True, True]
+    turn(loop)
+    assert seen == [1, 2]
+
+
+def test_cancel_from_own_callback(loop: Loop) -> None:
+    """S3.2: a running handle may cancel itself."""
+    handle = loop.call_soon(lambda: handle.cancel())
+    turn(loop)
+    assert handle.cancelled()
+
+
+SCHEDULERS = {
+    "call_soon": lambda loop, f, **kw: loop.call_soon(f, **kw),
+    "call_later": lambda loop, f, **kw: loop.call_later(0, f, **kw),
+    "call_at": lambda loop, f, **kw: loop.call_at(loop.time(), f, **kw),
+    "call_soon_threadsafe": lambda loop, f, **kw: loop.call_soon_threadsafe(f, **kw),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_context_is_copied_at_the_call(loop: Loop, name: str) -> None:
+    """S3.3: the callback sees the value of then and cannot change the caller's."""
+    seen: list[int] = []
+
+    def callback() -> None:
+        seen.append(number.get())
+        number.set(-1)
+
+    def schedule() -> None:
+        number.set(1)
+        SCHEDULERS[name](loop, callback)
+        number.set(2)
+        turn(loop)
+        seen.append(number.get())
+
+    contextvars.copy_context().run(schedule)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_given_context_is_used_itself(loop: Loop, name: str) -> None:
+    """S3.3, S3.9."""
+    context = contextvars.copy_context()
+    context.run(number.set, 7)
+    seen: list[int] = []
+
+    def callback() -> None:
+        seen.append(number.get())
+        number.set(8)
+
+    SCHEDULERS[name](loop, callback, context=context)
+    turn(loop)
+    assert seen == [7]
+    assert context[number] == 8
+
+
+@since(3, 12)
+def test_get_context(loop: Loop) -> None:
+    """S3.3."""
+    context = contextvars.copy_context()
+    assert loop.call_soon(call, context=context).get_context() is context
+    assert loop.call_later(9, call, context=context).get_context() is context
+    assert isinstance(loop.call_soon(call).get_context(), contextvars.Context)
+
+
+def test_when(loop: Loop) -> None:
+    """S3: timers add when()."""
+    at = loop.time() + 3600
+    assert loop.call_at(at, call).when() == at
+    early = loop.time()
+    when = loop.call_later(60, call).when()
+    assert early + 60 <= when <= loop.time() + 60
+
+
+def fields(text: str) -> str:
+    """What follows the class name in a repr."""
+    inside = re.fullmatch(r"<\w+ ?(.*)>", text)
+    assert inside, text
+    return inside[1]
+
+
+@before(3, 13)
+def test_repr_shows_arguments(loop: Loop) -> None:
+    """S3.4, S3.5, S3.6."""
+    assert re.fullmatch(shown("1, 'b'"), fields(repr(loop.call_soon(call, 1, "b"))))
+
+
+@since(3, 13)
+def test_repr_hides_arguments(loop: Loop) -> None:
+    """S3.6: outside debug mode they may be secret."""
+    assert re.fullmatch(shown(""), fields(repr(loop.call_soon(call, 1, "b"))))
+
+
+def test_repr_in_debug_mode(loop: Loop) -> None:
+    """S3.4, S3.5: arguments, and where the handle was made."""
+    loop.set_debug(True)
+    line = sys._getframe().f_lineno + 1
+    handle = loop.call_soon(call, 1, "b")
+    pattern = shown("1, 'b'") + rf" created at {HERE}:{line}"
+    assert re.fullmatch(pattern, fields(repr(handle)))
+
+
+def test_repr_shortens_arguments(loop: Loop) -> None:
+    """S3.5: each through reprlib."""
+    loop.set_debug(True)
+    text = repr(loop.call_soon(call, list(range(100))))
+    assert "call([0, 1, 2, 3, 4, 5, ...])" in text
+
+
+def test_repr_of_partials(loop: Loop) -> None:
+    """S3.5: nested arguments, one pair of parentheses each."""
+    loop.set_debug(True)
+    partial = functools.partial(functools.partial(call, 1), 2)
+    text = repr(loop.call_soon(partial, 3))
+    assert "call(1, 2)(3)" in text
+
+
+def test_repr_of_builtin(loop: Loop) -> None:
+    """S3.5: the qualified name, and no place for what is no plain function."""
+    seen: list[int] = []
+    assert fields(repr(loop.call_soon(seen.append, 1))) in ("list.append()", "list.append(1)")
+    assert fields(repr(loop.call_soon(Payload().method))) == "Payload.method()"
+
+
+def test_repr_of_timer(loop: Loop) -> None:
+    """S3.4: when comes before the callback."""
+    handle = loop.call_at(12.5, call)
+    assert re.fullmatch(r"when=12\.5 " + shown(""), fields(repr(handle)))
+
+
+def test_repr_of_cancelled(loop: Loop) -> None:
+    """S3.4, S3.7: outside debug mode the callback text is lost."""
+    handle, timer = loop.call_soon(call), loop.call_at(2.5, call)
+    handle.cancel()
+    timer.cancel()
+    assert fields(repr(handle)) == "cancelled"
+    assert fields(repr(timer)) == "cancelled when=2.5"
+
+
+def test_repr_of_cancelled_in_debug_mode(loop: Loop) -> None:
+    """S3.7: the text it had is kept."""
+    loop.set_debug(True)
+    handle = loop.call_soon(call, 1)
+    text = fields(repr(handle))
+    handle.cancel()
+    assert fields(repr(handle)).startswith("cancelled ")
+    assert text in repr(handle)
+    assert text.startswith("call(1)")
+
+
+def test_timers_compare_by_deadline(loop: Loop) -> None:
+    """S3.8."""
+    early, late = loop.call_at(1e9, call), loop.call_at(2e9, call)
+    assert early < late
+    assert early <= late
+    assert late > early
+    assert late >= early
+    assert not late < early
+    assert early != late
+    assert hash(early) == hash(1e9)
+
+
+def test_timers_are_equal_in_all_or_not(loop: Loop) -> None:
+    """S3.8: when, callback, arguments and cancelled state."""
+    same = [loop.call_at(1e9, call, 1) for _ in range(3)]
+    other = loop.call_at(1e9, call, 2)
+    assert same[0] == same[1]
+    assert same[0] <= same[1]
+    assert same[0] >= same[1]
+    assert same[0] != other
+    assert not same[0] < other
+    assert not same[0] <= other
+    same[2].cancel()
+    assert same[0] != same[2]
+
+
+@pytest.mark.parametrize("name", ["__lt__", "__le__", "__gt__", "__ge__", "__eq__"])
+def test_timers_compare_with_timers_only(loop: Loop, name: str) -> None:
+    """S3.8."""
+    timer = loop.call_at(1e9, call)
+    assert getattr(timer, name)(1e9) is NotImplemented
+
+
+def test_classes(loop: Loop) -> None:
+    """S1.12."""
+    handle, timer = loop.call_soon(call), loop.call_later(9, call)
+    assert isinstance(handle, asyncio.Handle)
+    assert not isinstance(handle, asyncio.TimerHandle)
+    assert isinstance(timer, asyncio.Handle)
+    assert isinstance(timer, asyncio.TimerHandle)
+    assert isinstance(loop.call_later(0, call), asyncio.TimerHandle)
+
+
+def test_weak_references(loop: Loop) -> None:
+    """S3.9: a run handle nobody holds is gone, no collector needed."""
+    gc.disable()
+    try:
+        dead = [weakref.ref(loop.call_soon(call)), weakref.ref(loop.call_later(0, call))]
+        assert all(ref() is not None for ref in dead)
+        turn(loop, 2)
+        assert [ref() for ref in dead] == [None, None]
+    finally:
+        gc.enable()
+
+
+@ferroloop_only("asyncio's handles keep the call after they ran", "S3.9")
+def test_run_releases_the_call(loop: Loop) -> None:
+    """S3.9: as cancelling does."""
+    payload = Payload()
+    dead = weakref.ref(payload)
+    handles = [loop.call_soon(call, payload), loop.call_later(0, payload.method)]
+    del payload
+    turn(loop, 2)
+    assert dead() is None
+    assert not any(handle.cancelled() for handle in handles)
+
+
+@ferroloop_only("asyncio's frame of the failed call keeps the context", "S3.9")
+def test_failed_call_makes_no_cycle(loop: Loop, errors: list[dict[str, Any]]) -> None:
+    """S3.9: the exception, its frames and the handle die by reference count."""
+    gc.collect()
+    gc.disable()
+    try:
+        payload = Payload()
+        dead = weakref.ref(payload)
+
+        def fail(payload: Payload) -> None:
+            raise ValueError
+
+        loop.call_soon(fail, payload)
+        del payload
+        turn(loop)
+        assert dead() is not None, "the reported handle is in the context"
+        errors.clear()
+        assert dead() is None
+    finally:
+        gc.enable()
+
+
+def test_failure_is_reported(loop: Loop, errors: list[dict[str, Any]]) -> None:
+    """S3.10, S9.14: and the loop goes on."""
+    after: list[int] = []
+
+    def fail(n: int) -> None:
+        raise ValueError(n)
+
+    handle = loop.call_soon(fail, 5)
+    loop.call_soon(after.append, 1)
+    turn(loop)
+    (context,) = errors
+    assert re.match(r"Exception in callback .*fail\(", context["message"])
+    assert f" at {__file__}:{fail.__code__.co_firstlineno}" in context["message"]
+    assert repr(context["exception"]) == "ValueError(5)"
+    assert context["handle"] is handle
+    assert "source_traceback" not in context
+    assert after == [1]
+
+
+def test_failure_in_debug_mode(loop: Loop, errors: list[dict[str, Any]]) -> None:
+    """S3.10: with the place where the handle was made."""
+    loop.set_debug(True)
+    line = sys._getframe().f_lineno + 1
+    loop.call_soon(lambda: 1 // 0)
+    turn(loop)
+    assert errors[0]["source_traceback"][-1].lineno == line
+
+
+class Odd(BaseException):
+    """Neither an Exception nor an exit request."""
+
+
+@pytest.mark.parametrize("kind", [ValueError, Odd, asyncio.CancelledError, GeneratorExit])
+def test_all_but_exit_requests_are_handled(
+    loop: Loop, errors: list[dict[str, Any]], kind: type[BaseException]
+) -> None:
+    """S3.10, S0.12."""
+
+    def fail() -> None:
+        raise kind
+
+    loop.call_soon(fail)
+    loop.call_later(0, fail)
+    loop.run_until_complete(asyncio.sleep(0.002))
+    assert [type(context["exception"]) for context in errors] == [kind, kind]
+
+
+@since(3, 14)
+def test_cancel_from_another_thread(loop: Loop) -> None:
+    """S3.11: after cancel() the callback has finished or never starts."""
+    half_way: list[int] = []
+    rounds = 300
+
+    def callback(state: list[str]) -> None:
+        state.append("started")
+        for _ in range(20):
+            pass
+        state.append("finished")
+
+    def in_thread() -> None:
+        for n in range(rounds):
+            state: list[str] = []
+            loop.call_soon_threadsafe(callback, state).cancel()
+            if state == ["started"]:
+                half_way.append(n)
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert half_way == []

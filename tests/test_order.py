@@ -1,0 +1,281 @@
+"""S4: what one iteration does, in which order."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.turns import turn, until
+
+Loop = asyncio.AbstractEventLoop
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected non-blocking sockets; the first has one byte to read and room to write."""
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    right.send(b"x")
+    with left, right:
+        yield left, right
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_call_soon_is_fifo_and_once(loop: Loop) -> None:
+    """S4.9."""
+    seen: list[int] = []
+    for n in range(1000):
+        loop.call_soon(seen.append, n)
+    turn(loop, 3)
+    assert seen == list(range(1000))
+
+
+def test_added_handles_wait_for_the_next_iteration(loop: Loop) -> None:
+    """S4.6, S4.7."""
+    seen: list[str] = []
+
+    def first() -> None:
+        seen.append("first")
+        loop.call_soon(seen.append, "added")
+
+    loop.call_soon(first)
+    loop.call_soon(seen.append, "second")
+    turn(loop)
+    assert seen == ["first", "second"]
+    turn(loop)
+    assert seen == ["first", "second", "added"]
+
+
+def test_cancelled_handles_count_in_the_snapshot(loop: Loop) -> None:
+    """S4.6: skipping one does not pull a later handle into this iteration."""
+    seen: list[str] = []
+
+    def first() -> None:
+        second.cancel()
+        loop.call_soon(seen.append, "added")
+
+    loop.call_soon(first)
+    second = loop.call_soon(seen.append, "cancelled")
+    turn(loop)
+    assert seen == []
+    turn(loop)
+    assert seen == ["added"]
+
+
+def test_soon_then_io_then_timers(loop: Loop, pair: Pair) -> None:
+    """S4.4, S4.5, S4.8."""
+    seen: list[str] = []
+    loop.call_at(loop.time() - 1, seen.append, "timer")
+    loop.add_reader(pair[0], seen.append, "io")
+    loop.call_soon(seen.append, "soon")
+    turn(loop)
+    loop.remove_reader(pair[0])
+    assert seen == ["soon", "io", "timer"]
+
+
+def test_reader_before_writer(loop: Loop, pair: Pair) -> None:
+    """S4.4, S7.4."""
+    seen: list[str] = []
+    loop.add_writer(pair[0], seen.append, "writer")
+    loop.add_reader(pair[0], seen.append, "reader")
+    turn(loop)
+    loop.remove_writer(pair[0])
+    loop.remove_reader(pair[0])
+    assert seen == ["reader", "writer"]
+
+
+def test_timers_of_one_iteration_in_order_of_deadline(loop: Loop) -> None:
+    """S4.5."""
+    seen: list[int] = []
+    now = loop.time()
+    for n in (3, 1, 4, 5, 2):
+        loop.call_at(now - 10 + n, seen.append, n)
+    turn(loop)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_io_found_by_the_poll_comes_after_earlier_call_soon(loop: Loop, pair: Pair) -> None:
+    """S4.8: but before what callbacks of this iteration add."""
+    seen: list[str] = []
+
+    def reader() -> None:
+        seen.append("io")
+        loop.remove_reader(pair[0])
+
+    def first() -> None:
+        seen.append("soon")
+        loop.call_soon(seen.append, "added")
+
+    loop.add_reader(pair[0], reader)
+    loop.call_soon(first)
+    turn(loop, 2)
+    assert seen == ["soon", "io", "added"]
+
+
+def test_reader_removed_in_its_snapshot_does_not_run(loop: Loop, pair: Pair) -> None:
+    """S4.10, S7.3."""
+    seen: list[str] = []
+    loop.add_reader(pair[0], seen.append, "io")
+    loop.call_soon(loop.remove_reader, pair[0])
+    turn(loop, 3)
+    assert seen == []
+
+
+def test_reader_re_added_in_its_snapshot_waits(loop: Loop, pair: Pair) -> None:
+    """S4.11, S7.3: the old event is not given to the new callback."""
+    seen: list[str] = []
+
+    def swap() -> None:
+        loop.remove_reader(pair[0])
+        loop.add_reader(pair[0], seen.append, "new")
+
+    loop.add_reader(pair[0], seen.append, "old")
+    loop.call_soon(swap)
+    turn(loop)
+    assert seen == []
+    turn(loop)
+    loop.remove_reader(pair[0])
+    assert seen == ["new"]
+
+
+def test_replaced_reader_waits(loop: Loop, pair: Pair) -> None:
+    """S4.11, S7.3: the same for adding over an old callback."""
+    seen: list[str] = []
+    loop.add_reader(pair[0], seen.append, "old")
+    loop.call_soon(loop.add_reader, pair[0], seen.append, "new")
+    turn(loop)
+    assert seen == []
+    turn(loop)
+    loop.remove_reader(pair[0])
+    assert seen == ["new"]
+
+
+def test_level_triggered_once_per_iteration(loop: Loop, pair: Pair) -> None:
+    """S4.12."""
+    seen: list[int] = []
+    iteration = 0
+    loop.add_reader(pair[0], lambda: seen.append(iteration))
+    for _ in range(5):
+        iteration += 1
+        turn(loop)
+    loop.remove_reader(pair[0])
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_keywords_are_not_for_the_callback(loop: Loop) -> None:
+    """S4.13."""
+    with pytest.raises(TypeError):
+        loop.call_soon(print, end="")  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        loop.call_soon()  # type: ignore[call-arg]
+
+
+def test_busy_callback_starves_nobody(loop: Loop, pair: Pair) -> None:
+    """S4.14: one poll per iteration."""
+    seen: set[str] = set()
+
+    def again() -> None:
+        if seen != {"io", "timer"}:
+            loop.call_soon(again)
+
+    loop.add_reader(pair[0], seen.add, "io")
+    loop.call_later(0.005, seen.add, "timer")
+    loop.call_soon(again)
+    until(loop, lambda: seen == {"io", "timer"})
+    loop.remove_reader(pair[0])
+
+
+def test_zero_timeout_with_ready_handles(loop: Loop) -> None:
+    """S4.2: ready handles do not wait for a timer."""
+    seen: list[float] = []
+    loop.call_later(3600, seen.append, 0)
+    loop.call_soon(lambda: loop.call_soon(loop.stop))
+    started = time.monotonic()
+    loop.run_forever()
+    assert time.monotonic() - started < 5
+    assert seen == []
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Put SIGALRM's disposition back."""
+    old = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, old)
+
+
+def test_signal_interrupts_the_poll(loop: Loop, alarm: None) -> None:
+    """S4.15, S36.11: a plain Python handler runs while the loop is blocked."""
+    seen: list[float] = []
+    signal.signal(signal.SIGALRM, lambda *_: seen.append(time.monotonic()))
+    loop.call_later(0.5, loop.stop)
+    started = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    loop.run_forever()
+    assert len(seen) == 1
+    assert seen[0] - started < 0.3
+
+
+def test_exception_of_a_signal_handler_leaves_the_queue(loop: Loop, alarm: None) -> None:
+    """S4.15."""
+
+    class Alarm(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        loop.call_soon(seen.append, "queued by the handler")
+        raise Alarm
+
+    seen: list[str] = []
+    signal.signal(signal.SIGALRM, ring)
+    timer = loop.call_later(30, seen.append, "timer")
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    with pytest.raises(Alarm):
+        loop.run_forever()
+    assert seen == []
+    turn(loop)
+    assert seen == ["queued by the handler"]
+    timer.cancel()
+
+
+def test_poll_releases_the_interpreter(loop: Loop) -> None:
+    """S4.3, S58.3: other threads run while the loop is blocked in the poll."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:
+            counted += 1
+        return counted
+
+    async def main() -> None:
+        await loop.run_in_executor(None, count)
+
+    loop.run_until_complete(main())
+    assert counted > 100
+
+
+def test_wakes_for_a_pipe(loop: Loop) -> None:
+    """S4.3: a blocked poll ends when the fd becomes ready."""
+    seen: list[bytes] = []
+    reader, writer = os.pipe()
+
+    def ready() -> None:
+        seen.append(os.read(reader, 10))
+        loop.stop()
+
+    loop.add_reader(reader, ready)
+    loop.call_later(0.01, os.write, writer, b"x")
+    loop.run_forever()
+    loop.remove_reader(reader)
+    os.close(reader)
+    os.close(writer)
+    assert seen == [b"x"]
