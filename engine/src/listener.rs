@@ -1,0 +1,53 @@
+//! Accepting connections.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::address::Address;
+use crate::sys;
+
+/// What became of one attempt to accept.
+#[derive(Debug)]
+pub enum Accept {
+    /// A connection, non-blocking and closed on exec, and the peer's address.
+    Connection(OwnedFd, Address),
+    /// Nobody is waiting: stop until the listener is ready again.
+    WouldBlock,
+    /// A peer gave up before it was its turn (`ECONNABORTED`): go on with the next (S20.2).
+    Aborted,
+    /// No descriptor or memory is left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`). The peer stays in
+    /// the queue and the listener stays ready, so stop watching it for a while (S20.3).
+    OutOfResources(io::Error),
+    /// Anything else, with the listener to blame (S20.5).
+    Failed(io::Error),
+}
+
+/// Accepts one connection from a non-blocking listening socket (`accept4(2)`).
+///
+/// How many to take in a row is the host's policy (S20.1: up to the backlog).
+pub fn accept(listener: BorrowedFd<'_>) -> Accept {
+    match sys::accept(listener) {
+        Ok((connection, peer)) => Accept::Connection(connection, Address::from_option(peer)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::AGAIN) => Accept::WouldBlock,
+            Some(Errno::CONNABORTED) => Accept::Aborted,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                Accept::OutOfResources(error)
+            }
+            _ => Accept::Failed(error),
+        },
+    }
+}
+
+/// Sends small writes at once instead of gathering them (`TCP_NODELAY`, `tcp(7)`), as asyncio has
+/// it for every TCP connection (S16.3).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` or `EOPNOTSUPP` if the socket is not TCP, `EINVAL` if the peer has reset it
+/// already (on some systems).
+pub fn nodelay(connection: BorrowedFd<'_>) -> io::Result<()> {
+    sys::set_nodelay(connection)
+}

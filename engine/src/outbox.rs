@@ -1,0 +1,152 @@
+//! The outbox: bytes the application has written and the kernel has not taken yet.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::BorrowedFd;
+
+use crate::sys;
+
+/// Buffers gathered by one `sendmsg`: enough to amortise the call, little enough for the stack.
+const GATHERED: usize = 64;
+
+/// System calls per flush. A peer that reads as fast as we write must not keep the loop from
+/// everybody else (S4.14); what is left goes with the next turn.
+const SENDS: usize = 16;
+
+/// Room for buffers kept while empty: thousands of idle connections pay for it.
+const KEPT: usize = 8;
+
+/// Buffers on their way out, in order, kept whole until their last byte is sent.
+///
+/// Buffers are never dropped in here: [`flush`](Outbox::flush) and [`clear`](Outbox::clear) move
+/// them out, because dropping one may be the host's business.
+#[derive(Debug)]
+pub struct Outbox<B> {
+    buffers: VecDeque<B>,
+    /// How much of the first buffer is sent.
+    sent: usize,
+    /// Bytes not sent yet, of all buffers.
+    bytes: usize,
+}
+
+/// How a flush ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything is with the kernel.
+    Empty,
+    /// Something is left: go on when the descriptor is writable.
+    Blocked,
+}
+
+impl<B: AsRef<[u8]>> Outbox<B> {
+    /// An empty outbox, which holds no memory.
+    pub const fn new() -> Self {
+        Self { buffers: VecDeque::new(), sent: 0, bytes: 0 }
+    }
+
+    /// Appends a buffer. An empty one is legal and leaves with the next flush.
+    #[inline]
+    pub fn push(&mut self, buffer: B) {
+        self.bytes += buffer.as_ref().len();
+        self.buffers.push_back(buffer);
+    }
+
+    /// Bytes not sent yet.
+    #[inline]
+    pub fn len_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing is left to send.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Sends what the kernel takes, without blocking and without `SIGPIPE`, and moves the buffers
+    /// that are through into `done`.
+    ///
+    /// A single buffer goes by `send(2)`, several go together by `sendmsg(2)`. A short count means
+    /// that the kernel is full, so it is not asked again.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send(2)`, `EPIPE` and `ECONNRESET` above all. The outbox keeps what is unsent.
+    pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<Flushed> {
+        for _ in 0..SENDS {
+            if self.bytes == 0 {
+                break;
+            }
+            let (offered, sent) = match self.send_some(fd) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                outcome => outcome?,
+            };
+            self.advance(sent, done);
+            if sent < offered {
+                break;
+            }
+        }
+        if self.bytes > 0 {
+            return Ok(Flushed::Blocked);
+        }
+        self.clear(done);
+        Ok(Flushed::Empty)
+    }
+
+    /// One system call: how much was offered, how much the kernel took.
+    fn send_some(&self, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
+        if self.buffers.len() > 1 {
+            return self.send_gathered(fd);
+        }
+        let first = self.buffers.front().map_or(&[][..], AsRef::as_ref);
+        let unsent = first.get(self.sent..).unwrap_or_default();
+        Ok((unsent.len(), sys::send(fd, unsent)?))
+    }
+
+    fn send_gathered(&self, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
+        let mut slices = [IoSlice::new(&[]); GATHERED];
+        let mut offered = 0;
+        let mut skip = self.sent;
+        for (slice, buffer) in slices.iter_mut().zip(&self.buffers) {
+            let unsent = buffer.as_ref().get(skip..).unwrap_or_default();
+            skip = 0;
+            offered += unsent.len();
+            *slice = IoSlice::new(unsent);
+        }
+        let used = self.buffers.len().min(GATHERED);
+        let sent = sys::send_gathered(fd, slices.get(..used).unwrap_or_default())?;
+        Ok((offered, sent))
+    }
+
+    fn advance(&mut self, sent: usize, done: &mut Vec<B>) {
+        self.bytes = self.bytes.saturating_sub(sent);
+        self.sent += sent;
+        while let Some(first) = self.buffers.front() {
+            let len = first.as_ref().len();
+            if self.sent < len {
+                break;
+            }
+            self.sent -= len;
+            done.extend(self.buffers.pop_front());
+        }
+    }
+
+    /// Gives up what is unsent: moves every buffer into `done`.
+    pub fn clear(&mut self, done: &mut Vec<B>) {
+        done.extend(self.buffers.drain(..));
+        self.buffers.shrink_to(KEPT);
+        self.sent = 0;
+        self.bytes = 0;
+    }
+
+    /// The buffers with unsent bytes, first to go first.
+    pub fn iter(&self) -> impl Iterator<Item = &B> {
+        self.buffers.iter()
+    }
+}
+
+impl<B: AsRef<[u8]>> Default for Outbox<B> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

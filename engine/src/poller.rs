@@ -1,0 +1,373 @@
+//! The poller: which descriptors are watched, for what, and for whom.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::readiness::{Interest, Readiness};
+use crate::sys::{self, Kernel};
+use crate::table::Table;
+use crate::token::Token;
+use crate::wait::Wait;
+use crate::waker::{Channel, Waker};
+
+/// The waker's token: no descriptor has this number, so no slot answers to it.
+const WAKER: Token = Token::new(-1, u32::MAX);
+
+/// Polls in a row with ghosts before the kernel side is replaced. The first may find the ghost by
+/// its number and delete it; a second means that this did not help.
+const HAUNTED: u8 = 2;
+
+/// Descriptors under watch, each with a payload `W` of the host.
+///
+/// The table is a vector indexed by descriptor number: numbers are small and dense, and from the
+/// kernel's event to the host's object it is one indexed load.
+///
+/// A poll has three steps, so that the one that blocks needs neither the poller nor any lock:
+///
+/// 1. [`begin`](Poller::begin) tells the kernel what changed and hands out a [`Wait`];
+/// 2. [`Wait::run`] sleeps;
+/// 3. [`end`](Poller::end) takes the `Wait` back, and [`events`](Poller::events) reads it.
+///
+/// Payloads are never dropped in here, but handed back: by [`insert`](Poller::insert) when replaced
+/// or refused, by [`remove`](Poller::remove) and by [`drain`](Poller::drain).
+///
+/// # Implementation notes
+///
+/// Watching is level-triggered: what stays ready is reported by every poll (S4.12). Interest is
+/// lazy: [`set_interest`](Poller::set_interest) only notes what is wanted, and the difference to
+/// what the kernel has is made up once per poll. A reader paused and resumed within a turn costs no
+/// system call.
+#[derive(Debug)]
+pub struct Poller<W> {
+    kernel: Kernel,
+    table: Table<W>,
+    occupied: usize,
+    /// Descriptors whose interest may differ from what the kernel has.
+    dirty: Vec<RawFd>,
+    /// Watches the kernel refused when interest was applied, to be reported with the next events.
+    refused: Vec<Token>,
+    /// The `Wait` at rest between polls; it holds the last events.
+    wait: Option<Wait>,
+    /// Kept to be watched again if the kernel side has to be replaced.
+    waker: Option<Arc<Channel>>,
+    /// Polls in a row that reported a ghost.
+    haunted: u8,
+}
+
+/// A watch the kernel refused, with the payload that was meant for it.
+#[derive(Debug)]
+pub struct Refused<W> {
+    /// Why: `EBADF` for a number that is not open, `EPERM` for what cannot be polled.
+    pub error: io::Error,
+    /// What [`Poller::insert`] was given.
+    pub payload: W,
+}
+
+impl<W> Poller<W> {
+    /// Opens a poller that watches nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE`, `ENOMEM` of `epoll_create1(2)` or `kqueue(2)`.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            kernel: Kernel::open()?,
+            table: Table::new(),
+            occupied: 0,
+            dirty: Vec::new(),
+            refused: Vec::new(),
+            wait: None,
+            waker: None,
+            haunted: 0,
+        })
+    }
+
+    /// The mechanism's name, for people: `epoll` or `kqueue`.
+    pub const fn name(&self) -> &'static str {
+        Kernel::NAME
+    }
+
+    /// Lets `waker` end this poller's waits.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`.
+    pub fn watch_waker(&mut self, waker: &Waker) -> io::Result<()> {
+        let channel = waker.channel();
+        self.kernel.add_waker(channel.read_end(), WAKER)?;
+        self.waker = Some(channel);
+        Ok(())
+    }
+
+    /// Watches `fd` for `interest` on behalf of `payload`, at once.
+    ///
+    /// A payload that was there before is replaced and handed back, and its token is void.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` if `fd` is not open, `EPERM` if it cannot be polled (a regular file under epoll),
+    /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`. The payload comes back in [`Refused`], and one that
+    /// was there before stays.
+    pub fn insert(
+        &mut self,
+        fd: RawFd,
+        interest: Interest,
+        payload: W,
+    ) -> Result<(Token, Option<W>), Refused<W>> {
+        let generation = self.table.get(fd).map_or(0, |slot| slot.generation);
+        let token = Token::new(fd, generation.wrapping_add(1));
+        // The kernel comes first: a number it does not know must not grow the table.
+        if let Err(error) = sys::check_open(fd).and_then(|()| self.change_now(token, interest)) {
+            return Err(Refused { error, payload });
+        }
+        let slot = match self.table.make(fd) {
+            Ok(slot) => slot,
+            Err(error) => {
+                self.kernel.delete(fd);
+                return Err(Refused { error, payload });
+            }
+        };
+        slot.generation = token.generation();
+        slot.wanted = interest;
+        slot.armed = interest;
+        let replaced = slot.payload.replace(payload);
+        self.occupied += usize::from(replaced.is_none());
+        Ok((token, replaced))
+    }
+
+    /// Has the kernel watch `token`'s descriptor for `interest`, whatever it watched before.
+    ///
+    /// The kernel is asked even if the table sees no difference: the descriptor may have been
+    /// closed and its number reused since, which takes the watch away without a word (S7.8).
+    fn change_now(&mut self, token: Token, interest: Interest) -> io::Result<()> {
+        let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
+        let changed = self.kernel.change(token, armed, interest);
+        if let Some(slot) = self.table.get_mut(token.fd()) {
+            slot.armed = if changed.is_ok() { interest } else { Interest::NONE };
+        }
+        changed
+    }
+
+    /// Notes what `token` wants to hear of from now on; the kernel is told by the next
+    /// [`begin`](Poller::begin). A token whose registration has ended is ignored.
+    #[inline]
+    pub fn set_interest(&mut self, token: Token, interest: Interest) {
+        let Some(slot) = self.table.current_mut(token) else { return };
+        slot.wanted = interest;
+        if slot.wanted != slot.armed && !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(token.fd());
+        }
+    }
+
+    /// As [`set_interest`](Poller::set_interest), but at once, and asking the kernel even if
+    /// nothing seems to change: for a descriptor that may have been closed, and its number reused,
+    /// behind the loop's back (S7.8).
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Poller::insert); `ENOENT` if the registration has ended. The payload stays.
+    pub fn verify(&mut self, token: Token, interest: Interest) -> io::Result<()> {
+        let slot = self.table.current_mut(token).ok_or(Errno::NOENT)?;
+        slot.wanted = interest;
+        self.change_now(token, interest)
+    }
+
+    /// Ends a registration and gives its payload back. The kernel is told at once, because the
+    /// descriptor is usually closed next. A token whose registration has ended gives nothing.
+    pub fn remove(&mut self, token: Token) -> Option<W> {
+        let slot = self.table.current_mut(token)?;
+        let armed = slot.armed;
+        let payload = slot.vacate();
+        self.occupied -= 1;
+        // Errors other than "not there" cannot happen to a deletion, and would change nothing.
+        let _ = self.kernel.change(token, armed, Interest::NONE);
+        payload
+    }
+
+    /// The payload registered for a descriptor number.
+    #[inline]
+    pub fn get(&self, fd: RawFd) -> Option<&W> {
+        self.table.get(fd)?.payload.as_ref()
+    }
+
+    /// As [`get`](Poller::get), to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, fd: RawFd) -> Option<&mut W> {
+        self.table.get_mut(fd)?.payload.as_mut()
+    }
+
+    /// The token of a descriptor number's registration.
+    #[inline]
+    pub fn token(&self, fd: RawFd) -> Option<Token> {
+        let slot = self.table.get(fd)?;
+        slot.payload.as_ref()?;
+        Some(Token::new(fd, slot.generation))
+    }
+
+    /// The payload of a token, if its registration still stands.
+    #[inline]
+    pub fn payload(&self, token: Token) -> Option<&W> {
+        self.table.current(token)?.payload.as_ref()
+    }
+
+    /// As [`payload`](Poller::payload), to be changed.
+    #[inline]
+    pub fn payload_mut(&mut self, token: Token) -> Option<&mut W> {
+        self.table.current_mut(token)?.payload.as_mut()
+    }
+
+    /// Every payload.
+    pub fn iter(&self) -> impl Iterator<Item = &W> {
+        self.table.payloads()
+    }
+
+    /// How many descriptors are registered.
+    pub fn len(&self) -> usize {
+        self.occupied
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.occupied == 0
+    }
+
+    /// Gives every payload back without a word to the kernel, for a poller that is closed next.
+    ///
+    /// Dropping the poller ends all its registrations at once. In a forked child it ends none: the
+    /// epoll instance is shared, the registrations are the parent's, and deleting one here would
+    /// delete it there (S6.9). So nothing is deleted.
+    pub fn drain(&mut self) -> Vec<W> {
+        self.dirty.clear();
+        self.occupied = 0;
+        self.table.iter_mut().filter_map(|(_, slot)| slot.vacate()).collect()
+    }
+
+    /// First step of a poll: tells the kernel what changed and hands out what is needed to sleep
+    /// for at most `timeout`. `None` is forever; more than [a day](crate::clock::LONGEST_POLL)
+    /// is a day.
+    ///
+    /// A watch that the kernel refuses, because its descriptor was closed behind the loop's back,
+    /// is reported as ready on both sides, once: its owner then meets the true error in its own
+    /// `recv` or `send`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`: what could not be watched is tried again next time.
+    pub fn begin(&mut self, timeout: Option<Duration>) -> io::Result<Wait> {
+        self.apply_interest()?;
+        let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let mut wait = self.wait.take().unwrap_or_else(|| Wait::new(self.kernel.clone()));
+        wait.prepare(timeout);
+        Ok(wait)
+    }
+
+    fn apply_interest(&mut self) -> io::Result<()> {
+        let mut outcome = Ok(());
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.retain(|&fd| match self.apply_one(fd) {
+            Ok(()) => false,
+            Err(error) => {
+                outcome = Err(error);
+                true
+            }
+        });
+        self.dirty = dirty;
+        outcome
+    }
+
+    fn apply_one(&mut self, fd: RawFd) -> io::Result<()> {
+        let Some(slot) = self.table.get_mut(fd) else { return Ok(()) };
+        slot.dirty = false;
+        if slot.wanted == slot.armed {
+            return Ok(());
+        }
+        let token = Token::new(fd, slot.generation);
+        match self.kernel.change(token, slot.armed, slot.wanted) {
+            Ok(()) => slot.armed = slot.wanted,
+            Err(error) if is_shortage(&error) => {
+                slot.dirty = true;
+                return Err(error);
+            }
+            Err(_) => {
+                slot.armed = Interest::NONE;
+                self.refused.push(token);
+            }
+        }
+        Ok(())
+    }
+
+    /// Last step of a poll: takes the `Wait` back with what it found.
+    ///
+    /// # Ghosts
+    ///
+    /// An event whose registration has ended comes from a descriptor that was closed behind the
+    /// loop's back while a duplicate keeps its file open (see `sys/epoll.rs`). It stays ready, so
+    /// ignoring it would turn every poll into a busy loop. Its number is deleted; if that number
+    /// means something else by now, which leaves the ghost no name, the whole kernel side is
+    /// replaced by a new one and everything else registered again.
+    pub fn end(&mut self, mut wait: Wait) {
+        for token in self.refused.drain(..) {
+            wait.push_failed(token);
+        }
+        let mut ghosts = false;
+        for (token, _) in wait.events() {
+            if token != WAKER && self.table.current(token).is_none() {
+                ghosts = true;
+                self.lay(token.fd());
+            }
+        }
+        self.wait = Some(wait);
+        self.haunted = if ghosts { self.haunted.saturating_add(1) } else { 0 };
+        if self.haunted >= HAUNTED {
+            self.replace_kernel();
+        }
+    }
+
+    /// Deletes a ghost's number, unless a living registration goes by it.
+    fn lay(&self, fd: RawFd) {
+        if self.table.get(fd).is_none_or(|slot| slot.armed.is_none()) {
+            self.kernel.delete(fd);
+        }
+    }
+
+    /// Starts over with a new kernel side. Failing that (no descriptor to be had), the next poll
+    /// tries again.
+    fn replace_kernel(&mut self) {
+        let Ok(kernel) = Kernel::open() else { return };
+        if let Some(waker) = &self.waker
+            && kernel.add_waker(waker.read_end(), WAKER).is_err()
+        {
+            return;
+        }
+        self.kernel = kernel;
+        self.wait = None;
+        self.haunted = 0;
+        for (fd, slot) in self.table.iter_mut().filter(|(_, slot)| !slot.armed.is_none()) {
+            slot.armed = Interest::NONE;
+            if !slot.dirty {
+                slot.dirty = true;
+                self.dirty.push(fd);
+            }
+        }
+    }
+
+    /// What the last poll found, in the kernel's order: token, readiness and payload of every
+    /// registration that still stands.
+    #[inline]
+    pub fn events(&self) -> impl Iterator<Item = (Token, Readiness, &W)> {
+        self.wait.iter().flat_map(Wait::events).filter_map(|(token, readiness)| {
+            let payload = self.payload(token)?;
+            Some((token, readiness, payload))
+        })
+    }
+}
+
+/// Whether the kernel refused for want of memory or of watches: no fault of the descriptor.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOSPC))
+}

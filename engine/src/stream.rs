@@ -1,0 +1,222 @@
+//! A connected stream socket: what it may still do, and its bytes in and out.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+
+use crate::outbox::{Flushed, Outbox};
+use crate::readiness::Interest;
+use crate::sys;
+
+/// The life of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Reads and writes.
+    Open,
+    /// Reads no more, takes no more; what is queued still goes out.
+    Closing,
+    /// Over. Nothing comes in or goes out.
+    Lost,
+}
+
+/// What reading brought.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read<'scratch> {
+    /// Bytes, at the beginning of the scratch that was lent.
+    Data(&'scratch [u8]),
+    /// The peer has shut down its side: nothing will follow.
+    Eof,
+    /// Nothing there yet.
+    NotReady,
+}
+
+/// How far the end of our own side has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Not asked for.
+    None,
+    /// Asked for; the outbox goes first.
+    Queued,
+    /// The kernel has been told.
+    Sent,
+}
+
+/// The state of one connection. The descriptor stays with the host, which lends it to each call.
+#[derive(Debug)]
+pub struct Stream<B> {
+    phase: Phase,
+    reading: bool,
+    eof_received: bool,
+    ending: Ending,
+    outbox: Outbox<B>,
+}
+
+impl<B: AsRef<[u8]>> Stream<B> {
+    /// A connection that is open and not yet reading.
+    pub const fn new() -> Self {
+        Self {
+            phase: Phase::Open,
+            reading: false,
+            eof_received: false,
+            ending: Ending::None,
+            outbox: Outbox::new(),
+        }
+    }
+
+    /// Where in its life the stream is.
+    #[inline]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether bytes are asked for: not paused, and nothing has ended it.
+    #[inline]
+    pub fn is_reading(&self) -> bool {
+        self.reading && self.phase == Phase::Open && !self.eof_received
+    }
+
+    /// Whether the peer has shut down its side.
+    #[inline]
+    pub const fn eof_received(&self) -> bool {
+        self.eof_received
+    }
+
+    /// Whether our side was asked to end, be it under way or done: no more writes.
+    #[inline]
+    pub fn eof_written(&self) -> bool {
+        self.ending != Ending::None
+    }
+
+    /// The bytes that still have to go out.
+    #[inline]
+    pub const fn outbox(&self) -> &Outbox<B> {
+        &self.outbox
+    }
+
+    /// What to watch the descriptor for. Ask after a [`flush`](Stream::flush): until then, unsent
+    /// bytes do not mean that the kernel would not take them.
+    #[inline]
+    pub fn interest(&self) -> Interest {
+        let mut interest = Interest::NONE;
+        if self.is_reading() {
+            interest = interest.with(Interest::READ);
+        }
+        if !self.outbox.is_empty() {
+            interest = interest.with(Interest::WRITE);
+        }
+        interest
+    }
+
+    /// Starts asking for bytes, or asks again. Whether that changed anything (S16.24).
+    pub fn resume_reading(&mut self) -> bool {
+        let changes = !self.reading && self.phase == Phase::Open;
+        self.reading |= changes;
+        changes
+    }
+
+    /// Stops asking for bytes. Whether that changed anything (S16.24).
+    pub fn pause_reading(&mut self) -> bool {
+        let changes = self.reading && self.phase == Phase::Open;
+        self.reading &= !changes;
+        changes
+    }
+
+    /// Receives into `scratch` what is there, at most its length.
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`, `ECONNRESET` and `ETIMEDOUT` above all.
+    pub fn recv<'scratch>(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        scratch: &'scratch mut [u8],
+    ) -> io::Result<Read<'scratch>> {
+        match sys::recv(fd, scratch) {
+            Ok(0) => {
+                self.eof_received = true;
+                Ok(Read::Eof)
+            }
+            Ok(received) => Ok(Read::Data(scratch.get(..received).unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::NotReady),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Queues bytes to be sent by the next [`flush`](Stream::flush). A stream that takes no more
+    /// gives them back: it has ended its side, is lost, or is closing with nothing left to send.
+    #[inline]
+    pub fn write(&mut self, buffer: B) -> Option<B> {
+        if self.takes_writes() {
+            self.outbox.push(buffer);
+            None
+        } else {
+            Some(buffer)
+        }
+    }
+
+    fn takes_writes(&self) -> bool {
+        match self.phase {
+            Phase::Open => !self.eof_written(),
+            // asyncio goes on buffering while a closing transport still drains.
+            Phase::Closing => !self.eof_written() && !self.outbox.is_empty(),
+            Phase::Lost => false,
+        }
+    }
+
+    /// Sends what the kernel takes, moving buffers that are through into `done`, and ends our side
+    /// if that was asked for and nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send(2)` and `shutdown(2)`.
+    pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<Flushed> {
+        let flushed = self.outbox.flush(fd, done)?;
+        self.end_if_drained(fd)?;
+        Ok(flushed)
+    }
+
+    /// Ends our side once the outbox is empty; the peer then reads end of file. Again, or while
+    /// closing, it does nothing (S16.23).
+    ///
+    /// # Errors
+    ///
+    /// Those of `shutdown(2)`: `ENOTCONN` if the peer has gone.
+    pub fn write_eof(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if self.phase == Phase::Open && self.ending == Ending::None {
+            self.ending = Ending::Queued;
+        }
+        self.end_if_drained(fd)
+    }
+
+    fn end_if_drained(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if self.ending != Ending::Queued || !self.outbox.is_empty() {
+            return Ok(());
+        }
+        self.ending = Ending::Sent;
+        sys::shutdown_write(fd)
+    }
+
+    /// Open to Closing: no more reading, what is queued still goes out (S16.19). Whether this call
+    /// did it.
+    pub fn close(&mut self) -> bool {
+        let closes = self.phase == Phase::Open;
+        if closes {
+            self.phase = Phase::Closing;
+        }
+        closes
+    }
+
+    /// To Lost, from wherever it was: what is queued moves into `done`, unsent. Whether this call
+    /// did it, which is true exactly once (S16.21).
+    pub fn lose(&mut self, done: &mut Vec<B>) -> bool {
+        let loses = self.phase != Phase::Lost;
+        self.phase = Phase::Lost;
+        self.outbox.clear(done);
+        loses
+    }
+}
+
+impl<B: AsRef<[u8]>> Default for Stream<B> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

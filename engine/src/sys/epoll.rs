@@ -1,0 +1,196 @@
+//! The poller's kernel side on Linux: epoll, level-triggered.
+//!
+//! # What epoll keys on
+//!
+//! epoll does not watch descriptors. It watches *open files*, filed under the pair (open file,
+//! descriptor number). Closing a descriptor ends the watch only when it was the last one for that
+//! file. If the program closed 7 behind our back while a `dup` of it, or a forked child, keeps the
+//! file open, the watch stays and goes on reporting, and `EPOLL_CTL_DEL 7` cannot name it any more:
+//! 7 is nothing now, or another file. Three answers follow from that:
+//!
+//! * `ADD` that says `EEXIST` and `MOD` that says `ENOENT` are not errors but news about what the
+//!   kernel has; [`Kernel::change`] takes the other verb then.
+//! * An event whose generation is unknown comes from such a ghost; see
+//!   [`Poller::end`](crate::Poller::end), which lays it.
+//! * A forked child shares the open epoll itself: what it deregisters is gone in the parent. It must
+//!   only close (S6.9); see [`Poller::drain`](crate::Poller::drain).
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::borrow_fd;
+use crate::readiness::{Interest, Readiness};
+use crate::token::Token;
+
+/// An epoll instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    epoll: Arc<OwnedFd>,
+}
+
+impl Kernel {
+    pub(crate) const NAME: &'static str = "epoll";
+
+    pub(crate) fn open() -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        Ok(Self { epoll: Arc::new(epoll) })
+    }
+
+    /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
+    ///
+    /// No interest means no registration: epoll reports errors and hangups of whatever is
+    /// registered, asked or not, and a reader that paused could not make such an event go away.
+    pub(crate) fn change(&self, token: Token, armed: Interest, wanted: Interest) -> io::Result<()> {
+        let fd = borrow_fd(token.fd())?;
+        let data = EventData::new_u64(token.to_u64());
+        let flags = event_flags(wanted);
+        let add = || epoll::add(&*self.epoll, fd, data, flags);
+        let modify = || epoll::modify(&*self.epoll, fd, data, flags);
+        let result = match (armed.is_none(), wanted.is_none()) {
+            (true, true) => Ok(()),
+            (false, true) => {
+                self.delete(token.fd());
+                Ok(())
+            }
+            (true, false) => add().or_else(|error| instead(error, Errno::EXIST, modify)),
+            (false, false) => modify().or_else(|error| instead(error, Errno::NOENT, add)),
+        };
+        Ok(result?)
+    }
+
+    /// Watches a waker's read end. Edge-triggered: one wake is reported once and never read back.
+    pub(crate) fn add_waker(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        let data = EventData::new_u64(token.to_u64());
+        Ok(epoll::add(&*self.epoll, fd, data, EventFlags::IN | EventFlags::ET)?)
+    }
+
+    /// Forgets whatever is registered under a descriptor number. Not there, or not even open, is
+    /// as good as deleted, and nothing else can go wrong.
+    pub(crate) fn delete(&self, fd: RawFd) {
+        if let Ok(fd) = borrow_fd(fd) {
+            let _ = epoll::delete(&*self.epoll, fd);
+        }
+    }
+
+    /// Waits for events, at most `timeout`; `None` is forever.
+    ///
+    /// `epoll_wait` counts whole milliseconds, a timer does not. Rounding up would make every sleep
+    /// late by up to one, so the last fraction is slept in `ppoll` on the epoll descriptor, to the
+    /// nanosecond. Only a timer that really comes due pays for that. (`epoll_pwait2` would do it in
+    /// one call, but only on Linux 5.11 and where no sandbox forbids it.)
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let Some(timeout) = timeout else {
+            return self.collect(events, None);
+        };
+        let (whole, fraction) = split_millis(timeout);
+        if fraction.is_zero() {
+            return self.collect(events, Some(whole));
+        }
+        let deadline = Instant::now() + timeout;
+        if !whole.is_zero() {
+            self.collect(events, Some(whole))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+        }
+        self.sleep_until(deadline)?;
+        self.collect(events, Some(Duration::ZERO))
+    }
+
+    fn collect(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        let timeout = timeout.map(timespec);
+        epoll::wait(&*self.epoll, spare_capacity(&mut events.buffer), timeout.as_ref())?;
+        Ok(())
+    }
+
+    /// Sleeps until `deadline` or until there is something to collect.
+    fn sleep_until(&self, deadline: Instant) -> io::Result<()> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut epoll = [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)];
+        rustix::event::poll(&mut epoll, Some(&timespec(left)))?;
+        Ok(())
+    }
+}
+
+/// Tries the other verb if the kernel said that it is the right one.
+fn instead(
+    error: Errno,
+    expected: Errno,
+    other: impl FnOnce() -> rustix::io::Result<()>,
+) -> rustix::io::Result<()> {
+    if error == expected { other() } else { Err(error) }
+}
+
+fn split_millis(timeout: Duration) -> (Duration, Duration) {
+    let fraction = Duration::from_nanos(u64::from(timeout.subsec_nanos() % 1_000_000));
+    (timeout.saturating_sub(fraction), fraction)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+fn event_flags(wanted: Interest) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    flags.set(EventFlags::IN, wanted.contains(Interest::READ));
+    flags.set(EventFlags::OUT, wanted.contains(Interest::WRITE));
+    flags
+}
+
+/// What the last wait reported: one buffer, allocated once.
+pub(crate) struct Events {
+    buffer: Vec<Event>,
+}
+
+impl Events {
+    /// What does not fit comes with the next wait: the kernel reports in turn, so nobody starves.
+    const CAPACITY: usize = 1024;
+
+    pub(crate) fn new() -> Self {
+        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Adds a report the kernel did not make: this watch failed.
+    pub(crate) fn push_failed(&mut self, token: Token) {
+        let data = EventData::new_u64(token.to_u64());
+        self.buffer.push(Event { flags: EventFlags::ERR, data });
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.buffer.iter().map(|event| {
+            let flags = event.flags;
+            let readiness = Readiness::new(
+                flags.contains(EventFlags::IN),
+                flags.contains(EventFlags::OUT),
+                flags.intersects(EventFlags::ERR | EventFlags::HUP),
+            );
+            (Token::from_u64(event.data.u64()), readiness)
+        })
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,30 @@
+//! Everything that speaks to the operating system, and the only `unsafe` of the crate.
+//!
+//! One file per mechanism. Exactly one poller backend is compiled, and both offer the same verbs on
+//! the same types (`Kernel`, `Events`), so they can be read side by side:
+//!
+//! | verb | epoll | kqueue |
+//! |---|---|---|
+//! | `Kernel::open` | `epoll_create1` | `kqueue` |
+//! | `Kernel::change` | `EPOLL_CTL_ADD/MOD/DEL` | `EV_ADD`/`EV_DELETE` per side |
+//! | `Kernel::add_waker` | `EPOLLIN \| EPOLLET` | `EVFILT_READ`, `EV_CLEAR` |
+//! | `Kernel::wait` | `epoll_wait`, `ppoll` for the last millisecond | `kevent` |
+//! | `Events::iter` | one per descriptor | one per descriptor and side |
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "epoll.rs"]
+mod poll;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "kqueue.rs"]
+mod poll;
+
+mod fd;
+mod socket;
+
+pub use fd::borrow_fd;
+pub(crate) use fd::{check_open, pipe, read, write};
+pub(crate) use poll::{Events, Kernel};
+pub(crate) use socket::{
+    accept, connect, peer_name, recv, send, send_gathered, set_nodelay, shutdown_write,
+    socket_error, socket_name,
+};

@@ -1,0 +1,81 @@
+//! Socket calls: each one a system call, retried when a signal interrupts it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::io::retry_on_intr;
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
+
+/// A peer that has gone must answer with `EPIPE`, not kill the process by `SIGPIPE`. Apple has no
+/// such flag; there the host ignores the signal, as Python does.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+
+/// `recv(2)`. Zero is end of file, `WouldBlock` is empty.
+#[inline]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (received, _) = retry_on_intr(|| net::recv(fd, &mut *buffer, RecvFlags::empty()))?;
+    Ok(received)
+}
+
+/// `send(2)` without `SIGPIPE`.
+#[inline]
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| net::send(fd, bytes, SEND_FLAGS))?)
+}
+
+/// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.
+pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut control = SendAncillaryBuffer::default();
+    Ok(retry_on_intr(|| net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))?)
+}
+
+/// `shutdown(2)` of the sending side.
+pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(net::shutdown(fd, Shutdown::Write)?)
+}
+
+/// `accept4(2)`: the connection, non-blocking and closed on exec, and the peer's address if it has
+/// one to tell.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        use rustix::net::SocketFlags;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(retry_on_intr(|| net::acceptfrom_with(fd, flags))?)
+    }
+    #[cfg(target_vendor = "apple")]
+    {
+        let accepted = retry_on_intr(|| net::acceptfrom(fd))?;
+        rustix::io::ioctl_fioclex(&accepted.0)?;
+        rustix::io::ioctl_fionbio(&accepted.0, true)?;
+        Ok(accepted)
+    }
+}
+
+/// `connect(2)`. Not retried: an interrupted connect goes on in the background.
+pub(crate) fn connect(fd: BorrowedFd<'_>, address: &SocketAddrAny) -> io::Result<()> {
+    Ok(net::connect(fd, address)?)
+}
+
+/// `getsockopt(2)` of `SO_ERROR`: the pending error, which is cleared by asking.
+pub(crate) fn socket_error(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(net::sockopt::socket_error(fd)??)
+}
+
+/// `setsockopt(2)` of `TCP_NODELAY`.
+pub(crate) fn set_nodelay(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(net::sockopt::set_tcp_nodelay(fd, true)?)
+}
+
+/// `getsockname(2)`.
+pub(crate) fn socket_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddrAny> {
+    Ok(net::getsockname(fd)?)
+}
+
+/// `getpeername(2)`.
+pub(crate) fn peer_name(fd: BorrowedFd<'_>) -> io::Result<Option<SocketAddrAny>> {
+    Ok(net::getpeername(fd)?)
+}

@@ -1,0 +1,158 @@
+//! Timers: a heap ordered by deadline, then by age; cancelled ones leave lazily.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// A timer that its owner can call off.
+///
+/// Cancelling only marks the timer: searching the heap for it would cost more than letting it rise
+/// to the top. The heap asks this question when it cleans up.
+pub trait Cancel {
+    /// Whether the timer was called off.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// Scheduled timers, earliest first; of equal deadlines, the first scheduled first (S5.5).
+///
+/// No timer is dropped in here. The dead are handed to the caller, because dropping one may run
+/// arbitrary code of its owner, which may schedule a timer in this very heap.
+#[derive(Debug)]
+pub struct Timers<T> {
+    heap: BinaryHeap<Entry<T>>,
+    inserted: u64,
+    cancelled: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    when: f64,
+    sequence: u64,
+    timer: T,
+}
+
+impl<T: Cancel> Timers<T> {
+    /// Heaps up to this size are not worth compacting (S0.20; asyncio's
+    /// `_MIN_SCHEDULED_TIMER_HANDLES`).
+    const COMPACT_ABOVE: usize = 100;
+
+    /// An empty heap.
+    pub const fn new() -> Self {
+        Self { heap: BinaryHeap::new(), inserted: 0, cancelled: 0 }
+    }
+
+    /// Schedules `timer` for `when` (seconds of the loop's clock).
+    ///
+    /// A deadline that is not a number sorts behind all others and is never due.
+    pub fn insert(&mut self, when: f64, timer: T) {
+        // The order must be total and must keep ties in sequence: one NaN, one zero.
+        let when = if when.is_nan() { f64::NAN } else { when + 0.0 };
+        let sequence = self.inserted;
+        self.inserted += 1;
+        self.heap.push(Entry { when, sequence, timer });
+    }
+
+    /// Notes that one timer that is still in the heap has just been cancelled (S5.8).
+    #[inline]
+    pub fn note_cancelled(&mut self) {
+        self.cancelled += 1;
+    }
+
+    /// Cleans up before a turn, moving what is removed into `dead`.
+    ///
+    /// If more than 100 timers are scheduled and more than half of them are cancelled, all the
+    /// cancelled ones go (S5.6); otherwise only those in front, which would otherwise shorten the
+    /// next poll for nothing (S5.7, S5.9).
+    pub fn purge(&mut self, dead: &mut Vec<T>) {
+        let scheduled = self.heap.len();
+        if scheduled > Self::COMPACT_ABOVE && self.cancelled > scheduled / 2 {
+            self.compact(dead);
+        } else {
+            self.drop_cancelled_heads(dead);
+        }
+    }
+
+    fn compact(&mut self, dead: &mut Vec<T>) {
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        let gone = entries.extract_if(.., |entry| entry.timer.is_cancelled());
+        dead.extend(gone.map(|entry| entry.timer));
+        self.heap = BinaryHeap::from(entries);
+        self.cancelled = 0;
+    }
+
+    fn drop_cancelled_heads(&mut self, dead: &mut Vec<T>) {
+        while self.heap.peek().is_some_and(|head| head.timer.is_cancelled()) {
+            dead.extend(self.pop());
+        }
+    }
+
+    /// The earliest deadline, cancelled or not. Ask after [`Timers::purge`].
+    #[inline]
+    pub fn next_deadline(&self) -> Option<f64> {
+        self.heap.peek().map(|head| head.when)
+    }
+
+    /// Takes the earliest timer if its deadline is before `end`: now plus
+    /// [`due_margin`](crate::clock::due_margin) (S5.3).
+    #[inline]
+    pub fn pop_due(&mut self, end: f64) -> Option<T> {
+        if self.heap.peek()?.when < end { self.pop() } else { None }
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let timer = self.heap.pop()?.timer;
+        if timer.is_cancelled() {
+            self.cancelled = self.cancelled.saturating_sub(1);
+        }
+        Some(timer)
+    }
+
+    /// How many timers are scheduled, cancelled ones included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Whether none is scheduled.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
+    /// All scheduled timers, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.heap.iter().map(|entry| &entry.timer)
+    }
+
+    /// Takes out every timer, in no particular order, for a loop that closes.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
+        self.cancelled = 0;
+        self.heap.drain().map(|entry| entry.timer)
+    }
+}
+
+impl<T: Cancel> Default for Timers<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// `BinaryHeap` keeps the greatest on top, so the entry that is due first compares greatest.
+impl<T> Ord for Entry<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.when.total_cmp(&self.when).then_with(|| other.sequence.cmp(&self.sequence))
+    }
+}
+
+impl<T> PartialOrd for Entry<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Entry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T> Eq for Entry<T> {}

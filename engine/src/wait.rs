@@ -1,0 +1,73 @@
+//! The one step of a poll that blocks.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use crate::clock::LONGEST_POLL;
+use crate::readiness::Readiness;
+use crate::sys::{Events, Kernel};
+use crate::token::Token;
+
+/// One poll under way: made by [`Poller::begin`](crate::Poller::begin), handed back to
+/// [`Poller::end`](crate::Poller::end).
+///
+/// It borrows nothing and can cross to where the host has let go of its locks. It holds the kernel
+/// side on its own, so that it sleeps safely even if the poller is dropped meanwhile.
+#[derive(Debug)]
+pub struct Wait {
+    kernel: Kernel,
+    events: Events,
+    timeout: Option<Duration>,
+    interrupted: bool,
+}
+
+impl Wait {
+    pub(crate) fn new(kernel: Kernel) -> Self {
+        Self { kernel, events: Events::new(), timeout: None, interrupted: false }
+    }
+
+    pub(crate) fn prepare(&mut self, timeout: Option<Duration>) {
+        self.events.clear();
+        self.timeout = timeout.map(|timeout| timeout.min(LONGEST_POLL));
+        self.interrupted = false;
+    }
+
+    /// Sleeps until something is ready, the time is over, or a signal arrives.
+    ///
+    /// A signal (`EINTR`) is an answer, not an error: nothing is ready, and
+    /// [`interrupted`](Wait::interrupted) says why, so that the host can look after its signal
+    /// handlers (S4.15).
+    ///
+    /// # Errors
+    ///
+    /// None is known from a poller's own descriptor; what the kernel says is passed on.
+    pub fn run(&mut self) -> io::Result<()> {
+        match self.kernel.wait(&mut self.events, self.timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.interrupted = true;
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a signal ended the last run.
+    #[inline]
+    pub fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Whether this poll can sleep: its timeout is not zero.
+    #[inline]
+    pub fn may_block(&self) -> bool {
+        self.timeout != Some(Duration::ZERO)
+    }
+
+    pub(crate) fn push_failed(&mut self, token: Token) {
+        self.events.push_failed(token);
+    }
+
+    pub(crate) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.events.iter()
+    }
+}
