@@ -133,6 +133,7 @@ def finish(loop: asyncio.AbstractEventLoop) -> None:
     """Close the loop; fail if the test left tasks on it."""
     if loop.is_closed():
         return
+    loop.set_task_factory(None)
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import logging
-import os
 import signal
 import threading
 import time
@@ -298,10 +297,3 @@ assert loop.run_until_complete(main()) == 6
 loop.close()
 """
     )
-
-
-def test_fork_hook_is_needed_for_no_thread(loop: Loop) -> None:
-    """S6: a loop that has run holds no thread of its own."""
-    before = threading.active_count(), len(os.listdir("/proc/self/task"))
-    loop.run_until_complete(asyncio.sleep(0.001))
-    assert (threading.active_count(), len(os.listdir("/proc/self/task"))) == before
