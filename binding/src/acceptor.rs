@@ -1,0 +1,307 @@
+//! `Acceptor`: a listening socket, from accepting to the transport, with no Python in between but
+//! the protocol factory.
+
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use ferroloop_engine::{Accept, Address, Interest, Token, accept, borrow_fd, nodelay};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::cell::LoopCell;
+use crate::errors::{self, Report, os_error};
+use crate::event_loop::{EventLoop, Watch};
+use crate::transport::{Descriptor, Names, Parts, StreamTransport, address_to_python};
+use crate::{ffi, names};
+
+/// Seconds to wait before accepting again when descriptors or memory ran out (S0.25).
+const RETRY_DELAY: f64 = 1.0;
+
+/// Accepts on one listening socket and makes a StreamTransport of each connection.
+#[pyclass(frozen, weakref, module = "ferroloop._ferroloop")]
+pub(crate) struct Acceptor {
+    event_loop: Py<EventLoop>,
+    socket: Py<PyAny>,
+    fd: RawFd,
+    protocol_factory: Py<PyAny>,
+    server: Py<PyAny>,
+    context: Py<PyAny>,
+    backlog: usize,
+    cell: LoopCell<Watching>,
+}
+
+/// Whether the poller looks at the socket.
+enum Watching {
+    On(Token),
+    /// Until the timer ends the pause.
+    Paused(Token, Py<PyAny>),
+    Closed,
+}
+
+impl Acceptor {
+    /// The listening socket is ready: takes connections, up to the backlog (S20.1, S20.8).
+    pub(crate) fn on_ready(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        for _ in 0..=this.get().backlog {
+            if !this.get().accepts(this.py())? {
+                return Ok(());
+            }
+            let listener = borrow_fd(this.get().fd).map_err(|error| os_error(this.py(), &error))?;
+            match accept(listener) {
+                Accept::Connection(fd, peer) => Self::connect(this, event_loop, fd, peer)?,
+                Accept::Aborted => {}
+                Accept::WouldBlock => return Ok(()),
+                Accept::OutOfResources(error) => return Self::pause(this, event_loop, &error),
+                Accept::Failed(error) => return Self::accept_failed(this, event_loop, &error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Still open, and the socket was not closed behind our back.
+    fn accepts(&self, py: Python<'_>) -> PyResult<bool> {
+        let on = self
+            .cell
+            .with(py, |watching, _| matches!(watching, Watching::On(_)));
+        if !on {
+            return Ok(false);
+        }
+        let current: RawFd = self
+            .socket
+            .call_method0(py, intern!(py, "fileno"))?
+            .extract(py)?;
+        Ok(current == self.fd)
+    }
+
+    /// One connection: its protocol and its transport, in a context of its own.
+    fn connect(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        fd: OwnedFd,
+        peer: Address,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let context = ffi::copy_of_context(this.get().context.bind(py))?;
+        if event_loop.get().debug() {
+            this.get().log_connection(py, &fd, &peer)?;
+        }
+        let mut protocol = None;
+        let outcome = Self::set_up(this, event_loop, (fd, peer), context, &mut protocol);
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(error) if errors::is_exit_request(py, &error) => Err(error),
+            // The connection was closed with its parts (S20.7).
+            Err(error) if event_loop.get().debug() => {
+                let message = "Error on transport creation for incoming connection";
+                let mut report = Report::new(py, message, error)?;
+                if let Some(protocol) = protocol {
+                    report = report.with("protocol", protocol)?;
+                }
+                report.send(event_loop)
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn set_up<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        (fd, peer): (OwnedFd, Address),
+        context: Bound<'py, PyAny>,
+        made: &mut Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let factory = this.get().protocol_factory.bind(py);
+        let protocol = ffi::in_context(&context, || factory.call0())?;
+        *made = Some(protocol.clone());
+        if matches!(peer, Address::V4(_) | Address::V6(_)) {
+            // A peer that is gone already refuses; its transport will find out by reading.
+            let _ = nodelay(fd.as_fd());
+        }
+        let own = Address::of_socket(fd.as_fd()).map_err(|error| os_error(py, &error))?;
+        let parts = Parts {
+            descriptor: Descriptor::Owned(fd),
+            protocol,
+            context,
+            server: Some(this.get().server.bind(py).clone()),
+            names: Some(Names { own, peer }),
+            extra: None,
+        };
+        StreamTransport::accepted(event_loop, parts)
+    }
+
+    #[cold]
+    fn log_connection(&self, py: Python<'_>, fd: &OwnedFd, peer: &Address) -> PyResult<()> {
+        let line = (
+            "%r got a new connection from %r: %r",
+            &self.server,
+            address_to_python(py, peer)?,
+            format!("{fd:?}"),
+        );
+        names::logger(py)?
+            .call_method1(intern!(py, "debug"), line)
+            .map(drop)
+    }
+
+    /// Out of descriptors or memory: one report, and one second's pause (S20.3, S20.4).
+    #[cold]
+    fn pause(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        error: &std::io::Error,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let resume = this.getattr(intern!(py, "_resume"))?;
+        let timer = event_loop
+            .call_method1(intern!(py, "call_later"), (RETRY_DELAY, resume))?
+            .unbind();
+        let paused = this
+            .get()
+            .cell
+            .with(py, move |watching, _| match *watching {
+                Watching::On(token) => {
+                    *watching = Watching::Paused(token, timer);
+                    Some(token)
+                }
+                Watching::Paused(..) | Watching::Closed => None,
+            });
+        if let Some(token) = paused {
+            event_loop.get().set_interest(py, token, Interest::NONE);
+        }
+        Self::report(
+            this,
+            event_loop,
+            "socket.accept() out of system resource",
+            error,
+        )
+    }
+
+    /// Anything else that `accept` says is reported, and the server goes on (S20.5).
+    #[cold]
+    fn accept_failed(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        error: &std::io::Error,
+    ) -> PyResult<()> {
+        Self::report(
+            this,
+            event_loop,
+            "Exception in callback Acceptor.on_ready()",
+            error,
+        )
+    }
+
+    fn report(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        message: &str,
+        error: &std::io::Error,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
+        Report::new(py, message, os_error(py, error))?
+            .with("socket", view)?
+            .send(event_loop)
+    }
+}
+
+#[pymethods]
+impl Acceptor {
+    #[new]
+    #[pyo3(signature = (r#loop, sock, protocol_factory, server, backlog, context = None))]
+    fn __new__(
+        r#loop: Bound<'_, EventLoop>,
+        sock: &Bound<'_, PyAny>,
+        protocol_factory: Py<PyAny>,
+        server: Py<PyAny>,
+        backlog: usize,
+        context: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = sock.py();
+        let context = match context {
+            Some(context) => context,
+            None => ffi::copy_context(py)?,
+        };
+        Ok(Self {
+            event_loop: r#loop.unbind(),
+            socket: sock.clone().unbind(),
+            fd: sock.call_method0(intern!(py, "fileno"))?.extract()?,
+            protocol_factory,
+            server,
+            context: context.unbind(),
+            backlog,
+            cell: LoopCell::new(Watching::Closed),
+        })
+    }
+
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        _args: &Bound<'_, pyo3::types::PyTuple>,
+        _kwargs: Option<&Bound<'_, pyo3::types::PyDict>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = slf.get().event_loop.bind(py);
+        let watch = Watch::Accept(slf.clone().unbind());
+        let token = EventLoop::enroll(event_loop, slf.get().fd, watch, Interest::READ)?;
+        slf.get()
+            .cell
+            .with(py, |watching, _| *watching = Watching::On(token));
+        Ok(())
+    }
+
+    /// Stops accepting; the socket is closed by its owner. Idempotent.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let ended = self.cell.with(py, |watching, _| {
+            std::mem::replace(watching, Watching::Closed)
+        });
+        let (token, timer) = match ended {
+            Watching::On(token) => (token, None),
+            Watching::Paused(token, timer) => (token, Some(timer)),
+            Watching::Closed => return Ok(()),
+        };
+        drop(self.event_loop.get().dismiss(py, token));
+        if let Some(timer) = timer {
+            timer.call_method0(py, intern!(py, "cancel"))?;
+        }
+        Ok(())
+    }
+
+    /// The pause is over.
+    fn _resume(&self, py: Python<'_>) {
+        let ended = self.cell.with(py, |watching, _| match *watching {
+            Watching::Paused(token, _) => {
+                Some((token, std::mem::replace(watching, Watching::On(token))))
+            }
+            Watching::On(_) | Watching::Closed => None,
+        });
+        if let Some((token, _timer)) = ended {
+            self.event_loop
+                .get()
+                .set_interest(py, token, Interest::READ);
+        }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<Acceptor {}>", self.socket.bind(py).repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.socket)?;
+        visit.call(&self.protocol_factory)?;
+        visit.call(&self.server)?;
+        visit.call(&self.context)?;
+        let timer = |watching: &Watching| match watching {
+            Watching::Paused(_, timer) => visit.call(timer),
+            Watching::On(_) | Watching::Closed => Ok(()),
+        };
+        self.cell.peek(timer).unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.cell
+            .clear(|watching| std::mem::replace(watching, Watching::Closed));
+    }
+}

@@ -1,0 +1,103 @@
+//! `LoopCell`: the one interior-mutability type of the binding.
+//!
+//! All mutable state of a Python-visible object sits in one cell, opened by a closure that may not
+//! capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own test
+//! for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot detach, so code that runs while a cell is open never re-enters it: no Python
+//! code under a borrow, no lock order to remember.
+//!
+//! Two things the compiler does not see are left to the reader: a `Py` must not be *dropped* in a
+//! closure (a finalizer runs arbitrary code: return it, and let the caller drop it), and a second
+//! cell is opened only where its owner differs from the first.
+
+#![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
+
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+
+/// Interior mutability guarded by the GIL and a borrowed flag.
+pub(crate) struct LoopCell<T> {
+    borrowed: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached only through `with` and `peek`, which both need the GIL, so one
+// thread at a time; `T: Send` lets that thread change.
+unsafe impl<T: Send> Sync for LoopCell<T> {}
+
+/// The only Python operation allowed while a cell is open: one more reference to an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Share<'py>(Python<'py>);
+
+impl Share<'_> {
+    #[inline]
+    pub(crate) fn share<T>(self, object: &Py<T>) -> Py<T> {
+        object.clone_ref(self.0)
+    }
+}
+
+/// Clears the borrowed flag, also when the closure panics.
+struct Borrow<'a>(&'a AtomicBool);
+
+impl<'a> Borrow<'a> {
+    #[inline]
+    fn take(flag: &'a AtomicBool) -> Self {
+        // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become anything.
+        assert!(
+            !flag.load(Ordering::Relaxed),
+            "a loop cell was opened twice"
+        );
+        flag.store(true, Ordering::Relaxed);
+        Self(flag)
+    }
+}
+
+impl Drop for Borrow<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl<T: Send> LoopCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self {
+            borrowed: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Opens the cell for the length of `open`.
+    #[inline]
+    pub(crate) fn with<R: Send>(
+        &self,
+        py: Python<'_>,
+        open: impl FnOnce(&mut T, Share<'_>) -> R + Send,
+    ) -> R {
+        let _borrow = Borrow::take(&self.borrowed);
+        // SAFETY: `py` proves that this thread holds the GIL and the flag that nobody else holds
+        // a reference; neither changes before `open` returns, because it cannot reach Python.
+        let value = unsafe { &mut *self.value.get() };
+        open(value, Share(py))
+    }
+
+    /// Shows the value to the garbage collector; skipped while the cell is open, which makes an
+    /// incomplete (and so legal) traversal.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        if self.borrowed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let _borrow = Borrow::take(&self.borrowed);
+        // SAFETY: only traversals call this, with the GIL held, and the flag was free.
+        let value = unsafe { &*self.value.get() };
+        Some(look(value))
+    }
+
+    /// Takes out what could form a cycle and drops it with the cell shut (`tp_clear`).
+    pub(crate) fn clear<R: Send>(&self, take: impl FnOnce(&mut T) -> R + Send) {
+        // SAFETY: `tp_clear` is called by the collector with the GIL held; PyO3 gives no token there.
+        let taken = unsafe { Python::attach_unchecked(|py| self.with(py, |value, _| take(value))) };
+        drop(taken);
+    }
+}

@@ -1,0 +1,71 @@
+//! Errors: from the engine to Python, and from user code to the loop's exception handler.
+
+use std::io;
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError, PySystemExit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::event_loop::EventLoop;
+use crate::handle::Handle;
+use crate::names;
+
+/// `OSError(errno, strerror)`, of which Python picks the subclass; PyO3's own conversion loses errno.
+pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
+    let Some(errno) = error.raw_os_error() else {
+        return PyOSError::new_err(error.to_string());
+    };
+    match names::strerror(py).and_then(|strerror| strerror.call1((errno,))) {
+        Ok(text) => PyOSError::new_err((errno, text.unbind())),
+        Err(error) => error,
+    }
+}
+
+pub(crate) fn closed_loop() -> PyErr {
+    PyRuntimeError::new_err("Event loop is closed")
+}
+
+/// SystemExit and KeyboardInterrupt leave the run; the loop never swallows them (S0.11).
+pub(crate) fn is_exit_request(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+}
+
+/// One call of the loop's exception handler, put together key by key.
+pub(crate) struct Report<'py>(Bound<'py, PyDict>);
+
+impl<'py> Report<'py> {
+    pub(crate) fn new(py: Python<'py>, message: &str, error: PyErr) -> PyResult<Self> {
+        let context = PyDict::new(py);
+        context.set_item(intern!(py, "message"), message)?;
+        context.set_item(intern!(py, "exception"), error.into_value(py))?;
+        Ok(Self(context))
+    }
+
+    pub(crate) fn with(self, key: &str, value: impl IntoPyObject<'py>) -> PyResult<Self> {
+        self.0.set_item(key, value)?;
+        Ok(self)
+    }
+
+    /// Errors: what the handler lets through, which leaves the run.
+    pub(crate) fn send(self, event_loop: &Bound<'py, EventLoop>) -> PyResult<()> {
+        let name = intern!(event_loop.py(), "call_exception_handler");
+        event_loop.call_method1(name, (self.0,)).map(drop)
+    }
+}
+
+/// A scheduled callback raised (S3.10).
+#[cold]
+pub(crate) fn callback_failed(handle: &Bound<'_, Handle>, error: PyErr) -> PyResult<()> {
+    let py = handle.py();
+    if is_exit_request(py, &error) {
+        return Err(error);
+    }
+    let text = Handle::callback_text(handle)?;
+    let mut report =
+        Report::new(py, &format!("Exception in callback {text}"), error)?.with("handle", handle)?;
+    if let Some(stack) = handle.get().source_traceback(py) {
+        report = report.with("source_traceback", stack)?;
+    }
+    report.send(&handle.get().event_loop(py))
+}

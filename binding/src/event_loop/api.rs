@@ -1,0 +1,250 @@
+//! The Python surface of the loop, except what takes `*args` per callback (`schedule`).
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::Ordering;
+
+use ferroloop_engine::{Interest, Signals, clock};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::watch::Side;
+use super::{EventLoop, LoopState, Watch};
+use crate::errors::os_error;
+use crate::handle::Handle;
+use crate::{ffi, names};
+
+#[pymethods]
+impl EventLoop {
+    /// Arguments are for subclasses; the loop itself takes none.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Self::open().map_err(|error| os_error(py, &error))
+    }
+
+    /// Seconds of the monotonic clock: the same as `time.monotonic()`.
+    #[allow(clippy::unused_self, reason = "a method for Python")]
+    fn time(&self) -> f64 {
+        clock::now()
+    }
+
+    /// Ends the run after the current iteration; not a wakeup for other threads (S2.11).
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// True between the start and the end of a run.
+    fn is_running(&self) -> bool {
+        self.running()
+    }
+
+    /// True after `close()`.
+    fn is_closed(&self) -> bool {
+        self.closed()
+    }
+
+    /// True in debug mode.
+    fn get_debug(&self) -> bool {
+        self.debug()
+    }
+
+    /// An `asyncio.Future` of this loop.
+    fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        ffi::call_with_keyword(names::future_class(py)?, intern!(py, "loop"), slf)
+    }
+
+    /// Calls `callback(*args)` whenever `fd` is readable (asyncio: loop.add_reader).
+    ///
+    /// fd: a number or an object with `fileno()`. Raises ValueError for anything else, OSError for
+    /// what cannot be polled, RuntimeError if a transport of this loop uses it.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        Self::ensure_no_transport(slf, fd)?;
+        Self::add_callback(slf, fd, Side::Reader, callback, args).map(drop)
+    }
+
+    /// Calls `callback(*args)` whenever `fd` is writable (asyncio: loop.add_writer).
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_writer<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        Self::ensure_no_transport(slf, fd)?;
+        Self::add_callback(slf, fd, Side::Writer, callback, args).map(drop)
+    }
+
+    /// Stops watching `fd` for reading; True if it was watched.
+    fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::ensure_no_transport(slf, fd)?;
+        Self::remove_callback(slf, fd, Side::Reader)
+    }
+
+    /// Stops watching `fd` for writing; True if it was watched.
+    fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::ensure_no_transport(slf, fd)?;
+        Self::remove_callback(slf, fd, Side::Writer)
+    }
+
+    // asyncio's private spellings, which its own pipe transports and watchers call on a loop.
+
+    #[pyo3(signature = (fd, callback, *args))]
+    fn _add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        Self::add_callback(slf, fd, Side::Reader, callback, args)
+    }
+
+    #[pyo3(signature = (fd, callback, *args))]
+    fn _add_writer<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        Self::add_callback(slf, fd, Side::Writer, callback, args)
+    }
+
+    fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_callback(slf, fd, Side::Reader)
+    }
+
+    fn _remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_callback(slf, fd, Side::Writer)
+    }
+
+    fn _ensure_fd_no_transport(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::ensure_no_transport(slf, fd)
+    }
+
+    fn _set_debug(&self, enabled: bool) {
+        self.debug.store(enabled, Ordering::Relaxed);
+    }
+
+    fn _check_closed(&self) -> PyResult<()> {
+        self.check_closed()
+    }
+
+    fn _check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        self.check_callback(callback, method)
+    }
+
+    fn _begin_run(&self, thread_id: u64) {
+        self.thread_id.store(thread_id, Ordering::Relaxed);
+    }
+
+    fn _iterate(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::iterate(slf)
+    }
+
+    fn _end_run(&self) {
+        self.stopping.store(false, Ordering::Relaxed);
+        self.thread_id.store(0, Ordering::Relaxed);
+    }
+
+    fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.check_closed()?;
+        let fd = self.cell.with(py, |state, _| state.signal_fd());
+        fd.map_err(|error| os_error(py, &error))
+    }
+
+    /// Overridden by the Python side.
+    #[allow(clippy::unused_self, reason = "a method for Python")]
+    fn _process_signals(&self, _numbers: &[u8]) {}
+
+    /// The native part of `close()`: whatever dies does so with the cell shut.
+    fn _release(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Relaxed);
+        let state = self.cell.with(py, |state, _| std::mem::take(state));
+        drop(state);
+    }
+
+    #[getter(_thread_id)]
+    fn get_thread_id(&self) -> Option<u64> {
+        let thread_id = self.thread_id.load(Ordering::Relaxed);
+        (thread_id != 0).then_some(thread_id)
+    }
+
+    #[getter(_current_handle)]
+    fn get_current_handle(&self, py: Python<'_>) -> Option<Py<Handle>> {
+        self.current_handle.with(py, |handle, share| {
+            handle.as_ref().map(|handle| share.share(handle))
+        })
+    }
+
+    #[getter(_custom_clock)]
+    fn get_custom_clock(&self) -> bool {
+        self.custom_clock.load(Ordering::Relaxed)
+    }
+
+    #[setter(_custom_clock)]
+    fn set_custom_clock(&self, custom: bool) {
+        self.custom_clock.store(custom, Ordering::Relaxed);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.cell
+            .peek(|state| state.traverse(&visit))
+            .unwrap_or(Ok(()))?;
+        self.current_handle
+            .peek(|handle| visit.call(handle))
+            .unwrap_or(Ok(()))?;
+        let visit_all = |corked: &std::collections::VecDeque<_>| {
+            corked
+                .iter()
+                .try_for_each(|transport| visit.call(transport))
+        };
+        self.corked.peek(visit_all).unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.cell.clear(std::mem::take);
+        self.current_handle.clear(Option::take);
+        self.corked.clear(std::mem::take);
+    }
+}
+
+impl EventLoop {
+    #[inline]
+    pub(super) fn running(&self) -> bool {
+        self.thread_id.load(Ordering::Relaxed) != 0
+    }
+}
+
+impl LoopState {
+    /// The write end of the signal self-pipe, made on first use.
+    fn signal_fd(&mut self) -> std::io::Result<RawFd> {
+        let Some(reactor) = &mut self.reactor else {
+            return Err(std::io::ErrorKind::NotConnected.into());
+        };
+        if reactor.signals.is_none() {
+            let pipe = Signals::new()?;
+            let read_end = pipe.read_fd().as_raw_fd();
+            reactor
+                .poller
+                .insert(read_end, Interest::READ, Watch::Signals)
+                .map_err(|refused| refused.error)?;
+            reactor.signals = Some(pipe);
+        }
+        Ok(reactor
+            .signals
+            .as_ref()
+            .map_or(-1, |pipe| pipe.write_fd().as_raw_fd()))
+    }
+}

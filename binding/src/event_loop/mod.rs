@@ -1,0 +1,263 @@
+//! The `EventLoop` class: its state, and what every room of it shares.
+//!
+//! `schedule` takes callbacks in, `run` runs them, `watch` ties them to file descriptors, `api` is
+//! the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
+
+mod api;
+mod run;
+mod schedule;
+mod watch;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ferroloop_engine::{Interest, Poller, Ready, Signals, Timers, Token, Waker, clock};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::cell::LoopCell;
+use crate::handle::{Handle, Scheduled};
+use crate::job::Job;
+use crate::transport::StreamTransport;
+use crate::{errors, names};
+
+pub(crate) use watch::Watch;
+
+/// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,
+/// and an exact `bytes` is made of what came: a fresh large object per read costs page faults.
+const SCRATCH_SIZE: usize = 256 * 1024;
+
+/// Ready queue, timers, poller and the run loop.
+#[pyclass(frozen, subclass, module = "ferroloop._ferroloop")]
+pub(crate) struct EventLoop {
+    debug: AtomicBool,
+    closed: AtomicBool,
+    stopping: AtomicBool,
+    /// A subclass or test has its own `time()`.
+    custom_clock: AtomicBool,
+    /// A job is running: writes wait for its end, so that they leave together.
+    corking: AtomicBool,
+    /// `threading.get_ident()` of the thread that runs the loop, or 0.
+    thread_id: AtomicU64,
+    cell: LoopCell<LoopState>,
+    /// Transports written to by the running job.
+    corked: LoopCell<VecDeque<Py<StreamTransport>>>,
+    current_handle: LoopCell<Option<Py<Handle>>>,
+}
+
+/// What a loop loses when it closes.
+#[derive(Default)]
+struct LoopState {
+    ready: Ready<Job>,
+    timers: Timers<Scheduled>,
+    reactor: Option<Reactor>,
+    scratch: Vec<u8>,
+}
+
+/// The descriptors of an open loop.
+struct Reactor {
+    poller: Poller<Watch>,
+    waker: Waker,
+    signals: Option<Signals>,
+}
+
+impl Reactor {
+    fn open() -> io::Result<Self> {
+        let mut poller = Poller::new()?;
+        let waker = Waker::new()?;
+        poller.watch_waker(&waker)?;
+        Ok(Self {
+            poller,
+            waker,
+            signals: None,
+        })
+    }
+}
+
+impl EventLoop {
+    fn open() -> io::Result<Self> {
+        let reactor = Some(Reactor::open()?);
+        Ok(Self {
+            debug: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            custom_clock: AtomicBool::new(false),
+            corking: AtomicBool::new(false),
+            thread_id: AtomicU64::new(0),
+            cell: LoopCell::new(LoopState {
+                reactor,
+                ..LoopState::default()
+            }),
+            corked: LoopCell::new(VecDeque::new()),
+            current_handle: LoopCell::new(None),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn debug(&self) -> bool {
+        self.debug.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn check_closed(&self) -> PyResult<()> {
+        if self.closed() {
+            Err(errors::closed_loop())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The loop's time: the monotonic clock, or a subclass's own `time()` (S1.9).
+    fn now(this: &Bound<'_, Self>) -> PyResult<f64> {
+        if this.get().custom_clock.load(Ordering::Relaxed) {
+            return this.call_method0(intern!(this.py(), "time"))?.extract();
+        }
+        Ok(clock::now())
+    }
+
+    /// Appends to the ready queue. On a closed loop the job is dropped, as asyncio's loops forget
+    /// what is queued late.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, job: Job) {
+        let refused = self.cell.with(py, move |state, _| {
+            if state.reactor.is_none() {
+                return Some(job);
+            }
+            state.ready.push(job);
+            None
+        });
+        drop(refused);
+    }
+
+    /// A timer still in the heap was cancelled (S5.8).
+    pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| state.timers.note_cancelled());
+    }
+
+    pub(crate) fn runs_in_this_thread(&self, py: Python<'_>) -> PyResult<bool> {
+        let current: u64 = names::get_ident(py)?.call0()?.extract()?;
+        Ok(self.thread_id.load(Ordering::Relaxed) == current)
+    }
+
+    pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
+        let old = self
+            .current_handle
+            .with(py, |current, _| std::mem::replace(current, handle));
+        drop(old);
+    }
+
+    /// Whether writes may wait for the end of the running job.
+    #[inline]
+    pub(crate) fn corking(&self) -> bool {
+        self.corking.load(Ordering::Relaxed)
+    }
+
+    /// Has `transport` flushed when the running job ends.
+    #[inline]
+    pub(crate) fn cork(&self, transport: &Bound<'_, StreamTransport>) {
+        let py = transport.py();
+        let transport = transport.clone().unbind();
+        self.corked
+            .with(py, move |corked, _| corked.push_back(transport));
+    }
+
+    /// The read buffer, lent until [`EventLoop::return_scratch`].
+    #[inline]
+    pub(crate) fn lend_scratch(&self, py: Python<'_>) -> Vec<u8> {
+        let scratch = self
+            .cell
+            .with(py, |state, _| std::mem::take(&mut state.scratch));
+        if scratch.is_empty() {
+            vec![0; SCRATCH_SIZE]
+        } else {
+            scratch
+        }
+    }
+
+    #[inline]
+    pub(crate) fn return_scratch(&self, py: Python<'_>, scratch: Vec<u8>) {
+        self.cell.with(py, |state, _| state.scratch = scratch);
+    }
+
+    /// Enters an object as the owner of `fd`, to be watched when it says for what.
+    pub(crate) fn enroll(
+        this: &Bound<'_, Self>,
+        fd: RawFd,
+        watch: Watch,
+        interest: Interest,
+    ) -> PyResult<Token> {
+        let py = this.py();
+        let outcome = this
+            .get()
+            .cell
+            .with(py, move |state, _| match &mut state.reactor {
+                Some(reactor) => reactor
+                    .poller
+                    .insert(fd, interest, watch)
+                    .map_err(|refused| (Some(refused.error), refused.payload)),
+                None => Err((None, watch)),
+            });
+        match outcome {
+            Ok((token, replaced)) => {
+                drop(replaced);
+                Ok(token)
+            }
+            Err((error, watch)) => {
+                drop(watch);
+                Err(error.map_or_else(errors::closed_loop, |error| errors::os_error(py, &error)))
+            }
+        }
+    }
+
+    /// Ends the watch behind `token`; the caller drops it.
+    pub(crate) fn dismiss(&self, py: Python<'_>, token: Token) -> Option<Watch> {
+        self.cell
+            .with(py, |state, _| state.reactor.as_mut()?.poller.remove(token))
+    }
+
+    /// Changes what an fd is watched for. Applied at the next poll; a loop that sleeps (the call
+    /// came from another thread) is woken for it.
+    #[inline]
+    pub(crate) fn set_interest(&self, py: Python<'_>, token: Token, interest: Interest) {
+        self.cell.with(py, |state, _| {
+            if let Some(reactor) = &mut state.reactor {
+                reactor.poller.set_interest(token, interest);
+                let _ = reactor.waker.wake();
+            }
+        });
+    }
+}
+
+/// Registers the class with its FASTCALL methods.
+pub(crate) fn add_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<EventLoop>()?;
+    let class: Bound<'_, PyType> = module.py().get_type::<EventLoop>();
+    schedule::add_methods(&class)
+}
+
+impl LoopState {
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for job in self.ready.iter() {
+            job.traverse(visit)?;
+        }
+        for timer in self.timers.iter() {
+            visit.call(&timer.0)?;
+        }
+        for watch in self
+            .reactor
+            .iter()
+            .flat_map(|reactor| reactor.poller.iter())
+        {
+            watch.traverse(visit)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! The run: whole iterations, each in the steps that `BaseEventLoop._run_once` takes (S4).
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ferroloop_engine::{Ready, Wait, clock};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::watch::{Callbacks, Watch};
+use super::{EventLoop, LoopState, Reactor};
+use crate::cell::Share;
+use crate::errors::os_error;
+use crate::job::Job;
+use crate::transport::StreamTransport;
+
+impl EventLoop {
+    /// Iterates until a stop request is seen at the end of an iteration (S2.7).
+    pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
+        loop {
+            Self::run_once(this)?;
+            if this.get().stopping.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+        this.get().drop_cancelled_timers(this.py());
+        let timeout = Self::poll_timeout(this)?;
+        this.get().poll(this.py(), timeout)?;
+        Self::queue_due_timers(this)?;
+        Self::run_batch(this)
+    }
+
+    /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, hence outside.
+    fn drop_cancelled_timers(&self, py: Python<'_>) {
+        let dead = self.cell.with(py, |state, _| {
+            let mut dead = Vec::new();
+            state.timers.purge(&mut dead);
+            dead
+        });
+        drop(dead);
+    }
+
+    /// Step 2 (S4.2).
+    fn poll_timeout(this: &Bound<'_, Self>) -> PyResult<Option<Duration>> {
+        let event_loop = this.get();
+        let (busy, deadline) = event_loop.cell.with(this.py(), |state, _| {
+            (!state.ready.is_empty(), state.timers.next_deadline())
+        });
+        if busy || event_loop.stopping.load(Ordering::Relaxed) {
+            return Ok(Some(Duration::ZERO));
+        }
+        match deadline {
+            None => Ok(None),
+            Some(_) => Ok(clock::poll_timeout(deadline, Self::now(this)?)),
+        }
+    }
+
+    /// Steps 3 and 4: polls, and queues what the events call for (S4.3, S4.4).
+    fn poll(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
+        let interrupted = if timeout == Some(Duration::ZERO) {
+            self.cell.with(py, |state, share| state.look(share))
+        } else {
+            self.sleep(py, timeout)
+        };
+        if interrupted.map_err(|error| os_error(py, &error))? {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps detached, so that other threads run and may wake the loop.
+    fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
+        let wait = self.cell.with(py, |state, _| state.fall_asleep(timeout))?;
+        let Some(mut wait) = wait else {
+            return Ok(false);
+        };
+        let (wait, outcome) = py.detach(move || {
+            let outcome = wait.run();
+            (wait, outcome)
+        });
+        self.cell.with(py, move |state, share| {
+            let LoopState {
+                ready,
+                reactor: Some(reactor),
+                ..
+            } = state
+            else {
+                return Ok(false);
+            };
+            reactor.waker.disarm();
+            let interrupted = wait.interrupted();
+            reactor.poller.end(wait);
+            reactor.gather(ready, share);
+            outcome.map(|()| interrupted)
+        })
+    }
+
+    /// Step 5 (S4.5).
+    fn queue_due_timers(this: &Bound<'_, Self>) -> PyResult<()> {
+        let cell = &this.get().cell;
+        if cell.with(this.py(), |state, _| state.timers.is_empty()) {
+            return Ok(());
+        }
+        let now = Self::now(this)?;
+        let end = now + clock::due_margin(now);
+        cell.with(this.py(), |state, _| {
+            while let Some(timer) = state.timers.pop_due(end) {
+                state.ready.push(Job::Timer(timer.into_handle()));
+            }
+        });
+        Ok(())
+    }
+
+    /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7).
+    fn run_batch(this: &Bound<'_, Self>) -> PyResult<()> {
+        let mut batch = Batch::take(this);
+        while let Some(job) = batch.jobs.pop_front() {
+            let outcome = job.run(this);
+            Self::uncork(this).and(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes what the job that just ended has written.
+    #[inline]
+    fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        while let Some(transport) = this.get().corked.with(py, |corked, _| corked.pop_front()) {
+            StreamTransport::uncork(transport.bind(py), this)?;
+        }
+        Ok(())
+    }
+
+    /// Hands the signal numbers in the self-pipe to the Python side (S36.2).
+    pub(crate) fn on_signals(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let mut numbers = Vec::new();
+        let drained = this.get().cell.with(py, |state, _| {
+            let signals = state
+                .reactor
+                .as_ref()
+                .and_then(|reactor| reactor.signals.as_ref());
+            signals.map_or(Ok(()), |signals| signals.drain(&mut numbers))
+        });
+        drained.map_err(|error| os_error(py, &error))?;
+        // Handlers set by signal.signal run first, as they would between two bytecodes.
+        py.check_signals()?;
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let numbers = PyBytes::new(py, &numbers);
+        this.call_method1(intern!(py, "_process_signals"), (numbers,))
+            .map(drop)
+    }
+}
+
+impl LoopState {
+    /// A poll that does not sleep needs no detaching.
+    fn look(&mut self, share: Share<'_>) -> std::io::Result<bool> {
+        let Some(reactor) = &mut self.reactor else {
+            return Ok(false);
+        };
+        let mut wait = reactor.poller.begin(Some(Duration::ZERO))?;
+        let outcome = wait.run();
+        let interrupted = wait.interrupted();
+        reactor.poller.end(wait);
+        reactor.gather(&mut self.ready, share);
+        outcome.map(|()| interrupted)
+    }
+
+    /// Sees the queue empty and arms the waker in one step: a thread that pushes has either done
+    /// so before, or finds the waker armed.
+    fn fall_asleep(&mut self, timeout: Option<Duration>) -> std::io::Result<Option<Wait>> {
+        let Some(reactor) = &mut self.reactor else {
+            return Ok(None);
+        };
+        let timeout = if self.ready.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        let wait = reactor.poller.begin(timeout)?;
+        reactor.waker.arm();
+        Ok(Some(wait))
+    }
+}
+
+impl Reactor {
+    /// Turns the poll's events into jobs, in the order the kernel reported them.
+    fn gather(&self, ready: &mut Ready<Job>, share: Share<'_>) {
+        for (_, readiness, watch) in self.poller.events() {
+            match watch {
+                Watch::Callbacks(Callbacks { reader, writer }) => {
+                    let reader = reader.iter().filter(|_| readiness.readable());
+                    let writer = writer.iter().filter(|_| readiness.writable());
+                    for handle in reader.chain(writer) {
+                        ready.push(Job::Watch(share.share(handle)));
+                    }
+                }
+                Watch::Stream(transport) => {
+                    ready.push(Job::Stream(share.share(transport), readiness))
+                }
+                Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
+                Watch::Signals => ready.push(Job::Signals),
+            }
+        }
+    }
+}
+
+/// The jobs of one iteration. However it ends, what did not run goes back to the front of the
+/// queue (S2.20).
+struct Batch<'a, 'py> {
+    event_loop: &'a Bound<'py, EventLoop>,
+    jobs: VecDeque<Job>,
+}
+
+impl<'a, 'py> Batch<'a, 'py> {
+    fn take(event_loop: &'a Bound<'py, EventLoop>) -> Self {
+        let this = event_loop.get();
+        this.corking.store(true, Ordering::Relaxed);
+        let jobs = this
+            .cell
+            .with(event_loop.py(), |state, _| state.ready.take_batch());
+        Self { event_loop, jobs }
+    }
+}
+
+impl Drop for Batch<'_, '_> {
+    fn drop(&mut self) {
+        let this = self.event_loop.get();
+        this.corking.store(false, Ordering::Relaxed);
+        let jobs = std::mem::take(&mut self.jobs);
+        this.cell.with(self.event_loop.py(), move |state, _| {
+            state.ready.finish_batch(jobs)
+        });
+    }
+}

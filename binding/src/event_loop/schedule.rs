@@ -1,0 +1,296 @@
+//! `call_soon` and its family: what puts a callback into the ready queue or among the timers.
+
+use std::ffi::CStr;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyType};
+use pyo3::{Borrowed, intern};
+
+use super::EventLoop;
+use crate::ffi::{self, Arguments, FastMethod};
+use crate::handle::{Args, Call, Handle, Scheduled, TimerHandle};
+use crate::job::Job;
+use crate::names;
+
+pub(super) fn add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
+    ffi::add_method::<CallSoon>(class)?;
+    ffi::add_method::<CallSoonThreadsafe>(class)?;
+    ffi::add_method::<CallLater>(class)?;
+    ffi::add_method::<CallAt>(class)
+}
+
+struct CallSoon;
+
+impl FastMethod for CallSoon {
+    type Class = EventLoop;
+    const NAME: &'static str = "call_soon";
+    const C_NAME: &'static CStr = c"call_soon";
+    const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
+        Run callback(*args) in the next iteration, first in, first out (asyncio: loop.call_soon).\n\n\
+        context: the contextvars.Context to run in; default a copy of the current one.\n\
+        Raises RuntimeError on a closed loop; in debug mode also for a call from another thread\n\
+        than the loop's, and TypeError for a coroutine or anything else that is not callable.";
+
+    #[inline]
+    fn call<'py>(
+        this: &Bound<'py, EventLoop>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = Request::parse(&arguments, Self::NAME, ["callback"])?;
+        let event_loop = this.get();
+        event_loop.check_closed()?;
+        if event_loop.debug() {
+            event_loop.check_thread(this.py())?;
+            event_loop.check_callback(&request.callback, Self::NAME)?;
+        }
+        request.queue(this, false)
+    }
+}
+
+struct CallSoonThreadsafe;
+
+impl FastMethod for CallSoonThreadsafe {
+    type Class = EventLoop;
+    const NAME: &'static str = "call_soon_threadsafe";
+    const C_NAME: &'static CStr = c"call_soon_threadsafe";
+    const DOC: &'static CStr =
+        c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
+        call_soon for other threads and signal handlers: also wakes the loop.\n\n\
+        Raises RuntimeError on a closed loop.";
+
+    #[inline]
+    fn call<'py>(
+        this: &Bound<'py, EventLoop>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = Request::parse(&arguments, Self::NAME, ["callback"])?;
+        let event_loop = this.get();
+        event_loop.check_closed()?;
+        if event_loop.debug() {
+            event_loop.check_callback(&request.callback, Self::NAME)?;
+        }
+        let handle = request.queue(this, true)?;
+        event_loop.wake(this.py());
+        Ok(handle)
+    }
+}
+
+struct CallLater;
+
+impl FastMethod for CallLater {
+    type Class = EventLoop;
+    const NAME: &'static str = "call_later";
+    const C_NAME: &'static CStr = c"call_later";
+    const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
+        Run callback(*args) after delay seconds (asyncio: loop.call_later).\n\n\
+        Callbacks with the same deadline run in the order of the calls.\n\
+        Raises TypeError if delay is None; otherwise as call_at.";
+
+    #[inline]
+    fn call<'py>(
+        this: &Bound<'py, EventLoop>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = Request::parse(&arguments, Self::NAME, ["delay", "callback"])?;
+        if request.first.is_none() {
+            return Err(PyTypeError::new_err("delay must not be None"));
+        }
+        let now = EventLoop::now(this)?;
+        let when = match request.first.extract::<f64>() {
+            Ok(delay) => now + delay,
+            // Python's own addition knows more numbers than we do, and the error text.
+            Err(_) => PyFloat::new(this.py(), now)
+                .as_any()
+                .add(request.first)?
+                .extract()?,
+        };
+        request.schedule(this, when)
+    }
+}
+
+struct CallAt;
+
+impl FastMethod for CallAt {
+    type Class = EventLoop;
+    const NAME: &'static str = "call_at";
+    const C_NAME: &'static CStr = c"call_at";
+    const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
+        Run callback(*args) at when, in seconds of the loop's time() (asyncio: loop.call_at).\n\n\
+        Raises TypeError if when is no number; RuntimeError and debug errors as call_soon.";
+
+    #[inline]
+    fn call<'py>(
+        this: &Bound<'py, EventLoop>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = Request::parse(&arguments, Self::NAME, ["when", "callback"])?;
+        if request.first.is_none() {
+            return Err(PyTypeError::new_err("when cannot be None"));
+        }
+        let when = request.first.extract()?;
+        request.schedule(this, when)
+    }
+}
+
+/// The arguments of one scheduling call.
+struct Request<'a, 'py> {
+    /// The first parameter: the callback itself, or a time.
+    first: Borrowed<'a, 'py, PyAny>,
+    callback: Borrowed<'a, 'py, PyAny>,
+    args: Args,
+    context: Option<Bound<'py, PyAny>>,
+}
+
+impl<'a, 'py> Request<'a, 'py> {
+    /// Reads `parameters` (the last is the callback), then `*args` and `context=`.
+    #[inline]
+    fn parse<const N: usize>(
+        arguments: &Arguments<'a, 'py>,
+        method: &str,
+        parameters: [&str; N],
+    ) -> PyResult<Self> {
+        let mut values: [Option<Borrowed<'a, 'py, PyAny>>; N] =
+            std::array::from_fn(|i| arguments.get(i));
+        let mut context = None;
+        for (name, value) in arguments.keywords() {
+            if name.is(intern!(arguments.py(), "context")) || name == "context" {
+                context = (!value.is_none()).then(|| value.to_owned());
+                continue;
+            }
+            let name = name.to_str()?;
+            let parameter = parameters.iter().position(|&parameter| parameter == name);
+            match parameter.and_then(|index| values.get_mut(index)) {
+                Some(slot @ None) => *slot = Some(value),
+                Some(Some(_)) => {
+                    return Err(argument_error(
+                        method,
+                        "got multiple values for argument",
+                        name,
+                    ));
+                }
+                None => {
+                    return Err(argument_error(
+                        method,
+                        "got an unexpected keyword argument",
+                        name,
+                    ));
+                }
+            }
+        }
+        for (value, name) in values.iter().zip(parameters) {
+            if value.is_none() {
+                return Err(argument_error(method, "missing a required argument:", name));
+            }
+        }
+        let (Some(&Some(first)), Some(&Some(callback))) = (values.first(), values.last()) else {
+            return Err(argument_error(
+                method,
+                "missing a required argument:",
+                "callback",
+            ));
+        };
+        Ok(Self {
+            first,
+            callback,
+            args: Args::from_rest(arguments, N)?,
+            context,
+        })
+    }
+
+    #[inline]
+    fn into_handle(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Handle> {
+        let call = Call {
+            callback: self.callback.to_owned().unbind(),
+            args: self.args,
+        };
+        Handle::new(this, call, self.context, threadsafe)
+    }
+
+    #[inline]
+    fn queue(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Bound<'py, PyAny>> {
+        let handle = Bound::new(this.py(), self.into_handle(this, threadsafe)?)?;
+        this.get()
+            .push(this.py(), Job::Call(handle.clone().unbind()));
+        Ok(handle.into_any())
+    }
+
+    #[inline]
+    fn schedule(self, this: &Bound<'py, EventLoop>, when: f64) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let event_loop = this.get();
+        event_loop.check_closed()?;
+        if event_loop.debug() {
+            event_loop.check_thread(py)?;
+            event_loop.check_callback(&self.callback, "call_at")?;
+        }
+        let timer = TimerHandle::create(py, self.into_handle(this, false)?, when)?;
+        let entry = Scheduled(timer.clone().unbind());
+        event_loop
+            .cell
+            .with(py, move |state, _| state.timers.insert(when, entry));
+        Ok(timer.into_any())
+    }
+}
+
+#[cold]
+fn argument_error(method: &str, what: &str, name: &str) -> PyErr {
+    PyTypeError::new_err(format!("EventLoop.{method}() {what} '{name}'"))
+}
+
+impl EventLoop {
+    /// Ends the poll the loop may be sleeping in; costs nothing while it is awake.
+    #[inline]
+    pub(crate) fn wake(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| {
+            if let Some(reactor) = &state.reactor {
+                let _ = reactor.waker.wake();
+            }
+        });
+    }
+
+    /// Debug mode: only the loop's own thread may schedule (S8.3).
+    #[cold]
+    fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.running() || self.runs_in_this_thread(py)? {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "Non-thread-safe operation invoked on an event loop other than the current one",
+        ))
+    }
+
+    /// Debug mode: no coroutines, nothing that cannot be called (S8.4).
+    #[cold]
+    pub(super) fn check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+        if is_coroutine(callback)? {
+            return Err(PyTypeError::new_err(format!(
+                "coroutines cannot be used with {method}()"
+            )));
+        }
+        if !callback.is_callable() {
+            let callback = callback.repr()?;
+            return Err(PyTypeError::new_err(format!(
+                "a callable object was expected by {method}(), got {callback}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A coroutine, or a function that makes one, by inspect's rule or asyncio's older mark (S56.2).
+fn is_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = callback.py();
+    if names::iscoroutine(py)?.call1((callback,))?.is_truthy()?
+        || names::is_coroutine_function(py)?
+            .call1((callback,))?
+            .is_truthy()?
+    {
+        return Ok(true);
+    }
+    let mark = callback.getattr_opt(intern!(py, "_is_coroutine"))?;
+    Ok(match mark {
+        Some(mark) => mark.is(names::coroutine_marker(py)?),
+        None => false,
+    })
+}

@@ -1,0 +1,294 @@
+//! All raw C-API of the binding: calling conventions that PyO3 does not offer.
+//!
+//! * `FastMethod`: methods with `METH_FASTCALL | METH_KEYWORDS`, which get their arguments as a
+//!   slice; PyO3's `*args` builds a tuple for every call.
+//! * `in_context`: entering and leaving a `contextvars.Context` around a call.
+//! * `with_writable_buffer`: a protocol's buffer as a slice.
+
+#![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
+
+use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::{ptr, slice};
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyBufferError, PySystemError};
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::{Borrowed, PyTypeInfo, ffi};
+
+/// The arguments of one vectorcall: positional ones first, then the values of the keywords.
+#[derive(Clone, Copy)]
+pub(crate) struct Arguments<'a, 'py> {
+    py: Python<'py>,
+    positional: &'a [*mut ffi::PyObject],
+    keyword_values: &'a [*mut ffi::PyObject],
+    keyword_names: Option<Borrowed<'a, 'py, PyTuple>>,
+}
+
+impl<'a, 'py> Arguments<'a, 'py> {
+    #[inline]
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.positional.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        self.positional
+            .get(index)
+            .map(|&object| self.borrowed(object))
+    }
+
+    /// The positional arguments from `start` on.
+    #[inline]
+    pub(crate) fn rest(
+        &self,
+        start: usize,
+    ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
+        let this = *self;
+        self.positional
+            .iter()
+            .skip(start)
+            .map(move |&object| this.borrowed(object))
+    }
+
+    /// The keywords with their values.
+    #[inline]
+    pub(crate) fn keywords(
+        &self,
+    ) -> impl Iterator<Item = (Bound<'py, PyString>, Borrowed<'a, 'py, PyAny>)> {
+        let this = *self;
+        let names = self
+            .keyword_names
+            .into_iter()
+            .flat_map(|names| names.to_owned().into_iter());
+        names
+            .filter_map(|name| name.cast_into::<PyString>().ok())
+            .zip(self.keyword_values)
+            .map(move |(name, &value)| (name, this.borrowed(value)))
+    }
+
+    #[inline]
+    fn borrowed(&self, object: *mut ffi::PyObject) -> Borrowed<'a, 'py, PyAny> {
+        // SAFETY: the caller of a vectorcall keeps its arguments alive for the call, hence for 'a,
+        // and they are never null.
+        unsafe { Borrowed::from_ptr(self.py, object) }
+    }
+}
+
+/// A method of `Class` called with its arguments as a slice.
+pub(crate) trait FastMethod {
+    type Class: PyTypeInfo;
+    const NAME: &'static str;
+    /// The name again, for C.
+    const C_NAME: &'static CStr;
+    const DOC: &'static CStr;
+    fn call<'py>(
+        this: &Bound<'py, Self::Class>,
+        arguments: Arguments<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// Puts `M` into its class, beside the methods PyO3 put there.
+pub(crate) fn add_method<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
+    // A method definition is referred to by the descriptor for ever; there is one per process.
+    let definition = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: M::C_NAME.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: entry::<M>,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: M::DOC.as_ptr(),
+    }));
+    // SAFETY: both pointers are valid; the class is that of the `self` that `entry` will get.
+    let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), definition) };
+    // SAFETY: a new reference, or null with an exception set.
+    let descriptor = unsafe { Bound::from_owned_ptr_or_err(class.py(), descriptor) }?;
+    class.setattr(M::NAME, descriptor)
+}
+
+/// The C function behind a [`FastMethod`].
+unsafe extern "C" fn entry<M: FastMethod>(
+    this: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keyword_names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let call = |py: Python<'_>| -> PyResult<*mut ffi::PyObject> {
+        // SAFETY: the method descriptor has checked that `this` is an instance of its class.
+        let this = unsafe { Borrowed::from_ptr(py, this).cast_unchecked::<M::Class>() };
+        // SAFETY: null or a tuple that lives as long as the call.
+        let names = unsafe { Borrowed::from_ptr_or_opt(py, keyword_names) };
+        // SAFETY: the vectorcall protocol passes a tuple here.
+        let names = names.map(|names| unsafe { names.cast_unchecked::<PyTuple>() });
+        let named = names.map_or(0, |names| names.len());
+        let positional = usize::try_from(count).unwrap_or(0);
+        let all: &[*mut ffi::PyObject] = if arguments.is_null() {
+            &[]
+        } else {
+            // SAFETY: the caller passes `count` positional arguments and one for each keyword.
+            unsafe { slice::from_raw_parts(arguments, positional + named) }
+        };
+        let (positional, keyword_values) = all.split_at(positional.min(all.len()));
+        let arguments = Arguments {
+            py,
+            positional,
+            keyword_values,
+            keyword_names: names,
+        };
+        M::call(&this.to_owned(), arguments).map(Bound::into_ptr)
+    };
+    // SAFETY: Python calls its methods with the GIL held; `attach` itself would refuse during
+    // finalization, when finalizers may still call the loop.
+    unsafe { Python::attach_unchecked(|py| guard(py, call)) }
+}
+
+/// Turns an error into a raised exception, and a panic into a `SystemError`: neither may cross C.
+fn guard(
+    py: Python<'_>,
+    call: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>,
+) -> *mut ffi::PyObject {
+    let outcome = catch_unwind(AssertUnwindSafe(|| call(py))).unwrap_or_else(|_| {
+        Err(PySystemError::new_err(
+            "ferroloop panicked; please report this",
+        ))
+    });
+    outcome.unwrap_or_else(|error| {
+        error.restore(py);
+        ptr::null_mut()
+    })
+}
+
+/// A class that must be told before its instances die (`__del__`), which PyO3 does not offer.
+pub(crate) trait Finalize: PyTypeInfo {
+    fn finalize(this: &Bound<'_, Self>) -> PyResult<()>;
+    /// Where the class keeps the `tp_dealloc` that PyO3 gave it.
+    fn dealloc() -> &'static OnceLock<ffi::destructor>;
+}
+
+/// Gives the class a `tp_finalize`, and a `tp_dealloc` that calls it first, as the classes of
+/// Python have them (`PyObject_CallFinalizerFromDealloc`).
+pub(crate) fn add_finalizer<T: Finalize>(py: Python<'_>) {
+    let class = T::type_object(py).as_type_ptr();
+    // SAFETY: PyO3 has made and readied the type; no instance of it exists yet.
+    let slots = unsafe { &mut *class };
+    if let Some(dealloc) = slots.tp_dealloc {
+        T::dealloc().get_or_init(|| dealloc);
+        slots.tp_dealloc = Some(dealloc_entry::<T>);
+        slots.tp_finalize = Some(finalize_entry::<T>);
+    }
+}
+
+unsafe extern "C" fn dealloc_entry<T: Finalize>(object: *mut ffi::PyObject) {
+    // SAFETY: called by the last decref, with the GIL held.
+    if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+        return; // resurrected
+    }
+    if let Some(dealloc) = T::dealloc().get() {
+        // SAFETY: the very function this one stands in for.
+        unsafe { dealloc(object) };
+    }
+}
+
+unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
+    let finalize = |py: Python<'_>| {
+        // A finalizer must leave an exception that is on its way alone.
+        let pending = PyErr::take(py);
+        // SAFETY: `tp_finalize` of the class is called with an instance of it.
+        let this = unsafe { Borrowed::from_ptr(py, object).cast_unchecked::<T>() };
+        guard(py, |_| {
+            if let Err(error) = T::finalize(&this) {
+                error.write_unraisable(py, Some(this.as_any()));
+            }
+            Ok(ptr::null_mut())
+        });
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    };
+    // SAFETY: as in `entry`.
+    unsafe { Python::attach_unchecked(finalize) }
+}
+
+/// `callable(name=value)`, without a dict for the keyword.
+pub(crate) fn call_with_keyword<'py>(
+    callable: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = callable.py();
+    let names = PyTuple::new(py, [name])?;
+    let values = [value.as_ptr()];
+    // SAFETY: no positional arguments, one keyword, its value behind a pointer that outlives the call.
+    let result =
+        unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), values.as_ptr(), 0, names.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
+/// A copy of the current context (`contextvars.copy_context()`).
+#[inline]
+pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: needs only the GIL; a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+}
+
+/// A copy of `context`.
+pub(crate) fn copy_of_context<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a valid object; a new reference, or null with TypeError set if it is no Context.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
+/// Calls `body` inside `context`, as `Context.run` does.
+#[inline]
+pub(crate) fn in_context<R>(
+    context: &Bound<'_, PyAny>,
+    body: impl FnOnce() -> PyResult<R>,
+) -> PyResult<R> {
+    // SAFETY: a valid object; anything but a Context, or an entered one, is refused with an exception.
+    check(context.py(), unsafe {
+        ffi::PyContext_Enter(context.as_ptr())
+    })?;
+    let result = body();
+    // SAFETY: the context entered above.
+    check(context.py(), unsafe {
+        ffi::PyContext_Exit(context.as_ptr())
+    })?;
+    result
+}
+
+fn check(py: Python<'_>, status: c_int) -> PyResult<()> {
+    if status < 0 {
+        Err(PyErr::fetch(py))
+    } else {
+        Ok(())
+    }
+}
+
+/// Shows the memory of a writable buffer to `fill`.
+///
+/// Errors: BufferError or TypeError if `object` gives no writable contiguous buffer.
+pub(crate) fn with_writable_buffer<R>(
+    object: &Bound<'_, PyAny>,
+    fill: impl FnOnce(&mut [u8]) -> R,
+) -> PyResult<R> {
+    let buffer = PyUntypedBuffer::get(object)?;
+    if buffer.readonly() || !buffer.is_c_contiguous() {
+        return Err(PyBufferError::new_err(
+            "the buffer is not writable and contiguous",
+        ));
+    }
+    let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
+    if length == 0 {
+        return Ok(fill(&mut []));
+    }
+    // SAFETY: the export pins the memory and its size until `buffer` is dropped, it is writable,
+    // and no Python code runs while the slice lives, so nobody else touches it.
+    Ok(fill(unsafe { slice::from_raw_parts_mut(start, length) }))
+}

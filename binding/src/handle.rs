@@ -1,0 +1,501 @@
+//! `Handle` and `TimerHandle`: a callback with its arguments and the context it runs in.
+
+use std::cmp::Ordering as Order;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ferroloop_engine::Cancel;
+use pyo3::prelude::*;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::cell::{LoopCell, Share};
+use crate::event_loop::EventLoop;
+use crate::ffi::{self, Arguments};
+use crate::{errors, names};
+
+/// How often a thread that cancels looks whether the callback it came too late for has ended.
+const CANCEL_POLL: Duration = Duration::from_micros(100);
+
+/// Up to three arguments inline: a call costs no tuple.
+pub(crate) enum Args {
+    None,
+    One(Py<PyAny>),
+    Two(Py<PyAny>, Py<PyAny>),
+    Three(Py<PyAny>, Py<PyAny>, Py<PyAny>),
+    More(Py<PyTuple>),
+}
+
+impl Args {
+    /// The positional arguments from `start` on.
+    #[inline]
+    pub(crate) fn from_rest(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
+        let at = |index: usize| {
+            arguments
+                .get(start + index)
+                .map(|argument| argument.to_owned().unbind())
+        };
+        Ok(
+            match (at(0), at(1), at(2), arguments.len().saturating_sub(start)) {
+                (None, ..) => Self::None,
+                (Some(a), None, ..) => Self::One(a),
+                (Some(a), Some(b), None, _) => Self::Two(a, b),
+                (Some(a), Some(b), Some(c), 3) => Self::Three(a, b, c),
+                _ => Self::More(PyTuple::new(arguments.py(), arguments.rest(start))?.unbind()),
+            },
+        )
+    }
+
+    fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        match self {
+            Self::None => Ok(PyTuple::empty(py)),
+            Self::One(a) => PyTuple::new(py, [a]),
+            Self::Two(a, b) => PyTuple::new(py, [a, b]),
+            Self::Three(a, b, c) => PyTuple::new(py, [a, b, c]),
+            Self::More(all) => Ok(all.bind(py).clone()),
+        }
+    }
+
+    fn share(&self, share: Share<'_>) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::One(a) => Self::One(share.share(a)),
+            Self::Two(a, b) => Self::Two(share.share(a), share.share(b)),
+            Self::Three(a, b, c) => Self::Three(share.share(a), share.share(b), share.share(c)),
+            Self::More(all) => Self::More(share.share(all)),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::None => Ok(()),
+            Self::One(a) => visit.call(a),
+            Self::Two(a, b) => visit.call(a).and_then(|()| visit.call(b)),
+            Self::Three(a, b, c) => visit
+                .call(a)
+                .and_then(|()| visit.call(b))
+                .and_then(|()| visit.call(c)),
+            Self::More(all) => visit.call(all),
+        }
+    }
+}
+
+/// What to call, and with what.
+pub(crate) struct Call {
+    pub(crate) callback: Py<PyAny>,
+    pub(crate) args: Args,
+}
+
+impl Call {
+    #[inline]
+    fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let callback = self.callback.bind(py);
+        match &self.args {
+            Args::None => callback.call0(),
+            Args::One(a) => callback.call1((a,)),
+            Args::Two(a, b) => callback.call1((a, b)),
+            Args::Three(a, b, c) => callback.call1((a, b, c)),
+            Args::More(all) => callback.call1(all.bind(py)),
+        }
+    }
+
+    fn share(&self, share: Share<'_>) -> Self {
+        Self {
+            callback: share.share(&self.callback),
+            args: self.args.share(share),
+        }
+    }
+}
+
+/// What a handle knows only in debug mode.
+#[derive(Default)]
+struct DebugInfo {
+    source_traceback: Option<Py<PyAny>>,
+    /// The text of a cancelled handle, taken while the callback was still there.
+    repr: Option<Py<PyAny>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Taken out when the callback runs or is cancelled, so that a handle kept by somebody keeps
+    /// nothing else alive.
+    call: Option<Call>,
+    debug: Option<Box<DebugInfo>>,
+}
+
+/// One scheduled callback (asyncio.Handle).
+#[pyclass(frozen, subclass, weakref, module = "ferroloop._ferroloop")]
+pub(crate) struct Handle {
+    event_loop: Py<EventLoop>,
+    context: Py<PyAny>,
+    cancelled: AtomicBool,
+    /// Set while a callback scheduled by `call_soon_threadsafe` runs; see `Handle::cancel`.
+    running: AtomicBool,
+    threadsafe: bool,
+    cell: LoopCell<State>,
+}
+
+impl Handle {
+    /// A handle for `call`, in `context` or in a copy of the current one.
+    #[inline]
+    pub(crate) fn new(
+        event_loop: &Bound<'_, EventLoop>,
+        call: Call,
+        context: Option<Bound<'_, PyAny>>,
+        threadsafe: bool,
+    ) -> PyResult<Self> {
+        let py = event_loop.py();
+        let context = match context {
+            Some(context) => context,
+            None => ffi::copy_context(py)?,
+        };
+        let debug = if event_loop.get().debug() {
+            let source_traceback = Some(names::source_traceback(py)?.call0()?.unbind());
+            Some(Box::new(DebugInfo {
+                source_traceback,
+                repr: None,
+            }))
+        } else {
+            None
+        };
+        Ok(Self {
+            event_loop: event_loop.clone().unbind(),
+            context: context.unbind(),
+            cancelled: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            threadsafe,
+            cell: LoopCell::new(State {
+                call: Some(call),
+                debug,
+            }),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Runs the callback and gives it away; in debug mode it stays, for the messages about it.
+    #[inline]
+    pub(crate) fn run(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let handle = this.get();
+        if handle.event_loop.get().debug() {
+            return Self::run_again(this);
+        }
+        let Some(call) = handle.cell.with(py, |state, _| state.call.take()) else {
+            return Ok(());
+        };
+        match handle.invoke(py, &call) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                // The report shows the callback, so it is put back.
+                let none = handle.cell.with(py, |state, _| state.call.replace(call));
+                drop(none);
+                errors::callback_failed(this, error)
+            }
+        }
+    }
+
+    /// Runs the callback of a reader, writer or signal, which stays for the next event.
+    #[inline]
+    pub(crate) fn run_again(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let handle = this.get();
+        let call = handle.cell.with(py, |state, share| {
+            state.call.as_ref().map(|call| call.share(share))
+        });
+        let Some(call) = call else { return Ok(()) };
+        match handle.invoke(py, &call) {
+            Ok(()) => Ok(()),
+            Err(error) => errors::callback_failed(this, error),
+        }
+    }
+
+    #[inline]
+    fn invoke(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
+        self.running.store(true, Ordering::Relaxed);
+        let outcome = ffi::in_context(self.context.bind(py), || call.invoke(py));
+        self.running.store(false, Ordering::Relaxed);
+        outcome.map(drop)
+    }
+
+    /// Waits until a thread-safe callback that another thread is running has ended, so that after
+    /// `cancel()` it has either finished or will never start (Python 3.14's guarantee).
+    fn wait_while_running(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.threadsafe || self.event_loop.get().runs_in_this_thread(py)? {
+            return Ok(());
+        }
+        while self.running.load(Ordering::Relaxed) {
+            py.detach(|| std::thread::sleep(CANCEL_POLL));
+        }
+        Ok(())
+    }
+
+    /// The texts of the callback, for messages.
+    pub(crate) fn callback_text<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = this.py();
+        let handle = this.get();
+        let debug = handle.event_loop.get().debug();
+        names::callback_text(py)?.call1((handle.callback(py), handle.args(py)?, debug))
+    }
+
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, EventLoop> {
+        self.event_loop.bind(py).clone()
+    }
+
+    pub(crate) fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cell.with(py, |state, share| {
+            state.call.as_ref().map(|call| share.share(&call.callback))
+        })
+    }
+
+    fn args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let args = self.cell.with(py, |state, share| {
+            state.call.as_ref().map(|call| call.args.share(share))
+        });
+        args.map(|args| args.tuple(py)).transpose()
+    }
+
+    pub(crate) fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cell.with(py, |state, share| {
+            state
+                .debug
+                .as_ref()?
+                .source_traceback
+                .as_ref()
+                .map(|stack| share.share(stack))
+        })
+    }
+
+    fn remember_repr(this: &Bound<'_, Self>) -> PyResult<()> {
+        let text = names::handle_repr(this.py())?.call1((this,))?.unbind();
+        let old = this.get().cell.with(this.py(), |state, _| {
+            state.debug.get_or_insert_default().repr.replace(text)
+        });
+        drop(old);
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Handle {
+    /// Cancels the callback; harmless if it ran or was cancelled already.
+    pub(crate) fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let handle = slf.get();
+        if handle.is_cancelled() {
+            return Ok(());
+        }
+        if handle.event_loop.get().debug() {
+            Self::remember_repr(slf)?;
+        }
+        handle.cancelled.store(true, Ordering::Relaxed);
+        let call = handle.cell.with(py, |state, _| state.call.take());
+        drop(call);
+        handle.wait_while_running(py)
+    }
+
+    /// True after `cancel()`.
+    fn cancelled(&self) -> bool {
+        self.is_cancelled()
+    }
+
+    /// The `contextvars.Context` the callback runs in.
+    fn get_context(&self, py: Python<'_>) -> Py<PyAny> {
+        self.context.clone_ref(py)
+    }
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        names::handle_repr(slf.py())?.call1((slf,))
+    }
+
+    /// Makes `isinstance(handle, asyncio.Handle)` true: that class has slots, which a native
+    /// class cannot share.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::handle_class(py)
+    }
+
+    #[getter(_callback)]
+    fn get_callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.callback(py)
+    }
+
+    #[getter(_args)]
+    fn get_args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.args(py)
+    }
+
+    #[getter(_context)]
+    fn get_context_attribute(&self, py: Python<'_>) -> Py<PyAny> {
+        self.context.clone_ref(py)
+    }
+
+    #[getter(_loop)]
+    fn get_loop(&self, py: Python<'_>) -> Py<EventLoop> {
+        self.event_loop.clone_ref(py)
+    }
+
+    #[getter(_cancelled)]
+    fn get_cancelled(&self) -> bool {
+        self.is_cancelled()
+    }
+
+    #[getter(_source_traceback)]
+    fn get_source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.source_traceback(py)
+    }
+
+    #[getter(_repr)]
+    fn get_repr(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cell.with(py, |state, share| {
+            state
+                .debug
+                .as_ref()?
+                .repr
+                .as_ref()
+                .map(|text| share.share(text))
+        })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.context)?;
+        self.cell
+            .peek(|state| {
+                if let Some(call) = &state.call {
+                    visit.call(&call.callback)?;
+                    call.args.traverse(&visit)?;
+                }
+                Ok(())
+            })
+            .unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.cell.clear(std::mem::take);
+    }
+}
+
+/// A callback with a deadline (asyncio.TimerHandle).
+#[pyclass(frozen, extends = Handle, weakref, module = "ferroloop._ferroloop")]
+pub(crate) struct TimerHandle {
+    when: f64,
+    /// The handle's own mark again, where the heap can read it.
+    cancelled: AtomicBool,
+    /// Still among the loop's timers: only then does a cancellation count there.
+    scheduled: AtomicBool,
+}
+
+impl TimerHandle {
+    pub(crate) fn create<'py>(
+        py: Python<'py>,
+        handle: Handle,
+        when: f64,
+    ) -> PyResult<Bound<'py, Self>> {
+        let timer = Self {
+            when,
+            cancelled: AtomicBool::new(false),
+            scheduled: AtomicBool::new(true),
+        };
+        Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
+    }
+
+    /// The four facts that make two timers equal (S3.8).
+    fn equals(this: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = this.py();
+        let (a, b) = (this.as_super().get(), other.as_super().get());
+        let same_callback = match (a.callback(py), b.callback(py)) {
+            (Some(a), Some(b)) => a.bind(py).eq(b)?,
+            (None, None) => true,
+            _ => false,
+        };
+        let same_args = match (a.args(py)?, b.args(py)?) {
+            (Some(a), Some(b)) => a.eq(b)?,
+            (None, None) => true,
+            _ => false,
+        };
+        let same_when = this.get().when.partial_cmp(&other.get().when) == Some(Order::Equal);
+        Ok(same_when && same_callback && same_args && a.is_cancelled() == b.is_cancelled())
+    }
+}
+
+#[pymethods]
+impl TimerHandle {
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (timer, handle) = (slf.get(), slf.as_super());
+        let first = !timer.cancelled.swap(true, Ordering::Relaxed);
+        if first && timer.scheduled.load(Ordering::Relaxed) {
+            handle.get().event_loop.get().timer_cancelled(slf.py());
+        }
+        Handle::cancel(handle)
+    }
+
+    /// The deadline, in seconds of the loop's clock.
+    fn when(&self) -> f64 {
+        self.when
+    }
+
+    #[getter(_when)]
+    fn get_when(&self) -> f64 {
+        self.when
+    }
+
+    #[getter(_scheduled)]
+    fn get_scheduled(&self) -> bool {
+        self.scheduled.load(Ordering::Relaxed)
+    }
+
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::timer_handle_class(py)
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        self.when.into_pyobject(py)?.hash()
+    }
+
+    fn __richcmp__<'py>(
+        slf: &Bound<'py, Self>,
+        other: &Bound<'py, PyAny>,
+        operator: CompareOp,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let Ok(other) = other.cast::<Self>() else {
+            return Ok(py.NotImplemented().into_bound(py));
+        };
+        let equal = Self::equals(slf, other)?;
+        let (a, b) = (slf.get().when, other.get().when);
+        let result = match operator {
+            CompareOp::Lt => a < b,
+            CompareOp::Le => a < b || equal,
+            CompareOp::Gt => a > b,
+            CompareOp::Ge => a > b || equal,
+            CompareOp::Eq => equal,
+            CompareOp::Ne => !equal,
+        };
+        Ok(result.into_pyobject(py)?.to_owned().into_any())
+    }
+}
+
+/// A timer as the loop's heap holds it.
+pub(crate) struct Scheduled(pub(crate) Py<TimerHandle>);
+
+impl Cancel for Scheduled {
+    #[inline]
+    fn is_cancelled(&self) -> bool {
+        self.0.get().cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Scheduled {
+    /// Out of the heap: from here on it is an ordinary handle.
+    #[inline]
+    pub(crate) fn into_handle(self) -> Py<TimerHandle> {
+        self.0.get().scheduled.store(false, Ordering::Relaxed);
+        self.0
+    }
+}

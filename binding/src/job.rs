@@ -1,0 +1,152 @@
+//! What waits in the ready queue, and how each kind of it runs: the loop's only dispatch.
+
+use std::time::Instant;
+
+use ferroloop_engine::Readiness;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::acceptor::Acceptor;
+use crate::event_loop::EventLoop;
+use crate::handle::{Handle, TimerHandle};
+use crate::names;
+use crate::transport::StreamTransport;
+
+/// One entry of the ready queue.
+pub(crate) enum Job {
+    /// A `call_soon` callback.
+    Call(Py<Handle>),
+    /// A due timer.
+    Timer(Py<TimerHandle>),
+    /// The reader or writer callback of an fd that is ready.
+    Watch(Py<Handle>),
+    /// A transport's socket is ready.
+    Stream(Py<StreamTransport>, Readiness),
+    /// A new transport tells its protocol.
+    Made(Py<StreamTransport>),
+    /// A transport starts to read and wakes whoever waits for it.
+    Begin(Py<StreamTransport>, Option<Py<PyAny>>),
+    /// A transport has ended: None, or the exception that ended it.
+    Lost(Py<StreamTransport>, Option<Py<PyAny>>),
+    /// A listening socket has connections.
+    Accept(Py<Acceptor>),
+    /// Signal numbers wait in the self-pipe.
+    Signals,
+}
+
+impl Job {
+    /// Runs the job. An error leaves the run: an exit request, or what the exception handler raised.
+    #[inline]
+    pub(crate) fn run(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        if event_loop.get().debug() {
+            return self.run_timed(event_loop);
+        }
+        self.dispatch(event_loop)
+    }
+
+    #[inline]
+    fn dispatch(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = event_loop.py();
+        match self {
+            Self::Call(handle) => Handle::run(handle.bind(py)),
+            Self::Timer(timer) => Handle::run(timer.bind(py).as_super()),
+            Self::Watch(handle) => Handle::run_again(handle.bind(py)),
+            Self::Stream(transport, readiness) => {
+                StreamTransport::on_ready(transport.bind(py), event_loop, readiness)
+            }
+            Self::Made(transport) => StreamTransport::made(transport.bind(py), event_loop),
+            Self::Begin(transport, waiter) => {
+                StreamTransport::begin(transport.bind(py), event_loop, waiter)
+            }
+            Self::Lost(transport, reason) => {
+                StreamTransport::lost(transport.bind(py), event_loop, reason)
+            }
+            Self::Accept(acceptor) => Acceptor::on_ready(acceptor.bind(py), event_loop),
+            Self::Signals => EventLoop::on_signals(event_loop),
+        }
+    }
+
+    /// Debug mode: remembers the handle for the exception handler and reports slow callbacks (S8.6).
+    #[cold]
+    fn run_timed(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = event_loop.py();
+        let handle = self.handle(py);
+        if handle
+            .as_ref()
+            .is_some_and(|handle| handle.get().is_cancelled())
+        {
+            return Ok(());
+        }
+        let subject = self.subject(event_loop);
+        event_loop.get().set_current_handle(py, handle);
+        let started = Instant::now();
+        let outcome = self.dispatch(event_loop);
+        let seconds = started.elapsed().as_secs_f64();
+        event_loop.get().set_current_handle(py, None);
+        outcome?;
+        let limit: f64 = event_loop
+            .getattr(intern!(py, "slow_callback_duration"))?
+            .extract()?;
+        if seconds >= limit {
+            let warning = (
+                "Executing %s took %.3f seconds",
+                describe(&subject)?,
+                seconds,
+            );
+            names::logger(py)?.call_method1(intern!(py, "warning"), warning)?;
+        }
+        Ok(())
+    }
+
+    fn handle(&self, py: Python<'_>) -> Option<Py<Handle>> {
+        match self {
+            Self::Call(handle) | Self::Watch(handle) => Some(handle.clone_ref(py)),
+            Self::Timer(timer) => Some(timer.bind(py).as_super().clone().unbind()),
+            _ => None,
+        }
+    }
+
+    /// The Python object whose job this is.
+    fn subject<'py>(&self, event_loop: &Bound<'py, EventLoop>) -> Bound<'py, PyAny> {
+        let py = event_loop.py();
+        match self {
+            Self::Call(handle) | Self::Watch(handle) => handle.bind(py).as_any().clone(),
+            Self::Timer(timer) => timer.bind(py).as_any().clone(),
+            Self::Stream(transport, _)
+            | Self::Made(transport)
+            | Self::Begin(transport, _)
+            | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
+            Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
+            Self::Signals => event_loop.as_any().clone(),
+        }
+    }
+
+    /// Shows the job's references to the garbage collector.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Call(handle) | Self::Watch(handle) => visit.call(handle),
+            Self::Timer(timer) => visit.call(timer),
+            Self::Stream(transport, _) | Self::Made(transport) => visit.call(transport),
+            Self::Begin(transport, other) | Self::Lost(transport, other) => {
+                visit.call(transport)?;
+                visit.call(other)
+            }
+            Self::Accept(acceptor) => visit.call(acceptor),
+            Self::Signals => Ok(()),
+        }
+    }
+}
+
+/// asyncio names the task whose step was slow, and otherwise the handle.
+fn describe<'py>(subject: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    let py = subject.py();
+    if let Ok(handle) = subject.cast::<Handle>()
+        && let Some(callback) = handle.get().callback(py)
+        && let Ok(owner) = callback.bind(py).getattr(intern!(py, "__self__"))
+        && owner.is_instance(names::task_class(py)?)?
+    {
+        return owner.repr();
+    }
+    subject.repr()
+}

@@ -1,0 +1,28 @@
+//! ferroloop's extension module `_ferroloop`: the only code that knows Python. A table of contents.
+
+#![deny(unsafe_code)]
+
+mod acceptor;
+mod cell;
+mod errors;
+mod event_loop;
+mod ffi;
+mod handle;
+mod job;
+mod names;
+mod resolve;
+mod transport;
+
+use pyo3::prelude::*;
+
+#[pymodule(name = "_ferroloop")]
+fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("BACKEND", ferroloop_engine::Poller::<()>::NAME)?;
+    event_loop::add_class(module)?;
+    transport::add_class(module)?;
+    module.add_class::<handle::Handle>()?;
+    module.add_class::<handle::TimerHandle>()?;
+    module.add_class::<acceptor::Acceptor>()?;
+    module.add_function(wrap_pyfunction!(resolve::literal_address, module)?)
+}

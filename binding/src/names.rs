@@ -1,0 +1,36 @@
+//! The Python objects the binding needs, each imported once, on first use.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+macro_rules! imported {
+    ($($(#[$doc:meta])* $name:ident = $module:literal . $attribute:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+            static OBJECT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            OBJECT.import(py, $module, $attribute)
+        }
+    )*};
+}
+
+imported! {
+    future_class = "asyncio"."Future";
+    handle_class = "asyncio"."Handle";
+    timer_handle_class = "asyncio"."TimerHandle";
+    transport_class = "asyncio"."Transport";
+    task_class = "asyncio"."Task";
+    buffered_protocol_class = "asyncio"."BufferedProtocol";
+    transport_socket_class = "asyncio.trsock"."TransportSocket";
+    get_ident = "threading"."get_ident";
+    logger = "asyncio.log"."logger";
+    socket_class = "socket"."socket";
+    warn = "warnings"."warn";
+    strerror = "os"."strerror";
+    iscoroutine = "asyncio.coroutines"."iscoroutine";
+    is_coroutine_function = "inspect"."iscoroutinefunction";
+    /// What `asyncio.coroutine` and mocks mark their functions with.
+    coroutine_marker = "asyncio.coroutines"."_is_coroutine";
+    handle_repr = "ferroloop._format"."handle_repr";
+    callback_text = "ferroloop._format"."callback_text";
+    source_traceback = "ferroloop._format"."source_traceback";
+}

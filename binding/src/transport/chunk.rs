@@ -1,0 +1,41 @@
+//! `Chunk`: what `write` was given, safe from later changes by the caller (S16.15).
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+/// `bytes` held by reference; anything else copied once.
+pub(super) type Chunk = PyBackedBytes;
+
+/// Errors: asyncio's TypeError for anything but bytes, bytearray and memoryview.
+#[inline]
+pub(super) fn from_object(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(bytes.clone().into());
+    }
+    if let Ok(bytes) = data.cast::<PyByteArray>() {
+        return Ok(bytes.clone().into());
+    }
+    if data.is_instance_of::<PyMemoryView>() {
+        // By bytes, whatever the items (S16.16).
+        let copy = data.py().get_type::<PyBytes>().call1((data,))?;
+        return Ok(copy.cast_into::<PyBytes>()?.into());
+    }
+    Err(wrong_type(data)?)
+}
+
+/// The text changed in Python 3.14 (S16.11).
+#[cold]
+fn wrong_type(data: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let wanted = if data.py().version_info() >= (3, 14) {
+        "a bytes, bytearray, or memoryview object"
+    } else {
+        "a bytes-like object"
+    };
+    let name = data.get_type().name()?;
+    Ok(PyTypeError::new_err(format!(
+        "data argument must be {wanted}, not {}",
+        name.repr()?
+    )))
+}

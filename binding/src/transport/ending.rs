@@ -1,0 +1,212 @@
+//! How a connection ends: gently, by force, or by an error; and what is let go of then.
+
+use std::sync::OnceLock;
+
+use ferroloop_engine::{Phase, borrow_fd};
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::ffi::destructor;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{Descriptor, StreamTransport};
+use crate::errors::{self, Report, os_error};
+use crate::event_loop::EventLoop;
+use crate::ffi::Finalize;
+use crate::job::Job;
+use crate::names;
+
+impl StreamTransport {
+    /// `close()`: stops reading; what is queued still goes out, then the connection is lost.
+    pub(super) fn close_gently(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        Self::uncork(this, event_loop)?;
+        if this
+            .get()
+            .cell
+            .with(this.py(), |state, _| state.stream.close())
+        {
+            this.get().update_interest(event_loop);
+            Self::lose_if_drained(this, event_loop);
+        }
+        Ok(())
+    }
+
+    /// Drops what is queued and loses the connection, with `reason` or None.
+    pub(super) fn force_close(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        reason: Option<Py<PyAny>>,
+    ) {
+        let py = this.py();
+        if this.get().cell.with(py, |state, _| state.corked) {
+            // asyncio would have sent these bytes already; whether they arrive is no matter here.
+            let _ = this
+                .get()
+                .check_descriptor(py)
+                .and_then(|()| this.get().send(py));
+        }
+        let mut unsent = Vec::new();
+        let lost = this
+            .get()
+            .cell
+            .with(py, |state, _| state.stream.lose(&mut unsent));
+        drop(unsent);
+        if lost {
+            this.get().update_interest(event_loop);
+            event_loop
+                .get()
+                .push(py, Job::Lost(this.clone().unbind(), reason));
+        }
+    }
+
+    /// `write_eof()`: our side ends once everything queued is out (S16.23).
+    pub(super) fn end_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        Self::uncork_now(this)?;
+        let outcome = this
+            .get()
+            .cell
+            .with(py, |state, _| match state.stream.phase() {
+                Phase::Open => state.stream.write_eof(borrow_fd(state.descriptor.fd())?),
+                Phase::Closing | Phase::Lost => Ok(()),
+            });
+        outcome.map_err(|error| os_error(py, &error))
+    }
+
+    /// An error of the socket or of our own: reported unless it is the network's, then the
+    /// connection is lost with it (S16.10).
+    #[cold]
+    pub(super) fn fatal<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        error: PyErr,
+        message: &str,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let reason = error.value(py).clone().into_any().unbind();
+        if error.is_instance_of::<PyOSError>(py) {
+            if event_loop.get().debug() {
+                let options = PyDict::new(py);
+                options.set_item(intern!(py, "exc_info"), &reason)?;
+                names::logger(py)?.call_method(
+                    intern!(py, "debug"),
+                    ("%r: %s", this, message),
+                    Some(&options),
+                )?;
+            }
+        } else {
+            let target = this.get().target(py).map(|target| target.protocol);
+            Report::new(py, message, error)?
+                .with("transport", this)?
+                .with("protocol", target)?
+                .send(event_loop)?;
+        }
+        Self::force_close(this, event_loop, Some(reason));
+        Ok(())
+    }
+
+    /// A method of the protocol raised: the connection is lost, unless it was an exit request,
+    /// which ends the run instead (S16.9, S0.11).
+    #[cold]
+    pub(super) fn protocol_failed<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        error: PyErr,
+        method: &str,
+    ) -> PyResult<()> {
+        if errors::is_exit_request(this.py(), &error) {
+            return Err(error);
+        }
+        Self::fatal(
+            this,
+            event_loop,
+            error,
+            &format!("Fatal error: protocol.{method}() call failed."),
+        )
+    }
+
+    /// The last job of a transport: `connection_lost`, then everything is let go of (S16.22).
+    pub(crate) fn lost(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        reason: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let reason = reason.unwrap_or_else(|| py.None()).into_bound(py);
+        let notified = Self::notify(this, event_loop, intern!(py, "connection_lost"), &reason);
+        let token = this.get().cell.with(py, |state, _| state.token);
+        drop(event_loop.get().dismiss(py, token));
+        let released = Self::release(this);
+        notified.and(released)
+    }
+
+    /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
+    fn release(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let (descriptor, ties) = this.get().cell.with(py, |state, _| {
+            (
+                std::mem::replace(&mut state.descriptor, Descriptor::Closed),
+                state.ties.take(),
+            )
+        });
+        let closed = descriptor.close(py);
+        if let Some(server) = ties.as_ref().and_then(|ties| ties.server.as_ref()) {
+            server.call_method1(py, intern!(py, "_detach"), (this,))?;
+        }
+        closed
+    }
+
+    /// EBADF if the Python socket was closed behind our back.
+    #[inline]
+    pub(super) fn check_descriptor(&self, py: Python<'_>) -> PyResult<()> {
+        let socket = self.cell.with(py, |state, share| {
+            state
+                .descriptor
+                .socket()
+                .map(|socket| (share.share(socket), state.descriptor.fd()))
+        });
+        match socket {
+            Some((socket, fd)) => super::descriptor::check_owner(py, &socket, fd),
+            None => Ok(()),
+        }
+    }
+
+    /// Debug mode: one line about this transport, `format` taking its repr.
+    pub(super) fn debug_log(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        format: &str,
+    ) -> PyResult<()> {
+        if event_loop.get().debug() {
+            names::logger(this.py())?.call_method1(intern!(this.py(), "debug"), (format, this))?;
+        }
+        Ok(())
+    }
+}
+
+impl Finalize for StreamTransport {
+    fn dealloc() -> &'static OnceLock<destructor> {
+        static DEALLOC: OnceLock<destructor> = OnceLock::new();
+        &DEALLOC
+    }
+
+    /// Nobody holds the transport any more and it was never closed (S16.26).
+    fn finalize(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        if this.get().cell.with(py, |state, _| {
+            matches!(state.descriptor, Descriptor::Closed)
+        }) {
+            return Ok(());
+        }
+        let text = format!("unclosed transport {}", this.repr()?);
+        let options = PyDict::new(py);
+        options.set_item(intern!(py, "source"), this)?;
+        let category = py.get_type::<PyResourceWarning>();
+        let warned = names::warn(py)?.call((text, category), Some(&options));
+        Self::release(this)?;
+        warned.map(drop)
+    }
+}

@@ -1,0 +1,111 @@
+//! `get_extra_info`: addresses and the socket view, made when somebody asks.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::address::address_to_python;
+use super::{Descriptor, Names, StreamTransport};
+use crate::names;
+
+/// The extra info of a transport over a Python socket, gathered as asyncio does: at once, since
+/// the peer's address is gone when the peer is (S16.4).
+pub(super) fn of_socket<'py>(
+    socket: &Bound<'py, PyAny>,
+    given: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let py = socket.py();
+    let extra = PyDict::new(py);
+    let peername = intern!(py, "peername");
+    extra.set_item(
+        "socket",
+        names::transport_socket_class(py)?.call1((socket,))?,
+    )?;
+    extra.set_item("sockname", socket.call_method0("getsockname").ok())?;
+    if let Some(given) = given {
+        extra.update(given.as_mapping())?;
+    }
+    if !extra.contains(peername)? {
+        extra.set_item(peername, socket.call_method0("getpeername").ok())?;
+    }
+    Ok(extra)
+}
+
+impl StreamTransport {
+    pub(super) fn extra_info<'py>(
+        this: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        let extra = Self::extra(this)?;
+        if let Some(value) = extra.get_item(name)? {
+            return Ok(Some(value));
+        }
+        // Whoever gets the socket may use it next to us: what was written before goes first.
+        let value = match name.extract::<&str>() {
+            Ok("socket") => Self::socket_view(this)?,
+            Ok("sockname") => this.get().name(py, |names| &names.own)?,
+            Ok("peername") => this.get().name(py, |names| &names.peer)?,
+            _ => None,
+        };
+        if let Some(value) = &value {
+            extra.set_item(name, value)?;
+        }
+        Ok(value)
+    }
+
+    fn extra<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = this.py();
+        let extra = this.get().cell.with(py, |state, share| {
+            state.extra.as_ref().map(|extra| share.share(extra))
+        });
+        if let Some(extra) = extra {
+            return Ok(extra.into_bound(py));
+        }
+        let fresh = PyDict::new(py);
+        let shared = fresh.clone().unbind();
+        let old = this
+            .get()
+            .cell
+            .with(py, move |state, _| state.extra.replace(shared));
+        drop(old);
+        Ok(fresh)
+    }
+
+    fn name<'py>(
+        &self,
+        py: Python<'py>,
+        pick: impl FnOnce(&Names) -> &ferroloop_engine::Address + Send,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let address = self.cell.with(py, |state, _| {
+            state.names.as_ref().map(|names| pick(names).clone())
+        });
+        address
+            .map(|address| address_to_python(py, &address))
+            .transpose()
+    }
+
+    /// The socket of an accepted connection gets its Python object here, which owns the fd then.
+    fn socket_view<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = this.py();
+        let fd = this
+            .get()
+            .cell
+            .with(py, |state, _| match &state.descriptor {
+                Descriptor::Owned(_) => Some(state.descriptor.fd()),
+                Descriptor::Socket(..) | Descriptor::Closed => None,
+            });
+        let Some(fd) = fd else { return Ok(None) };
+        let options = PyDict::new(py);
+        options.set_item("fileno", fd)?;
+        let socket = names::socket_class(py)?.call((), Some(&options))?;
+        let owner = socket.clone().unbind();
+        this.get()
+            .cell
+            .with(py, move |state, _| state.descriptor.hand_over(owner));
+        socket.call_method1("setblocking", (false,))?;
+        names::transport_socket_class(py)?
+            .call1((socket,))
+            .map(Some)
+    }
+}

@@ -1,0 +1,104 @@
+//! Calling a transport's protocol.
+
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::{State, StreamTransport};
+use crate::cell::Share;
+use crate::errors::{self, Report};
+use crate::event_loop::EventLoop;
+use crate::handle::{Args, Call, Handle};
+use crate::{ffi, names};
+
+/// Whether the protocol brings its own buffers (S16.7).
+pub(super) fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
+}
+
+/// A protocol and where to call it.
+pub(super) struct Target<'py> {
+    pub(super) protocol: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
+}
+
+impl<'py> Target<'py> {
+    /// Calls a method in the transport's context.
+    #[inline]
+    pub(super) fn call(
+        &self,
+        method: &Bound<'py, PyString>,
+        args: impl PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        ffi::in_context(&self.context, || self.protocol.call_method1(method, args))
+    }
+}
+
+impl State {
+    #[inline]
+    pub(super) fn share_target(&self, share: Share<'_>) -> Option<(Py<PyAny>, Py<PyAny>)> {
+        let ties = self.ties.as_ref()?;
+        Some((share.share(&ties.protocol), share.share(&ties.context)))
+    }
+}
+
+impl StreamTransport {
+    /// The protocol, while the connection lives.
+    #[inline]
+    pub(super) fn target<'py>(&self, py: Python<'py>) -> Option<Target<'py>> {
+        let (protocol, context) = self
+            .cell
+            .with(py, |state, share| state.share_target(share))?;
+        Some(Target {
+            protocol: protocol.into_bound(py),
+            context: context.into_bound(py),
+        })
+    }
+
+    /// Calls a method whose failure is a failed callback and no more: `connection_made` and
+    /// `connection_lost`.
+    pub(super) fn notify<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        method: &Bound<'py, PyString>,
+        argument: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        let Some(target) = this.get().target(this.py()) else {
+            return Ok(());
+        };
+        let Err(error) = target.call(method, (argument,)) else {
+            return Ok(());
+        };
+        // The report wants a handle; only a failure needs one.
+        let callback = target.protocol.getattr(method)?.unbind();
+        let call = Call {
+            callback,
+            args: Args::One(argument.clone().unbind()),
+        };
+        let handle = Handle::new(event_loop, call, Some(target.context), false)?;
+        errors::callback_failed(&Bound::new(this.py(), handle)?, error)
+    }
+
+    /// Calls `pause_writing` or `resume_writing` right here, as asyncio does: the caller's context
+    /// is the current one. Their failure is reported and the transport lives on (S17.5).
+    pub(super) fn signal<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        method: &Bound<'py, PyString>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let Some(target) = this.get().target(py) else {
+            return Ok(());
+        };
+        let Err(error) = target.protocol.call_method0(method) else {
+            return Ok(());
+        };
+        if errors::is_exit_request(py, &error) {
+            return Err(error);
+        }
+        Report::new(py, &format!("protocol.{method}() failed"), error)?
+            .with("transport", this)?
+            .with("protocol", target.protocol)?
+            .send(event_loop)
+    }
+}

@@ -1,0 +1,169 @@
+//! The read side: bytes and EOF, from the socket to the protocol.
+
+use ferroloop_engine::{Read, borrow_fd};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::StreamTransport;
+use super::protocol::Target;
+use crate::errors::os_error;
+use crate::event_loop::EventLoop;
+use crate::ffi;
+
+/// What one look at the socket brought.
+enum Received<T> {
+    Data(T),
+    Eof,
+    Nothing,
+}
+
+impl StreamTransport {
+    #[inline]
+    pub(super) fn on_readable<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        if let Err(error) = this.get().check_descriptor(py) {
+            return Self::fatal(this, event_loop, error, READ_ERROR);
+        }
+        let buffered = this.get().cell.with(py, |state, _| {
+            state.ties.as_ref().is_some_and(|ties| ties.buffered)
+        });
+        let Some(target) = this.get().target(py) else {
+            return Ok(());
+        };
+        if buffered {
+            Self::read_into_buffer(this, event_loop, &target)
+        } else {
+            Self::read_data(this, event_loop, &target)
+        }
+    }
+
+    /// One read of up to 256 KiB, one `data_received` (S16.5).
+    #[inline]
+    fn read_data<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: &Target<'py>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        match this.get().receive_bytes(event_loop) {
+            Ok(Received::Nothing) => Ok(()),
+            Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
+            Ok(Received::Data(data)) => match target.call(intern!(py, "data_received"), (data,)) {
+                Ok(_) => Ok(()),
+                Err(error) => Self::protocol_failed(this, event_loop, error, "data_received"),
+            },
+            Err(error) => Self::fatal(this, event_loop, error, READ_ERROR),
+        }
+    }
+
+    /// Reads into the loop's buffer and makes an exact `bytes` of what came.
+    #[inline]
+    fn receive_bytes<'py>(
+        &self,
+        event_loop: &Bound<'py, EventLoop>,
+    ) -> PyResult<Received<Bound<'py, PyBytes>>> {
+        let py = event_loop.py();
+        let mut scratch = event_loop.get().lend_scratch(py);
+        let outcome = self.receive(py, &mut scratch);
+        let received = outcome.map(|received| match received {
+            Received::Data(length) => {
+                Received::Data(PyBytes::new(py, scratch.get(..length).unwrap_or_default()))
+            }
+            Received::Eof => Received::Eof,
+            Received::Nothing => Received::Nothing,
+        });
+        event_loop.get().return_scratch(py, scratch);
+        received
+    }
+
+    /// Receives if the stream still wants to: the events of one poll are older than its jobs.
+    #[inline]
+    fn receive(&self, py: Python<'_>, buffer: &mut [u8]) -> PyResult<Received<usize>> {
+        let outcome = self.cell.with(py, |state, _| {
+            if !state.stream.is_reading() {
+                return Ok(Received::Nothing);
+            }
+            Ok(
+                match state
+                    .stream
+                    .recv(borrow_fd(state.descriptor.fd())?, buffer)?
+                {
+                    Read::Data(data) => Received::Data(data.len()),
+                    Read::Eof => Received::Eof,
+                    Read::NotReady => Received::Nothing,
+                },
+            )
+        });
+        outcome.map_err(|error: std::io::Error| os_error(py, &error))
+    }
+
+    /// Receives straight into the buffer of a BufferedProtocol (S16.6).
+    fn read_into_buffer<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: &Target<'py>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        if !this
+            .get()
+            .cell
+            .with(py, |state, _| state.stream.is_reading())
+        {
+            return Ok(());
+        }
+        let buffer = match get_buffer(target) {
+            Ok(buffer) => buffer,
+            Err(error) => return Self::protocol_failed(this, event_loop, error, "get_buffer"),
+        };
+        let received = ffi::with_writable_buffer(&buffer, |memory| this.get().receive(py, memory));
+        match received.and_then(|received| received) {
+            Ok(Received::Nothing) => Ok(()),
+            Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
+            Ok(Received::Data(length)) => {
+                match target.call(intern!(py, "buffer_updated"), (length,)) {
+                    Ok(_) => Ok(()),
+                    Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
+                }
+            }
+            Err(error) => Self::fatal(this, event_loop, error, READ_ERROR),
+        }
+    }
+
+    /// The peer will send no more: the protocol says whether we may still write (S16.8).
+    fn on_eof<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: &Target<'py>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        Self::debug_log(this, event_loop, "%r received EOF")?;
+        let keep_open = target
+            .call(intern!(py, "eof_received"), ())
+            .and_then(|keep| keep.is_truthy());
+        match keep_open {
+            Ok(true) => {
+                this.get().update_interest(event_loop);
+                Ok(())
+            }
+            Ok(false) => Self::close_gently(this, event_loop),
+            Err(error) => Self::protocol_failed(this, event_loop, error, "eof_received"),
+        }
+    }
+}
+
+const READ_ERROR: &str = "Fatal read error on socket transport";
+
+fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;
+    if buffer.len()? == 0 {
+        return Err(PyRuntimeError::new_err(
+            "get_buffer() returned an empty buffer",
+        ));
+    }
+    Ok(buffer)
+}
