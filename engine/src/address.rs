@@ -67,7 +67,9 @@ impl Address {
         if let Some(name) = address.abstract_name() {
             return Self::Abstract(name.to_vec());
         }
-        address.path_bytes().map_or(Self::Unnamed, |path| Self::Path(path.to_vec()))
+        address
+            .path_bytes()
+            .map_or(Self::Unnamed, |path| Self::Path(path.to_vec()))
     }
 
     /// The kernel's form.

@@ -87,9 +87,7 @@ impl<W> Poller<W> {
     }
 
     /// The mechanism's name, for people: `epoll` or `kqueue`.
-    pub const fn name(&self) -> &'static str {
-        Kernel::NAME
-    }
+    pub const NAME: &'static str = Kernel::NAME;
 
     /// Lets `waker` end this poller's waits.
     ///
@@ -121,7 +119,7 @@ impl<W> Poller<W> {
         let generation = self.table.get(fd).map_or(0, |slot| slot.generation);
         let token = Token::new(fd, generation.wrapping_add(1));
         // The kernel comes first: a number it does not know must not grow the table.
-        if let Err(error) = sys::check_open(fd).and_then(|()| self.change_now(token, interest)) {
+        if let Err(error) = self.change_now(token, interest) {
             return Err(Refused { error, payload });
         }
         let slot = match self.table.make(fd) {
@@ -144,10 +142,21 @@ impl<W> Poller<W> {
     /// The kernel is asked even if the table sees no difference: the descriptor may have been
     /// closed and its number reused since, which takes the watch away without a word (S7.8).
     fn change_now(&mut self, token: Token, interest: Interest) -> io::Result<()> {
-        let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
-        let changed = self.kernel.change(token, armed, interest);
+        let armed = self
+            .table
+            .get(token.fd())
+            .map_or(Interest::NONE, |slot| slot.armed);
+        let mut changed = self.kernel.change(token, armed, interest);
+        if interest.is_none() {
+            // A watch for nothing is not the kernel's business; whether the number is open still is.
+            changed = sys::check_open(token.fd());
+        }
         if let Some(slot) = self.table.get_mut(token.fd()) {
-            slot.armed = if changed.is_ok() { interest } else { Interest::NONE };
+            slot.armed = if changed.is_ok() {
+                interest
+            } else {
+                Interest::NONE
+            };
         }
         changed
     }
@@ -156,10 +165,11 @@ impl<W> Poller<W> {
     /// [`begin`](Poller::begin). A token whose registration has ended is ignored.
     #[inline]
     pub fn set_interest(&mut self, token: Token, interest: Interest) {
-        let Some(slot) = self.table.current_mut(token) else { return };
+        let Some(slot) = self.table.current_mut(token) else {
+            return;
+        };
         slot.wanted = interest;
-        if slot.wanted != slot.armed && !slot.dirty {
-            slot.dirty = true;
+        if slot.differs() {
             self.dirty.push(token.fd());
         }
     }
@@ -242,9 +252,11 @@ impl<W> Poller<W> {
     /// epoll instance is shared, the registrations are the parent's, and deleting one here would
     /// delete it there (S6.9). So nothing is deleted.
     pub fn drain(&mut self) -> Vec<W> {
-        self.dirty.clear();
         self.occupied = 0;
-        self.table.iter_mut().filter_map(|(_, slot)| slot.vacate()).collect()
+        self.table
+            .iter_mut()
+            .filter_map(|(_, slot)| slot.vacate())
+            .collect()
     }
 
     /// First step of a poll: tells the kernel what changed and hands out what is needed to sleep
@@ -260,8 +272,15 @@ impl<W> Poller<W> {
     /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`: what could not be watched is tried again next time.
     pub fn begin(&mut self, timeout: Option<Duration>) -> io::Result<Wait> {
         self.apply_interest()?;
-        let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
-        let mut wait = self.wait.take().unwrap_or_else(|| Wait::new(self.kernel.clone()));
+        let timeout = if self.refused.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        let mut wait = self
+            .wait
+            .take()
+            .unwrap_or_else(|| Wait::new(self.kernel.clone()));
         wait.prepare(timeout);
         Ok(wait)
     }
@@ -281,7 +300,9 @@ impl<W> Poller<W> {
     }
 
     fn apply_one(&mut self, fd: RawFd) -> io::Result<()> {
-        let Some(slot) = self.table.get_mut(fd) else { return Ok(()) };
+        let Some(slot) = self.table.get_mut(fd) else {
+            return Ok(());
+        };
         slot.dirty = false;
         if slot.wanted == slot.armed {
             return Ok(());
@@ -312,7 +333,9 @@ impl<W> Poller<W> {
     /// replaced by a new one and everything else registered again.
     pub fn end(&mut self, mut wait: Wait) {
         for token in self.refused.drain(..) {
-            wait.push_failed(token);
+            if self.table.current(token).is_some() {
+                wait.push_failed(token);
+            }
         }
         let mut ghosts = false;
         for (token, _) in wait.events() {
@@ -322,7 +345,11 @@ impl<W> Poller<W> {
             }
         }
         self.wait = Some(wait);
-        self.haunted = if ghosts { self.haunted.saturating_add(1) } else { 0 };
+        self.haunted = if ghosts {
+            self.haunted.saturating_add(1)
+        } else {
+            0
+        };
         if self.haunted >= HAUNTED {
             self.replace_kernel();
         }
@@ -344,13 +371,14 @@ impl<W> Poller<W> {
         {
             return;
         }
+        if let Some(wait) = &mut self.wait {
+            wait.move_to(kernel.clone());
+        }
         self.kernel = kernel;
-        self.wait = None;
         self.haunted = 0;
-        for (fd, slot) in self.table.iter_mut().filter(|(_, slot)| !slot.armed.is_none()) {
+        for (fd, slot) in self.table.iter_mut() {
             slot.armed = Interest::NONE;
-            if !slot.dirty {
-                slot.dirty = true;
+            if slot.differs() {
                 self.dirty.push(fd);
             }
         }
@@ -360,14 +388,20 @@ impl<W> Poller<W> {
     /// registration that still stands.
     #[inline]
     pub fn events(&self) -> impl Iterator<Item = (Token, Readiness, &W)> {
-        self.wait.iter().flat_map(Wait::events).filter_map(|(token, readiness)| {
-            let payload = self.payload(token)?;
-            Some((token, readiness, payload))
-        })
+        self.wait
+            .iter()
+            .flat_map(Wait::events)
+            .filter_map(|(token, readiness)| {
+                let payload = self.payload(token)?;
+                Some((token, readiness, payload))
+            })
     }
 }
 
 /// Whether the kernel refused for want of memory or of watches: no fault of the descriptor.
 fn is_shortage(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOSPC))
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOMEM | Errno::NOSPC)
+    )
 }

@@ -22,7 +22,10 @@ impl<T> Ready<T> {
 
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { queue: VecDeque::new(), spare: VecDeque::new() }
+        Self {
+            queue: VecDeque::new(),
+            spare: VecDeque::new(),
+        }
     }
 
     /// Appends a job.

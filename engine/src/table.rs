@@ -17,7 +17,7 @@ pub(crate) struct Slot<W> {
     pub(crate) wanted: Interest,
     /// What the kernel watches.
     pub(crate) armed: Interest,
-    /// Whether the poller is to compare the two before its next poll.
+    /// Whether the slot is on the poller's list of those to compare the two.
     pub(crate) dirty: bool,
     /// For whom. None: the slot is free.
     pub(crate) payload: Option<W>,
@@ -32,6 +32,14 @@ impl<W> Slot<W> {
             dirty: false,
             payload: None,
         }
+    }
+
+    /// Whether the kernel has to be told something and that is not on the list yet; now it is.
+    #[inline]
+    pub(crate) fn differs(&mut self) -> bool {
+        let news = self.wanted != self.armed && !self.dirty;
+        self.dirty |= news;
+        news
     }
 
     /// Ends the registration as far as this table goes, making its token void.
@@ -85,7 +93,8 @@ impl<W> Table<W> {
         let index = usize::try_from(fd).map_err(|_| Errno::BADF)?;
         let missing = (index + 1).saturating_sub(self.slots.len());
         self.slots.try_reserve(missing).map_err(|_| Errno::NOMEM)?;
-        self.slots.extend(std::iter::repeat_with(Slot::free).take(missing));
+        self.slots
+            .extend(std::iter::repeat_with(Slot::free).take(missing));
         self.slots.get_mut(index).ok_or_else(|| Errno::NOMEM.into())
     }
 

@@ -4,7 +4,10 @@
 #[cfg(not(ferroloop_force_pipe_waker))]
 #[path = "waker/eventfd.rs"]
 mod channel;
-#[cfg(any(ferroloop_force_pipe_waker, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg(any(
+    ferroloop_force_pipe_waker,
+    not(any(target_os = "linux", target_os = "android"))
+))]
 #[path = "waker/pipe.rs"]
 mod channel;
 
@@ -46,7 +49,10 @@ impl Waker {
     ///
     /// `EMFILE`, `ENFILE`, `ENOMEM` of `eventfd(2)` or `pipe(2)`.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { gate: Gate::new(), channel: Arc::new(Channel::open()?) })
+        Ok(Self {
+            gate: Gate::new(),
+            channel: Arc::new(Channel::open()?),
+        })
     }
 
     /// The loop is about to sleep: from now on the next [`wake`](Waker::wake) writes.
@@ -68,7 +74,11 @@ impl Waker {
     /// Those of `write(2)`. A full channel is not among them: it is emptied and written again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
-        if self.gate.claim() { self.channel.signal() } else { Ok(()) }
+        if self.gate.claim() {
+            self.channel.signal()
+        } else {
+            Ok(())
+        }
     }
 
     /// What the poller has to watch.

@@ -41,7 +41,9 @@ impl Kernel {
 
     pub(crate) fn open() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll: Arc::new(epoll) })
+        Ok(Self {
+            epoll: Arc::new(epoll),
+        })
     }
 
     /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
@@ -69,7 +71,12 @@ impl Kernel {
     /// Watches a waker's read end. Edge-triggered: one wake is reported once and never read back.
     pub(crate) fn add_waker(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let data = EventData::new_u64(token.to_u64());
-        Ok(epoll::add(&*self.epoll, fd, data, EventFlags::IN | EventFlags::ET)?)
+        Ok(epoll::add(
+            &*self.epoll,
+            fd,
+            data,
+            EventFlags::IN | EventFlags::ET,
+        )?)
     }
 
     /// Forgets whatever is registered under a descriptor number. Not there, or not even open, is
@@ -108,7 +115,11 @@ impl Kernel {
     fn collect(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let timeout = timeout.map(timespec);
-        epoll::wait(&*self.epoll, spare_capacity(&mut events.buffer), timeout.as_ref())?;
+        epoll::wait(
+            &*self.epoll,
+            spare_capacity(&mut events.buffer),
+            timeout.as_ref(),
+        )?;
         Ok(())
     }
 
@@ -127,7 +138,11 @@ fn instead(
     expected: Errno,
     other: impl FnOnce() -> rustix::io::Result<()>,
 ) -> rustix::io::Result<()> {
-    if error == expected { other() } else { Err(error) }
+    if error == expected {
+        other()
+    } else {
+        Err(error)
+    }
 }
 
 fn split_millis(timeout: Duration) -> (Duration, Duration) {
@@ -159,7 +174,9 @@ impl Events {
     const CAPACITY: usize = 1024;
 
     pub(crate) fn new() -> Self {
-        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
+        Self {
+            buffer: Vec::with_capacity(Self::CAPACITY),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -173,7 +190,10 @@ impl Events {
     /// Adds a report the kernel did not make: this watch failed.
     pub(crate) fn push_failed(&mut self, token: Token) {
         let data = EventData::new_u64(token.to_u64());
-        self.buffer.push(Event { flags: EventFlags::ERR, data });
+        self.buffer.push(Event {
+            flags: EventFlags::ERR,
+            data,
+        });
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {
@@ -188,6 +208,15 @@ impl Events {
         })
     }
 }
+
+// SAFETY: what keeps an event in its thread is the pointer its user data may be. Ours never is: it
+// is a token's number.
+#[allow(unsafe_code, reason = "a number in the place of a pointer")]
+unsafe impl Send for Events {}
+
+// SAFETY: as above; and a shared event is only read.
+#[allow(unsafe_code, reason = "a number in the place of a pointer")]
+unsafe impl Sync for Events {}
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

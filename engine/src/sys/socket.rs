@@ -29,7 +29,9 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.
 pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = SendAncillaryBuffer::default();
-    Ok(retry_on_intr(|| net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))?)
+    Ok(retry_on_intr(|| {
+        net::sendmsg(fd, buffers, &mut control, SEND_FLAGS)
+    })?)
 }
 
 /// `shutdown(2)` of the sending side.

@@ -1,0 +1,178 @@
+//! The poller's kernel side on macOS and the BSDs: kqueue (`kqueue(2)`), level-triggered.
+//!
+//! kqueue files its watches under (descriptor number, filter), reading and writing each on its own,
+//! and drops them when the descriptor is closed. So there are no ghosts here as under epoll, and a
+//! descriptor that is ready on both sides is reported twice. Adding what is there already updates
+//! it.
+//!
+//! A kqueue does not survive `fork(2)`: in the child its number is free, and the poller must not be
+//! used there.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::kqueue::{self, Event, EventFilter, EventFlags};
+
+use super::borrow_fd;
+use crate::readiness::{Interest, Readiness};
+use crate::token::Token;
+
+const _: () = assert!(
+    size_of::<usize>() == 8,
+    "a token travels in the event's user pointer"
+);
+
+/// A kqueue.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    queue: Arc<OwnedFd>,
+}
+
+impl Kernel {
+    pub(crate) const NAME: &'static str = "kqueue";
+
+    pub(crate) fn open() -> io::Result<Self> {
+        let queue = kqueue::kqueue()?;
+        rustix::io::ioctl_fioclex(&queue)?;
+        Ok(Self {
+            queue: Arc::new(queue),
+        })
+    }
+
+    /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
+    pub(crate) fn change(&self, token: Token, armed: Interest, wanted: Interest) -> io::Result<()> {
+        borrow_fd(token.fd())?;
+        for side in [Interest::READ, Interest::WRITE] {
+            if wanted.contains(side) {
+                self.apply(filter(token.fd(), side), EventFlags::ADD, token)?;
+            } else if armed.contains(side) {
+                // Not there, or not even open, is as good as deleted.
+                let _ = self.apply(filter(token.fd(), side), EventFlags::DELETE, token);
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches a waker's read end. Edge-triggered: one wake is reported once and never read back.
+    pub(crate) fn add_waker(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
+        let read = EventFilter::Read(fd.as_raw_fd());
+        self.apply(read, EventFlags::ADD | EventFlags::CLEAR, token)
+    }
+
+    /// Forgets whatever is registered under a descriptor number.
+    pub(crate) fn delete(&self, fd: RawFd) {
+        let nobody = Token::new(fd, 0);
+        let _ = self.change(nobody, Interest::BOTH, Interest::NONE);
+    }
+
+    #[allow(unsafe_code, reason = "kevent")]
+    fn apply(&self, filter: EventFilter, flags: EventFlags, token: Token) -> io::Result<()> {
+        let change = [Event::new(filter, flags, user_data(token))];
+        let nothing: &mut [Event] = &mut [];
+        // SAFETY: a descriptor that is closed while it is watched leaves the kqueue by itself, so a
+        // number that has become invalid is an error the kernel reports, and nothing more.
+        unsafe {
+            kqueue::kevent_timespec(
+                &*self.queue,
+                &change,
+                nothing,
+                Some(&timespec(Duration::ZERO)),
+            )
+        }?;
+        Ok(())
+    }
+
+    /// Waits for events, at most `timeout`; `None` is forever.
+    #[allow(unsafe_code, reason = "kevent")]
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        let timeout = timeout.map(timespec);
+        let room = spare_capacity(&mut events.buffer);
+        // SAFETY: no change is submitted, so no descriptor is named.
+        unsafe { kqueue::kevent_timespec(&*self.queue, &[], room, timeout.as_ref()) }?;
+        Ok(())
+    }
+}
+
+fn filter(fd: RawFd, side: Interest) -> EventFilter {
+    if side == Interest::READ {
+        EventFilter::Read(fd)
+    } else {
+        EventFilter::Write(fd)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "asserted above to be 64 bits"
+)]
+fn user_data(token: Token) -> *mut c_void {
+    std::ptr::without_provenance_mut(token.to_u64() as usize)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+/// What the last wait reported: one buffer, allocated once.
+pub(crate) struct Events {
+    buffer: Vec<Event>,
+}
+
+impl Events {
+    /// What does not fit comes with the next wait: the kernel reports in turn, so nobody starves.
+    const CAPACITY: usize = 1024;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: Vec::with_capacity(Self::CAPACITY),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Adds a report the kernel did not make: this watch failed.
+    pub(crate) fn push_failed(&mut self, token: Token) {
+        let read = EventFilter::Read(token.fd());
+        self.buffer
+            .push(Event::new(read, EventFlags::ERROR, user_data(token)));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.buffer.iter().map(|event| {
+            let filter = event.filter();
+            let readiness = Readiness::new(
+                matches!(filter, EventFilter::Read(_)),
+                matches!(filter, EventFilter::Write(_)),
+                event.flags().contains(EventFlags::ERROR),
+            );
+            (Token::from_u64(event.udata().addr() as u64), readiness)
+        })
+    }
+}
+
+// SAFETY: what keeps an event in its thread is the pointer its user data may be. Ours never is: it
+// is a token's number.
+#[allow(unsafe_code, reason = "a number in the place of a pointer")]
+unsafe impl Send for Events {}
+
+// SAFETY: as above; and a shared event is only read.
+#[allow(unsafe_code, reason = "a number in the place of a pointer")]
+unsafe impl Sync for Events {}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
