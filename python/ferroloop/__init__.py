@@ -1,0 +1,29 @@
+"""A drop-in event loop for asyncio, in Rust.
+
+    ferroloop.run(main())
+    asyncio.Runner(loop_factory=ferroloop.new_event_loop)
+    python -m ferroloop app.py
+
+Importing this package changes nothing in asyncio.
+"""
+
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("Signals are not really supported on Windows")
+
+from ._ferroloop import __version__
+from ._loop import EventLoop
+from ._runner import new_event_loop, run
+
+SelectorEventLoop = EventLoop
+
+__all__ = ["EventLoop", "SelectorEventLoop", "__version__", "new_event_loop", "run"]
+
+if sys.version_info < (3, 16):
+    from ._policy import EventLoopPolicy
+    from ._runner import install
+
+    DefaultEventLoopPolicy = EventLoopPolicy
+
+    __all__ += ["DefaultEventLoopPolicy", "EventLoopPolicy", "install"]

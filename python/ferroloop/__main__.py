@@ -1,0 +1,5 @@
+"""`python -m ferroloop`."""
+
+from ._launcher import main
+
+main()

@@ -1,0 +1,57 @@
+"""Argument checks that several recipes share, in asyncio's words."""
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+try:
+    from ssl import SSLSocket
+except ImportError:  # a Python built without OpenSSL
+    SSLSocket = None  # type: ignore[assignment, misc]
+
+
+def check_not_ssl_socket(sock: socket.socket) -> None:
+    """Raise TypeError for an SSLSocket: its reads and writes are not those of its descriptor."""
+    if SSLSocket is not None and isinstance(sock, SSLSocket):
+        raise TypeError("Socket cannot be of type SSLSocket")
+
+
+def check_stream_socket(sock: socket.socket) -> None:
+    """Raise ValueError if `sock` is not of type SOCK_STREAM."""
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+
+
+def check_non_blocking(sock: socket.socket) -> None:
+    """Raise ValueError for a socket that would block the loop."""
+    if sock.gettimeout() != 0:
+        raise ValueError("the socket must be non-blocking")
+
+
+def check_tls_timeouts(
+    ssl: "SSLContext | bool | None", handshake_timeout: float | None, shutdown_timeout: float | None
+) -> None:
+    """Raise ValueError for a TLS timeout without TLS."""
+    if handshake_timeout is not None and not ssl:
+        raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
+    if shutdown_timeout is not None and not ssl:
+        raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+
+
+def check_server_name(ssl: "SSLContext | bool | None", server_hostname: str | None, host: Any) -> None:
+    """Raise ValueError for a server name without TLS, or TLS without a name to verify.
+
+    An empty `server_hostname` is a name: it asks for no verification.
+    """
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is only meaningful with ssl")
+    if ssl and server_hostname is None and not host:
+        raise ValueError("You must set server_hostname when using ssl without a host")
+
+
+def refuse_tls(ssl: "SSLContext | bool | None") -> None:
+    """Raise NotImplementedError if TLS is asked for."""
+    if ssl:
+        raise NotImplementedError("ferroloop does not speak TLS yet: ssl= is not supported")

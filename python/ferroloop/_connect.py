@@ -1,0 +1,210 @@
+"""Connections as a client: `create_connection`, and sockets somebody else accepted (asyncio: Opening connections)."""
+
+import contextlib
+import functools
+import socket
+import sys
+from asyncio import BaseProtocol
+from asyncio.log import logger
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._checks import check_not_ssl_socket, check_server_name, check_stream_socket, check_tls_timeouts, refuse_tls
+from ._compat import since
+from ._eyeballs import interleave_addrinfos, race
+from ._ferroloop import StreamTransport
+from ._resolve import AddressInfo
+from ._transports import connect_transport
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from ._loop import EventLoop
+
+_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+
+
+@since((3, 12), "all_errors")
+async def create_connection(
+    loop: "EventLoop",
+    protocol_factory: Callable[[], _ProtocolT],
+    host: str | bytes | None = None,
+    port: str | bytes | int | None = None,
+    *,
+    ssl: "SSLContext | bool | None" = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    sock: socket.socket | None = None,
+    local_addr: tuple[str, int] | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
+    all_errors: bool = False,
+) -> tuple[StreamTransport, _ProtocolT]:
+    """Connect to a TCP server, or take over `sock`; return (transport, protocol).
+
+    `host` and `port` are resolved with `family`, `proto` and `flags`, the candidates are tried in turn, each bound to
+    `local_addr` first. `happy_eyeballs_delay` (seconds; RFC 8305) lets the next attempt start before the latest has
+    failed; `interleave` mixes the address families. `all_errors` raises an ExceptionGroup of every failure.
+
+    Raises ValueError and TypeError for arguments that do not fit together, OSError if no candidate can be connected,
+    NotImplementedError for `ssl`. The socket is closed unless the call succeeds.
+    """
+    check_server_name(ssl, server_hostname, host)
+    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    by_name = host is not None or port is not None
+    _check_target(by_name, sock)
+    refuse_tls(ssl)
+    if sock is None:
+        resolve = functools.partial(_resolve, loop, family=family, proto=proto, flags=flags)
+        infos = await resolve((host, port))
+        local_infos = None if local_addr is None else await resolve(local_addr)
+        if interleave is None and happy_eyeballs_delay is not None:
+            interleave = 1
+        if interleave:
+            infos = interleave_addrinfos(infos, interleave)
+        sock = await _connect_any(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
+    transport, protocol = await connect_transport(loop, sock, protocol_factory)
+    if loop.get_debug():
+        view = transport.get_extra_info("socket")
+        logger.debug("%r connected to %s:%r: (%r, %r)", view, host, port, transport, protocol)
+    return transport, protocol
+
+
+async def connect_accepted_socket(
+    loop: "EventLoop",
+    protocol_factory: Callable[[], _ProtocolT],
+    sock: socket.socket,
+    *,
+    ssl: "SSLContext | bool | None" = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[StreamTransport, _ProtocolT]:
+    """Take over a connection accepted outside of asyncio; return (transport, protocol).
+
+    Raises ValueError and TypeError for a socket that is not a plain stream socket, NotImplementedError for `ssl`. The
+    socket is closed unless the call succeeds.
+    """
+    check_stream_socket(sock)
+    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    check_not_ssl_socket(sock)
+    refuse_tls(ssl)
+    transport, protocol = await connect_transport(loop, sock, protocol_factory)
+    if loop.get_debug():
+        logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
+    return transport, protocol
+
+
+def _check_target(by_name: bool, sock: socket.socket | None) -> None:
+    if sock is not None:
+        check_not_ssl_socket(sock)
+        if by_name:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        check_stream_socket(sock)
+    elif not by_name:
+        raise ValueError("host and port was not specified and no sock specified")
+
+
+async def _resolve(
+    loop: "EventLoop", address: tuple[Any, ...], *, family: int, proto: int, flags: int
+) -> list[AddressInfo]:
+    infos = await loop._ensure_resolved(address, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+    if not infos:
+        raise OSError("getaddrinfo() returned empty list")
+    return infos
+
+
+async def _connect_any(
+    loop: "EventLoop",
+    infos: Sequence[AddressInfo],
+    local_infos: Sequence[AddressInfo] | None,
+    delay: float | None,
+    all_errors: bool,
+) -> socket.socket:
+    """A socket connected to one of `infos`: tried one after the other, or raced if there is a `delay`."""
+    failures: list[list[OSError]] = [[] for _ in infos]
+    attempts = [
+        functools.partial(_connect_one, loop, info, local_infos, errors)
+        for info, errors in zip(infos, failures, strict=True)
+    ]
+    try:
+        if delay is None:
+            sock = await _first_in_turn(attempts)
+        else:
+            sock = await race(loop, attempts, delay, socket.socket.close)
+        if sock is None:
+            raise _combined([error for errors in failures for error in errors], all_errors)
+        return sock
+    finally:
+        # Each error leads from its traceback to the frames of its attempt and to this one, so none may lead back.
+        for errors in failures:
+            errors.clear()
+
+
+async def _first_in_turn(attempts: Sequence[Callable[[], Any]]) -> socket.socket | None:
+    for attempt in attempts:
+        with contextlib.suppress(OSError):
+            connected: socket.socket = await attempt()
+            return connected
+    return None
+
+
+def _combined(errors: list[OSError], all_errors: bool) -> Exception:
+    """What to raise when every attempt failed."""
+    if not errors:
+        return TimeoutError("create_connection failed")
+    if all_errors:
+        return ExceptionGroup("create_connection failed", errors)
+    texts = [str(error) for error in errors]
+    if len(set(texts)) == 1:
+        return errors[0]
+    return OSError(f"Multiple exceptions: {', '.join(texts)}")
+
+
+async def _connect_one(
+    loop: "EventLoop", info: AddressInfo, local_infos: Sequence[AddressInfo] | None, errors: list[OSError]
+) -> socket.socket:
+    """A new socket connected to `info`. What goes wrong on the way is added to `errors`, also if it succeeds later."""
+    family, type_, proto, _, address = info
+    sock = None
+    try:
+        sock = socket.socket(family=family, type=type_, proto=proto)
+        sock.setblocking(False)
+        if local_infos is not None:
+            _bind_local(sock, local_infos, errors)
+        await loop.sock_connect(sock, address)
+    except BaseException as exc:
+        if isinstance(exc, OSError):
+            errors.append(exc)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it must not hide what really failed
+                sock.close()
+        raise
+    return sock
+
+
+def _bind_local(sock: socket.socket, infos: Sequence[AddressInfo], errors: list[OSError]) -> None:
+    """Bind `sock` to the first address that works; failures before it are added to `errors`, the last one is raised."""
+    addresses = [info[4] for info in infos if info[0] == sock.family]
+    if not addresses:
+        raise OSError(f"no matching local address with family={sock.family!r} found")
+    *others, last = addresses
+    for address in others:
+        try:
+            sock.bind(address)
+            return
+        except OSError as exc:
+            errors.append(bind_error(address, exc))
+    try:
+        sock.bind(last)
+    except OSError as exc:
+        raise bind_error(last, exc) from None
+
+
+def bind_error(address: Any, error: OSError) -> OSError:
+    """asyncio's error for a failed bind."""
+    reason = str(error) if sys.version_info >= (3, 13) else str(error.strerror)
+    return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")

@@ -1,0 +1,144 @@
+"""`python -m ferroloop`: run an unchanged program with ferroloop as the loop that asyncio gives it.
+
+Apart from that the program must not notice: `sys.argv`, `sys.path`, `__main__`, exit codes and tracebacks are those of
+plain `python` with the same arguments.
+"""
+
+import asyncio
+import asyncio.unix_events
+import builtins
+import functools
+import importlib.machinery
+import linecache
+import os
+import pkgutil
+import runpy
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ._ferroloop import __version__
+from ._loop import EventLoop
+from ._policy import EventLoopPolicy, set_policy
+
+_USAGE = """\
+usage: python -m ferroloop (FILE | -m MODULE | -c CODE) [ARG ...]
+
+Run a Python program with ferroloop as its asyncio event loop.
+
+  FILE        a script, a directory or a zip file with a __main__.py
+  -m MODULE   a module, as by `python -m`
+  -c CODE     a program given as a string
+  --version   print the version and exit
+  --help      print this and exit
+"""
+
+
+def main() -> None:
+    """Do what `sys.argv` says."""
+    match sys.argv[1:]:
+        case ["-h" | "--help", *_]:
+            print(_USAGE, end="")
+        case ["-V" | "--version", *_]:
+            print(f"ferroloop {__version__}")
+        case ["-m", module, *args]:
+            _launch(["-m", *args], functools.partial(_run_module, module))
+        case ["-c", code, *args]:
+            _launch(["-c", *args], functools.partial(_run_string, code))
+        case [path, *args] if not path.startswith("-"):
+            _launch([path, *args], functools.partial(_run_path, path))
+        case _:
+            _fail(_USAGE.rstrip())
+
+
+def _launch(argv: list[str], run: Callable[[], object]) -> None:
+    sys.argv = argv
+    _activate()
+    try:
+        run()
+    except BaseException:
+        sys.excepthook = functools.partial(_report_without_launcher, sys.excepthook)
+        raise
+
+
+def _activate() -> None:
+    """Put ferroloop behind the names by which a program asks asyncio for a loop, in this process only."""
+    default_policy = (asyncio.unix_events, "_DefaultEventLoopPolicy")
+    if sys.version_info < (3, 14):
+        default_policy = (asyncio, "DefaultEventLoopPolicy")
+    # Setting the policy to None makes asyncio look this name up.
+    setattr(*default_policy, EventLoopPolicy)
+    set_policy(EventLoopPolicy())  # type: ignore[abstract, unused-ignore]  # child watchers: not here yet
+    for name in ("SelectorEventLoop", "EventLoop"):
+        if hasattr(asyncio, name):
+            setattr(asyncio, name, EventLoop)
+
+
+def _run_module(name: str) -> None:
+    _new_main()
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined]  # what `python -m` itself calls
+
+
+def _run_string(code: str) -> None:
+    if sys.version_info >= (3, 14):
+        code = textwrap.dedent(code)
+    _set_path0("")
+    contents = _new_main(__loader__=importlib.machinery.BuiltinImporter)
+    program = compile(code, "<string>", "exec", dont_inherit=True)
+    if sys.version_info >= (3, 13):
+        # Tracebacks show the lines of the string.
+        linecache._register_code(program, code, "<string>")  # type: ignore[attr-defined]
+    exec(program, contents)
+
+
+def _run_path(path: str) -> None:
+    path = os.path.join(os.getcwd(), path)
+    if pkgutil.get_importer(path) is not None:  # a directory or a zip file
+        _set_path0(path, always=True)
+        _new_main()
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
+        return
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError as exc:
+        _fail(f"{sys.orig_argv[0]}: can't open file {path!r}: [Errno {exc.errno}] {exc.strerror}")
+    _set_path0(os.path.dirname(os.path.realpath(path)))
+    contents = _new_main(__file__=path, __loader__=importlib.machinery.SourceFileLoader("__main__", path))
+    if sys.version_info < (3, 15):
+        contents["__cached__"] = None
+    exec(compile(source, path, "exec", dont_inherit=True), contents)
+
+
+def _new_main(**contents: Any) -> dict[str, Any]:
+    """Put a fresh `__main__` in the place of this package's own."""
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if sys.version_info < (3, 14):
+        main.__annotations__ = {}
+    vars(main).update(contents, __builtins__=builtins)
+    return vars(main)
+
+
+def _set_path0(entry: str, always: bool = False) -> None:
+    """Replace the entry that `python -m` put first in `sys.path`; in safe-path mode there is none."""
+    if not sys.flags.safe_path:
+        sys.path[0] = entry
+    elif always:
+        sys.path.insert(0, entry)
+
+
+def _report_without_launcher(hook: Callable[..., object], kind: type, value: BaseException, stack: Any) -> None:
+    """An excepthook that shows the program's frames only."""
+    entry = stack
+    while entry is not None:
+        if entry.tb_frame.f_code.co_filename == __file__:
+            stack = entry.tb_next
+        entry = entry.tb_next
+    hook(kind, value.with_traceback(stack), stack)
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,112 @@
+"""The event loop: the native one, and around it what runs once per loop or connection.
+
+Each family of methods is a module of plain functions with the loop as first parameter. The class below only puts them
+together, so the table of its methods is the table of contents of this package.
+"""
+
+import asyncio
+import warnings
+import weakref
+from asyncio.log import logger
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from . import (
+    _asyncgens,
+    _connect,
+    _debug,
+    _errors,
+    _executor,
+    _ferroloop,
+    _resolve,
+    _run,
+    _serve,
+    _signals,
+    _sock,
+    _tasks,
+    _transports,
+)
+
+
+class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
+    """An asyncio event loop (asyncio: Event Loop), not yet running."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> "EventLoop":
+        """Arguments are for `__init__`, which subclasses may have given others."""
+        return super().__new__(cls)
+
+    def __init__(self, selector: None = None) -> None:
+        """Make an open loop. Raises TypeError for a selector: the loop brings its own poller."""
+        if selector is not None:
+            self._release()
+            raise TypeError(f"{type(self).__name__} polls by itself and cannot use a selector, got {selector!r}")
+        logger.debug("Using selector: %s", _ferroloop.BACKEND)
+        self._started = False
+        self._outside: _run.Outside | None = None
+        self._custom_clock = _run.has_custom_clock(self)
+        self._saved_origin_depth: int | None = None
+        self._exception_handler: _errors.ExceptionHandler | None = None
+        self._task_factory: _tasks.TaskFactory | None = None
+        self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self._asyncgens_shutdown_called = False
+        self._default_executor: Executor | None = None
+        self._executor_shutdown_called = False
+        self._resolver: ThreadPoolExecutor | None = None
+        self._signal_handlers: dict[int, asyncio.Handle] = {}
+        self.set_debug(_debug.is_debug_mode())
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
+        )
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        # At interpreter shutdown the module may be emptied already: hence the default argument.
+        if not self.is_closed():
+            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+    # Running
+    run_forever = _run.run_forever
+    run_until_complete = _run.run_until_complete
+    close = _run.close
+    _run_forever_setup = _run._run_forever_setup
+    _run_forever_cleanup = _run._run_forever_cleanup
+
+    # Errors and debug mode
+    get_exception_handler = _errors.get_exception_handler
+    set_exception_handler = _errors.set_exception_handler
+    default_exception_handler = _errors.default_exception_handler
+    call_exception_handler = _errors.call_exception_handler
+    set_debug = _debug.set_debug
+    _set_coroutine_origin_tracking = _debug._set_coroutine_origin_tracking
+
+    # Tasks and asynchronous generators
+    create_task = _tasks.create_task
+    get_task_factory = _tasks.get_task_factory
+    set_task_factory = _tasks.set_task_factory
+    shutdown_asyncgens = _asyncgens.shutdown_asyncgens
+    _asyncgen_firstiter_hook = _asyncgens._asyncgen_firstiter_hook
+    _asyncgen_finalizer_hook = _asyncgens._asyncgen_finalizer_hook
+
+    # Threads and names
+    run_in_executor = _executor.run_in_executor
+    set_default_executor = _executor.set_default_executor
+    shutdown_default_executor = _executor.shutdown_default_executor
+    getaddrinfo = _resolve.getaddrinfo
+    getnameinfo = _resolve.getnameinfo
+    _ensure_resolved = _resolve._ensure_resolved
+
+    # Connections
+    create_connection = _connect.create_connection
+    connect_accepted_socket = _connect.connect_accepted_socket
+    create_server = _serve.create_server  # type: ignore[assignment]  # typeshed wants asyncio's own Server class
+    sock_connect = _sock.sock_connect
+    _make_socket_transport = _transports._make_socket_transport
+
+    # Signals
+    add_signal_handler = _signals.add_signal_handler
+    remove_signal_handler = _signals.remove_signal_handler
+    _process_signals = _signals._process_signals

@@ -1,0 +1,138 @@
+"""Running, stopping and closing the loop (asyncio: Running and stopping the loop)."""
+
+import asyncio
+import sys
+import threading
+
+# This very function object is how anyio finds the root task of a loop among a task's callbacks.
+from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
+from asyncio.log import logger
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from . import _ferroloop
+from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+_T = TypeVar("_T")
+
+
+class Outside(NamedTuple):
+    """What a run replaces in its thread, to be put back afterwards."""
+
+    asyncgen_hooks: tuple[Any, Any]
+    # None outside of the main thread.
+    wakeup_fd: int | None
+
+
+def run_forever(loop: "EventLoop") -> None:
+    """Run until `stop()` is called.
+
+    Raises RuntimeError if the loop is closed or running, or if another loop runs in this thread. SystemExit and
+    KeyboardInterrupt of callbacks leave it; the loop can be run again.
+    """
+    loop._run_forever_setup()
+    try:
+        loop._iterate()
+    finally:
+        loop._run_forever_cleanup()
+
+
+def run_until_complete(loop: "EventLoop", future: "Generator[Any, None, _T] | Awaitable[_T]") -> _T:
+    """Run until `future` is done and return its result or raise its exception. A coroutine is made a task first.
+
+    Raises what `run_forever` raises, TypeError if `future` cannot be awaited, ValueError if it belongs to another
+    loop, RuntimeError if the loop is stopped first.
+    """
+    loop._check_closed()
+    _check_not_running(loop)
+    own_task = not asyncio.isfuture(future)
+    awaited: Any = asyncio.ensure_future(future, loop=loop)  # type: ignore[arg-type]  # its TypeError is ours
+    if own_task:
+        # If it is left pending, the caller hears of it from the error raised below.
+        awaited._log_destroy_pending = False
+    awaited.add_done_callback(_run_until_complete_cb)
+    try:
+        loop.run_forever()
+    except BaseException:
+        if own_task and awaited.done() and not awaited.cancelled():
+            awaited.exception()  # retrieved: nobody else can, so its loss is not worth a log message
+        raise
+    finally:
+        awaited.remove_done_callback(_run_until_complete_cb)
+    if not awaited.done():
+        raise RuntimeError("Event loop stopped before Future completed.")
+    result: _T = awaited.result()
+    return result
+
+
+def _run_forever_setup(loop: "EventLoop") -> None:
+    """Make this the running loop of the thread; for loops that are driven from a GUI toolkit's.
+
+    Nothing has changed if a check fails.
+    """
+    loop._check_closed()
+    _check_not_running(loop)
+    _log_first_start(loop)
+    wakeup_fd = take_wakeup_fd(loop)
+    loop._outside = Outside(sys.get_asyncgen_hooks(), wakeup_fd)
+    loop._custom_clock = has_custom_clock(loop)
+    loop._begin_run(threading.get_ident())
+    loop._set_coroutine_origin_tracking(loop.get_debug())
+    sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
+    asyncio._set_running_loop(loop)
+
+
+def _run_forever_cleanup(loop: "EventLoop") -> None:
+    """Undo `_run_forever_setup`, and forget a request to stop."""
+    loop._end_run()
+    asyncio._set_running_loop(None)
+    loop._set_coroutine_origin_tracking(False)
+    if loop._outside is not None:
+        outside, loop._outside = loop._outside, None
+        sys.set_asyncgen_hooks(*outside.asyncgen_hooks)
+        give_wakeup_fd_back(loop, outside.wakeup_fd)
+
+
+def close(loop: "EventLoop") -> None:
+    """Close the loop for good: drop all callbacks unrun, leave the executors' threads to themselves.
+
+    Raises RuntimeError if the loop is running. Closing twice is fine.
+    """
+    if loop.is_running():
+        raise RuntimeError("Cannot close a running event loop")
+    if loop.is_closed():
+        return
+    if loop.get_debug():
+        logger.debug("Close %r", loop)
+    try:
+        # Before the pipe they write to is gone and its number another's.
+        remove_signal_handlers(loop)
+    finally:
+        loop._release()
+        loop._executor_shutdown_called = True
+        executor, loop._default_executor = loop._default_executor, None
+        for pool in (executor, loop._resolver):
+            if pool is not None:
+                pool.shutdown(wait=False)
+
+
+def has_custom_clock(loop: "EventLoop") -> bool:
+    """Whether `time()` was overridden, by a subclass or on the instance."""
+    return "time" in vars(loop) or type(loop).time is not _ferroloop.EventLoop.time
+
+
+def _check_not_running(loop: "EventLoop") -> None:
+    if loop.is_running():
+        raise RuntimeError("This event loop is already running")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("Cannot run the event loop while another loop is running")
+
+
+def _log_first_start(loop: "EventLoop") -> None:
+    """Which loop serves a program must not be a riddle: say so once per loop."""
+    if not loop._started:
+        loop._started = True
+        logger.debug("ferroloop %s: event loop started on %s", _ferroloop.__version__, _ferroloop.BACKEND)

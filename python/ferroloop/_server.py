@@ -1,0 +1,165 @@
+"""The object that `create_server` returns (asyncio: Server Objects)."""
+
+import asyncio
+import contextvars
+import socket
+import sys
+import weakref
+from asyncio.trsock import TransportSocket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from ._ferroloop import Acceptor, StreamTransport
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+_ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+class Server(asyncio.AbstractServer):
+    """Listening sockets, and the connections accepted from them."""
+
+    def __init__(
+        self, loop: "EventLoop", sockets: Sequence[socket.socket], protocol_factory: _ProtocolFactory, backlog: int
+    ) -> None:
+        self._loop = loop
+        # None once closed.
+        self._sockets: Sequence[socket.socket] | None = sockets
+        self._protocol_factory = protocol_factory
+        self._backlog = backlog
+        self._serving = False
+        self._acceptors: list[Acceptor] = []
+        self._serving_forever: asyncio.Future[None] | None = None
+        # Weak, so that a transport its user dropped is still noticed by its finaliser.
+        self._clients: weakref.WeakSet[StreamTransport] = weakref.WeakSet()
+        # None once the server is closed and the last connection gone.
+        self._waiters: list[asyncio.Future[None]] | None = []
+        # Connections inherit the context of whoever made the server; before 3.15 of whoever started it.
+        self._context = contextvars.copy_context() if sys.version_info >= (3, 15) else None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sockets={self.sockets!r}>"
+
+    # Called by transports.
+
+    def _attach(self, transport: StreamTransport) -> None:
+        """Count a connection. Raises RuntimeError if the server was closed while it was accepted."""
+        if self._sockets is None:
+            self._raise_closed()
+        self._clients.add(transport)
+
+    def _detach(self, transport: StreamTransport) -> None:
+        """A connection is lost, or its transport was dropped."""
+        self._clients.discard(transport)
+        self._wake_if_over()
+
+    # Introspection.
+
+    def get_loop(self) -> "EventLoop":
+        """Return the loop the server belongs to."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """Whether the server accepts connections."""
+        return self._serving
+
+    @property
+    def sockets(self) -> tuple[TransportSocket, ...]:
+        """Views of the listening sockets; empty once closed."""
+        return tuple(TransportSocket(sock) for sock in self._sockets or ())
+
+    # Serving.
+
+    def _start_serving(self) -> None:
+        if self._sockets is None:
+            self._raise_closed()
+        if self._serving:
+            return
+        for sock in self._sockets:
+            sock.listen(self._backlog)
+        self._serving = True
+        for sock in self._sockets:
+            acceptor = Acceptor(self._loop, sock, self._protocol_factory, self, self._backlog, self._context)
+            self._acceptors.append(acceptor)
+
+    async def start_serving(self) -> None:
+        """Start accepting connections, if that has not been done. Raises RuntimeError on a closed server."""
+        self._start_serving()
+        await asyncio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, or until `close()`, which cancels this too.
+
+        Then the server is closed, from Python 3.14 on its connections as well, and they are waited for. Raises
+        RuntimeError on a closed server, or if another call is waiting.
+        """
+        if self._serving_forever is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        self._start_serving()
+        self._serving_forever = self._loop.create_future()
+        try:
+            await self._serving_forever
+        except asyncio.CancelledError:
+            await self._shut_down()
+            raise
+        finally:
+            self._serving_forever = None
+
+    async def _shut_down(self) -> None:
+        self.close()
+        if sys.version_info >= (3, 14):
+            self.close_clients()
+        await self.wait_closed()
+
+    # Closing.
+
+    def close(self) -> None:
+        """Stop accepting and close the listening sockets; connections live on. Closing twice is fine."""
+        sockets = self._sockets
+        if sockets is None:
+            return
+        self._sockets = None
+        self._serving = False
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors.clear()
+        for sock in sockets:
+            sock.close()
+        if self._serving_forever is not None:
+            self._serving_forever.cancel()
+            self._serving_forever = None
+        self._wake_if_over()
+
+    def close_clients(self) -> None:
+        """Call `close()` on the transport of every connection."""
+        for transport in self._clients.copy():
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Call `abort()` on the transport of every connection."""
+        for transport in self._clients.copy():
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and no connection is left.
+
+        On Python 3.11 a server that is closed already is not waited for, whatever its connections: programs written
+        for it rely on that.
+        """
+        if self._waiters is None or (sys.version_info < (3, 12) and self._sockets is None):
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _wake_if_over(self) -> None:
+        if self._sockets is not None or self._clients:
+            return
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _raise_closed(self) -> NoReturn:
+        raise RuntimeError(f"server {self!r} is closed")

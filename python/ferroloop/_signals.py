@@ -1,0 +1,152 @@
+"""Unix signals (asyncio: Unix signals; signal.set_wakeup_fd).
+
+Python's own C handler writes the number of every signal that has a Python handler into the wakeup descriptor. While a
+loop runs in the main thread that is the loop's self-pipe: a sleeping loop wakes at once for whatever was installed with
+`signal.signal` (Ctrl-C above all), and `_process_signals` gets the numbers for what was added here.
+"""
+
+import asyncio
+import errno
+import inspect
+import signal
+import sys
+import threading
+import warnings
+from asyncio.coroutines import _is_coroutine  # type: ignore[attr-defined]
+from asyncio.log import logger
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+_Ts = TypeVarTuple("_Ts")
+
+
+def add_signal_handler(loop: "EventLoop", sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+    """Call `callback(*args)` in the loop whenever signal `sig` arrives, in place of an earlier callback.
+
+    Raises TypeError for a coroutine or a `sig` that is not an int, ValueError for a number that is no signal,
+    RuntimeError if the loop is closed, the signal cannot be caught, or outside of the main thread of the main
+    interpreter.
+    """
+    if asyncio.iscoroutine(callback) or _is_coroutine_function(callback):
+        raise TypeError("coroutines cannot be used with add_signal_handler()")
+    _check_signal(sig)
+    loop._check_closed()
+    try:
+        # First of all, since it refuses other threads.
+        signal.set_wakeup_fd(loop._signal_fd())
+    except (ValueError, OSError) as exc:
+        raise RuntimeError(str(exc)) from exc
+    handle: Any = asyncio.Handle(callback, args, loop)
+    if handle._source_traceback:
+        del handle._source_traceback[-1]  # this frame: the user's is the last one
+    loop._signal_handlers[sig] = handle
+    try:
+        # The wakeup descriptor gets nothing from signals without a Python handler.
+        signal.signal(sig, _do_nothing)
+        signal.siginterrupt(sig, False)
+    except OSError as exc:
+        del loop._signal_handlers[sig]
+        _let_go_of_wakeup_fd(loop)
+        _raise_uncatchable(sig, exc)
+
+
+def remove_signal_handler(loop: "EventLoop", sig: int) -> bool:
+    """Give the signal its default action back. Return False if there was no handler.
+
+    Raises TypeError and ValueError as `add_signal_handler`.
+    """
+    _check_signal(sig)
+    if loop._signal_handlers.pop(sig, None) is None:
+        return False
+    try:
+        signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
+    except OSError as exc:
+        _raise_uncatchable(sig, exc)
+    _let_go_of_wakeup_fd(loop)
+    return True
+
+
+def _process_signals(loop: "EventLoop", numbers: bytes) -> None:
+    """Queue the handlers of signals that have arrived; called by the native loop."""
+    for number in numbers:
+        handle = loop._signal_handlers.get(number)
+        if handle is None:
+            continue
+        if handle.cancelled():
+            loop.remove_signal_handler(number)
+        else:
+            loop.call_soon(handle._run)
+
+
+def remove_signal_handlers(loop: "EventLoop") -> None:
+    """On close: remove all handlers, unless the interpreter is being torn down."""
+    if not sys.is_finalizing():
+        for sig in list(loop._signal_handlers):
+            loop.remove_signal_handler(sig)
+    elif loop._signal_handlers:
+        warnings.warn(
+            f"Closing the loop {loop!r} on interpreter shutdown stage, skipping signal handlers removal",
+            ResourceWarning,
+            stacklevel=2,
+            source=loop,
+        )
+        loop._signal_handlers.clear()
+
+
+def take_wakeup_fd(loop: "EventLoop") -> int | None:
+    """Let signals wake `loop`; return where they went before, None in threads that do not handle signals."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return None
+    try:
+        return signal.set_wakeup_fd(loop._signal_fd(), warn_on_full_buffer=bool(loop._signal_handlers))
+    except ValueError:  # the main thread of a subinterpreter
+        return None
+
+
+def give_wakeup_fd_back(loop: "EventLoop", previous: int | None) -> None:
+    """Undo `take_wakeup_fd`, unless the loop has handlers for signals, or others took the descriptor meanwhile."""
+    if previous is None or loop._signal_handlers:
+        return
+    ours = loop._signal_fd()
+    current = _set_wakeup_fd(-1 if previous == ours else previous)
+    if current != ours:
+        _set_wakeup_fd(current)
+
+
+def _let_go_of_wakeup_fd(loop: "EventLoop") -> None:
+    """The last handler is gone; while the loop runs it still wants to be woken."""
+    if not loop._signal_handlers and loop._thread_id != threading.get_ident():
+        _set_wakeup_fd(-1)
+
+
+def _set_wakeup_fd(fd: int) -> int:
+    try:
+        return signal.set_wakeup_fd(fd)
+    except (ValueError, OSError) as exc:  # the descriptor is not open any more
+        logger.info("set_wakeup_fd(%s) failed: %s", fd, exc)
+        return -1
+
+
+def _check_signal(sig: int) -> None:
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
+
+
+def _raise_uncatchable(sig: int, exc: OSError) -> NoReturn:
+    if exc.errno == errno.EINVAL:  # SIGKILL, SIGSTOP
+        raise RuntimeError(f"sig {sig} cannot be caught") from exc
+    raise exc
+
+
+def _is_coroutine_function(callback: object) -> bool:
+    """asyncio.iscoroutinefunction, which warns from 3.14 on."""
+    return inspect.iscoroutinefunction(callback) or getattr(callback, "_is_coroutine", None) is _is_coroutine
+
+
+def _do_nothing(signum: int, frame: object) -> None:
+    """The Python-level handler: the number has already gone into the wakeup descriptor."""

@@ -1,0 +1,104 @@
+"""Tasks and the task factory (asyncio: Creating Futures and Tasks).
+
+Which keywords `create_task` takes, and which of them a factory sees, changed with 3.14, so it is written once per
+contract. Both drop their reference to the task on the way out: a failed task keeps its traceback, and a frame in there
+would otherwise keep the task.
+"""
+
+import asyncio
+import sys
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+TaskFactory: TypeAlias = Callable[..., "asyncio.Future[Any]"]
+
+_T = TypeVar("_T")
+_Coroutine: TypeAlias = Generator[Any, None, _T] | Coroutine[Any, Any, _T]
+
+
+def get_task_factory(loop: "EventLoop") -> TaskFactory | None:
+    """Return the task factory, None if tasks are plain `asyncio.Task`s."""
+    return loop._task_factory
+
+
+def set_task_factory(loop: "EventLoop", factory: TaskFactory | None) -> None:
+    """Let `factory(loop, coro, ...)` make the tasks; None restores the default.
+
+    Raises TypeError if `factory` is neither callable nor None.
+    """
+    if factory is not None and not callable(factory):
+        raise TypeError("task factory must be a callable or None")
+    loop._task_factory = factory
+
+
+def _create_by_keywords(loop: "EventLoop", coro: _Coroutine[_T], **kwargs: Any) -> asyncio.Task[_T]:
+    """Schedule `coro` as a task, or begin executing it if the factory or `eager_start` says so.
+
+    All keywords (`name`, `context`, `eager_start`) go to the factory, or to `asyncio.Task`. Raises RuntimeError if the
+    loop is closed.
+    """
+    loop._check_closed()
+    task: Any
+    if loop._task_factory is None:
+        task = asyncio.tasks.Task(coro, loop=loop, **kwargs)  # type: ignore[arg-type, unused-ignore]
+        if task._source_traceback:
+            del task._source_traceback[-1]  # this frame: the user's is the last one
+    else:
+        task = loop._task_factory(loop, coro, **kwargs)
+    try:
+        return task  # type: ignore[no-any-return]
+    finally:
+        del task
+
+
+def _create_named(
+    loop: "EventLoop", coro: _Coroutine[_T], *, name: str | None = None, context: Context | None = None, **kwargs: Any
+) -> asyncio.Task[_T]:
+    """Schedule `coro` as a task.
+
+    A factory gets `context` only if there is one, and never `name`: its result is named afterwards. Further keywords
+    are for the task, from 3.13.4 on. Raises RuntimeError if the loop is closed.
+    """
+    if kwargs and sys.version_info < (3, 13, 4):
+        raise TypeError(f"create_task() got an unexpected keyword argument {next(iter(kwargs))!r}")
+    loop._check_closed()
+    task: Any
+    if loop._task_factory is None:
+        kwargs |= {"name": name, "context": context}
+        task = asyncio.tasks.Task(coro, loop=loop, **kwargs)  # type: ignore[arg-type, unused-ignore]
+        if task._source_traceback:
+            del task._source_traceback[-1]  # this frame: the user's is the last one
+    else:
+        if context is not None:
+            kwargs["context"] = context
+        task = loop._task_factory(loop, coro, **kwargs)
+        if name is not None:
+            _set_name(task, name)
+    try:
+        return task  # type: ignore[no-any-return]
+    finally:
+        del task
+
+
+def _set_name(task: Any, name: str) -> None:
+    if sys.version_info < (3, 13) and not hasattr(task, "set_name"):
+        warnings.warn(
+            "Task.set_name() was added in Python 3.8, the method support will be mandatory for third-party "
+            "task implementations since 3.13.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    else:
+        task.set_name(name)
+
+
+# 3.13.3 had the contract of 3.14 already; 3.13.4 took it back.
+if sys.version_info >= (3, 14):
+    create_task = _create_by_keywords
+else:
+    create_task = _create_by_keywords if sys.version_info[:3] == (3, 13, 3) else _create_named

@@ -1,0 +1,54 @@
+"""Making transports: the last step of every recipe that ends in a connection."""
+
+import socket
+from asyncio import BaseProtocol, Future
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._ferroloop import StreamTransport
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+
+
+def _make_socket_transport(
+    loop: "EventLoop",
+    sock: socket.socket,
+    protocol: BaseProtocol,
+    waiter: "Future[None] | None" = None,
+    *,
+    extra: dict[str, Any] | None = None,
+    server: Any = None,
+    context: Context | None = None,
+) -> StreamTransport:
+    """Give `sock`, connected and non-blocking, to a transport (a name of asyncio's that others know)."""
+    return StreamTransport(loop, sock, protocol, waiter, extra, server, context)
+
+
+async def connect_transport(
+    loop: "EventLoop", sock: socket.socket, protocol_factory: Callable[[], _ProtocolT]
+) -> tuple[StreamTransport, _ProtocolT]:
+    """Make the protocol and the transport of a connected socket; return them once `connection_made` was called.
+
+    Whatever fails, or if the caller is cancelled, the socket is closed: here until the transport owns it, by the
+    transport from then on.
+    """
+    try:
+        sock.setblocking(False)
+        protocol = protocol_factory()
+        waiter: Future[None] = loop.create_future()
+        transport = loop._make_socket_transport(sock, protocol, waiter)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        raise
+    finally:
+        del waiter  # it may hold the error, whose traceback holds this frame
+    return transport, protocol
