@@ -88,20 +88,20 @@ impl Acceptor {
         }
         let mut protocol = None;
         let outcome = Self::set_up(this, event_loop, (fd, peer), context, &mut protocol);
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(error) if errors::is_exit_request(py, &error) => Err(error),
-            // The connection was closed with its parts (S20.7).
-            Err(error) if event_loop.get().debug() => {
-                let message = "Error on transport creation for incoming connection";
-                let mut report = Report::new(py, message, error)?;
-                if let Some(protocol) = protocol {
-                    report = report.with("protocol", protocol)?;
-                }
-                report.send(event_loop)
-            }
-            Err(_) => Ok(()),
+        let Err(error) = outcome else { return Ok(()) };
+        if errors::is_exit_request(py, &error) {
+            return Err(error);
         }
+        // The connection was closed with its parts (S20.7).
+        if !event_loop.get().debug() {
+            return Ok(());
+        }
+        let message = "Error on transport creation for incoming connection";
+        let mut report = Report::new(py, message, error)?;
+        if let Some(protocol) = protocol {
+            report = report.with("protocol", protocol)?;
+        }
+        report.send(event_loop)
     }
 
     fn set_up<'py>(

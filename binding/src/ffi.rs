@@ -121,19 +121,21 @@ unsafe extern "C" fn entry<M: FastMethod>(
     keyword_names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     let call = |py: Python<'_>| -> PyResult<*mut ffi::PyObject> {
-        // SAFETY: the method descriptor has checked that `this` is an instance of its class.
-        let this = unsafe { Borrowed::from_ptr(py, this).cast_unchecked::<M::Class>() };
+        // SAFETY: the caller keeps `this` alive for the call, and it is not null.
+        let this = unsafe { Borrowed::from_ptr(py, this) };
+        // SAFETY: the method descriptor has checked that it is an instance of its class.
+        let this = unsafe { this.cast_unchecked::<M::Class>() };
         // SAFETY: null or a tuple that lives as long as the call.
         let names = unsafe { Borrowed::from_ptr_or_opt(py, keyword_names) };
         // SAFETY: the vectorcall protocol passes a tuple here.
         let names = names.map(|names| unsafe { names.cast_unchecked::<PyTuple>() });
-        let named = names.map_or(0, |names| names.len());
+        let keywords = names.map_or(0, |names| names.len());
         let positional = usize::try_from(count).unwrap_or(0);
         let all: &[*mut ffi::PyObject] = if arguments.is_null() {
             &[]
         } else {
             // SAFETY: the caller passes `count` positional arguments and one for each keyword.
-            unsafe { slice::from_raw_parts(arguments, positional + named) }
+            unsafe { slice::from_raw_parts(arguments, positional + keywords) }
         };
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
         let arguments = Arguments {
@@ -200,8 +202,10 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
     let finalize = |py: Python<'_>| {
         // A finalizer must leave an exception that is on its way alone.
         let pending = PyErr::take(py);
+        // SAFETY: whoever finalizes an object keeps it alive meanwhile.
+        let this = unsafe { Borrowed::from_ptr(py, object) };
         // SAFETY: `tp_finalize` of the class is called with an instance of it.
-        let this = unsafe { Borrowed::from_ptr(py, object).cast_unchecked::<T>() };
+        let this = unsafe { this.cast_unchecked::<T>() };
         guard(py, |_| {
             if let Err(error) = T::finalize(&this) {
                 error.write_unraisable(py, Some(this.as_any()));
@@ -235,14 +239,18 @@ pub(crate) fn call_with_keyword<'py>(
 /// A copy of the current context (`contextvars.copy_context()`).
 #[inline]
 pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: needs only the GIL; a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+    // SAFETY: needs only the GIL.
+    let copy = unsafe { ffi::PyContext_CopyCurrent() };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, copy) }
 }
 
 /// A copy of `context`.
 pub(crate) fn copy_of_context<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a valid object; a new reference, or null with TypeError set if it is no Context.
-    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+    // SAFETY: a valid object; anything but a Context is refused with a TypeError.
+    let copy = unsafe { ffi::PyContext_Copy(context.as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), copy) }
 }
 
 /// Calls `body` inside `context`, as `Context.run` does.

@@ -289,10 +289,10 @@ impl Handle {
         if handle.is_cancelled() {
             return Ok(());
         }
+        handle.cancelled.store(true, Ordering::Relaxed);
         if handle.event_loop.get().debug() {
             Self::remember_repr(slf)?;
         }
-        handle.cancelled.store(true, Ordering::Relaxed);
         let call = handle.cell.with(py, |state, _| state.call.take());
         drop(call);
         handle.wait_while_running(py)
@@ -391,11 +391,7 @@ pub(crate) struct TimerHandle {
 }
 
 impl TimerHandle {
-    pub(crate) fn create<'py>(
-        py: Python<'py>,
-        handle: Handle,
-        when: f64,
-    ) -> PyResult<Bound<'py, Self>> {
+    pub(crate) fn create(py: Python<'_>, handle: Handle, when: f64) -> PyResult<Bound<'_, Self>> {
         let timer = Self {
             when,
             cancelled: AtomicBool::new(false),

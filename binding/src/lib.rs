@@ -1,6 +1,10 @@
 //! ferroloop's extension module `_ferroloop`: the only code that knows Python. A table of contents.
 
 #![deny(unsafe_code)]
+#![allow(
+    clippy::unused_self,
+    reason = "methods of Python objects take self, whether or not they look at it"
+)]
 
 mod acceptor;
 mod cell;

@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::watch::Side;
-use super::{EventLoop, LoopState, Watch};
+use super::{EventLoop, LoopState, Watch, schedule};
 use crate::errors::os_error;
 use crate::handle::Handle;
 use crate::{ffi, names};
@@ -27,8 +27,13 @@ impl EventLoop {
         Self::open().map_err(|error| os_error(py, &error))
     }
 
+    /// Debug mode reports callbacks that take at least this many seconds (S0.23).
+    #[classattr]
+    fn slow_callback_duration() -> f64 {
+        0.1
+    }
+
     /// Seconds of the monotonic clock: the same as `time.monotonic()`.
-    #[allow(clippy::unused_self, reason = "a method for Python")]
     fn time(&self) -> f64 {
         clock::now()
     }
@@ -141,7 +146,7 @@ impl EventLoop {
     }
 
     fn _check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-        self.check_callback(callback, method)
+        schedule::check_callback(callback, method)
     }
 
     fn _begin_run(&self, thread_id: u64) {
@@ -164,7 +169,6 @@ impl EventLoop {
     }
 
     /// Overridden by the Python side.
-    #[allow(clippy::unused_self, reason = "a method for Python")]
     fn _process_signals(&self, _numbers: &[u8]) {}
 
     /// The native part of `close()`: whatever dies does so with the cell shut.

@@ -63,7 +63,7 @@ impl EventLoop {
     /// Steps 3 and 4: polls, and queues what the events call for (S4.3, S4.4).
     fn poll(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let interrupted = if timeout == Some(Duration::ZERO) {
-            self.cell.with(py, |state, share| state.look(share))
+            self.cell.with(py, LoopState::look)
         } else {
             self.sleep(py, timeout)
         };
@@ -203,7 +203,7 @@ impl Reactor {
                     }
                 }
                 Watch::Stream(transport) => {
-                    ready.push(Job::Stream(share.share(transport), readiness))
+                    ready.push(Job::Stream(share.share(transport), readiness));
                 }
                 Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
                 Watch::Signals => ready.push(Job::Signals),
@@ -236,7 +236,7 @@ impl Drop for Batch<'_, '_> {
         this.corking.store(false, Ordering::Relaxed);
         let jobs = std::mem::take(&mut self.jobs);
         this.cell.with(self.event_loop.py(), move |state, _| {
-            state.ready.finish_batch(jobs)
+            state.ready.finish_batch(jobs);
         });
     }
 }

@@ -42,7 +42,7 @@ impl FastMethod for CallSoon {
         event_loop.check_closed()?;
         if event_loop.debug() {
             event_loop.check_thread(this.py())?;
-            event_loop.check_callback(&request.callback, Self::NAME)?;
+            check_callback(&request.callback, Self::NAME)?;
         }
         request.queue(this, false)
     }
@@ -68,7 +68,7 @@ impl FastMethod for CallSoonThreadsafe {
         let event_loop = this.get();
         event_loop.check_closed()?;
         if event_loop.debug() {
-            event_loop.check_callback(&request.callback, Self::NAME)?;
+            check_callback(&request.callback, Self::NAME)?;
         }
         let handle = request.queue(this, true)?;
         event_loop.wake(this.py());
@@ -222,7 +222,7 @@ impl<'a, 'py> Request<'a, 'py> {
         event_loop.check_closed()?;
         if event_loop.debug() {
             event_loop.check_thread(py)?;
-            event_loop.check_callback(&self.callback, "call_at")?;
+            check_callback(&self.callback, "call_at")?;
         }
         let timer = TimerHandle::create(py, self.into_handle(this, false)?, when)?;
         let entry = Scheduled(timer.clone().unbind());
@@ -259,23 +259,23 @@ impl EventLoop {
             "Non-thread-safe operation invoked on an event loop other than the current one",
         ))
     }
+}
 
-    /// Debug mode: no coroutines, nothing that cannot be called (S8.4).
-    #[cold]
-    pub(super) fn check_callback(&self, callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-        if is_coroutine(callback)? {
-            return Err(PyTypeError::new_err(format!(
-                "coroutines cannot be used with {method}()"
-            )));
-        }
-        if !callback.is_callable() {
-            let callback = callback.repr()?;
-            return Err(PyTypeError::new_err(format!(
-                "a callable object was expected by {method}(), got {callback}"
-            )));
-        }
-        Ok(())
+/// Debug mode: no coroutines, nothing that cannot be called (S8.4).
+#[cold]
+pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    if is_coroutine(callback)? {
+        return Err(PyTypeError::new_err(format!(
+            "coroutines cannot be used with {method}()"
+        )));
     }
+    if !callback.is_callable() {
+        let callback = callback.repr()?;
+        return Err(PyTypeError::new_err(format!(
+            "a callable object was expected by {method}(), got {callback}"
+        )));
+    }
+    Ok(())
 }
 
 /// A coroutine, or a function that makes one, by inspect's rule or asyncio's older mark (S56.2).

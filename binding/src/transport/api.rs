@@ -1,9 +1,9 @@
 //! The Python surface of a transport (asyncio.Transport).
 
 use ferroloop_engine::Phase;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Descriptor, Parts, State, StreamTransport, chunk, extra, protocol};
@@ -12,22 +12,19 @@ use crate::{ffi, names};
 
 #[pymethods]
 impl StreamTransport {
+    /// The arguments are those of `__init__`, which sees the new object and starts it.
     #[new]
     #[pyo3(signature = (r#loop, sock, protocol, waiter = None, extra = None, server = None, context = None))]
-    #[allow(
-        clippy::too_many_arguments,
-        unused_variables,
-        reason = "asyncio's parameters; __init__ has the same"
-    )]
     fn __new__<'py>(
         r#loop: &Bound<'py, EventLoop>,
         sock: &Bound<'py, PyAny>,
         protocol: Bound<'py, PyAny>,
-        waiter: Option<Py<PyAny>>,
-        extra: Option<Bound<'py, PyDict>>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
         server: Option<Bound<'py, PyAny>>,
         context: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Self> {
+        let _ = waiter;
         EventLoop::ensure_no_transport(r#loop, sock)?;
         let context = match context {
             Some(context) => context,
@@ -39,26 +36,20 @@ impl StreamTransport {
             context,
             server,
             names: None,
-            extra: Some(extra::of_socket(sock, extra.as_ref())?),
+            extra: Some(extra::of_socket(sock, extra)?),
         };
         Self::new(r#loop, parts)
     }
 
-    #[pyo3(signature = (r#loop, sock, protocol, waiter = None, extra = None, server = None, context = None))]
-    #[allow(
-        clippy::too_many_arguments,
-        unused_variables,
-        reason = "asyncio's parameters; __new__ has the same"
-    )]
+    #[pyo3(signature = (r#loop, _sock, _protocol, waiter = None, *_args, **_options))]
     fn __init__<'py>(
         slf: &Bound<'py, Self>,
         r#loop: &Bound<'py, EventLoop>,
-        sock: &Bound<'py, PyAny>,
-        protocol: &Bound<'py, PyAny>,
+        _sock: &Bound<'py, PyAny>,
+        _protocol: &Bound<'py, PyAny>,
         waiter: Option<Py<PyAny>>,
-        extra: Option<&Bound<'py, PyDict>>,
-        server: Option<&Bound<'py, PyAny>>,
-        context: Option<&Bound<'py, PyAny>>,
+        _args: &Bound<'py, PyTuple>,
+        _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         Self::start(slf, r#loop, waiter)
     }
@@ -105,7 +96,6 @@ impl StreamTransport {
     }
 
     /// True: stream sockets can be shut down one way.
-    #[allow(clippy::unused_self, reason = "a method for Python")]
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -263,12 +253,6 @@ impl StreamTransport {
             .event_loop(py)
             .is_some_and(|event_loop| event_loop.get().check_closed().is_ok());
         self.cell.with(py, |state, _| state.describe(polled))
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(PyTypeError::new_err(
-            "cannot pickle 'StreamTransport' object",
-        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -37,11 +37,10 @@ impl StreamTransport {
         name: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = this.py();
-        let extra = Self::extra(this)?;
+        let extra = Self::extra(this);
         if let Some(value) = extra.get_item(name)? {
             return Ok(Some(value));
         }
-        // Whoever gets the socket may use it next to us: what was written before goes first.
         let value = match name.extract::<&str>() {
             Ok("socket") => Self::socket_view(this)?,
             Ok("sockname") => this.get().name(py, |names| &names.own)?,
@@ -54,13 +53,13 @@ impl StreamTransport {
         Ok(value)
     }
 
-    fn extra<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+    fn extra<'py>(this: &Bound<'py, Self>) -> Bound<'py, PyDict> {
         let py = this.py();
         let extra = this.get().cell.with(py, |state, share| {
             state.extra.as_ref().map(|extra| share.share(extra))
         });
         if let Some(extra) = extra {
-            return Ok(extra.into_bound(py));
+            return extra.into_bound(py);
         }
         let fresh = PyDict::new(py);
         let shared = fresh.clone().unbind();
@@ -69,7 +68,7 @@ impl StreamTransport {
             .cell
             .with(py, move |state, _| state.extra.replace(shared));
         drop(old);
-        Ok(fresh)
+        fresh
     }
 
     fn name<'py>(
