@@ -61,16 +61,11 @@ impl Acceptor {
 
     /// Still open, and the socket was not closed behind our back.
     fn accepts(&self, py: Python<'_>) -> PyResult<bool> {
-        let on = self
-            .cell
-            .with(py, |watching, _| matches!(watching, Watching::On(_)));
+        let on = self.cell.with(py, |watching, _| matches!(watching, Watching::On(_)));
         if !on {
             return Ok(false);
         }
-        let current: RawFd = self
-            .socket
-            .call_method0(py, intern!(py, "fileno"))?
-            .extract(py)?;
+        let current: RawFd = self.socket.call_method0(py, intern!(py, "fileno"))?.extract(py)?;
         Ok(current == self.fd)
     }
 
@@ -139,9 +134,7 @@ impl Acceptor {
             address_to_python(py, peer)?,
             format!("{fd:?}"),
         );
-        names::logger(py)?
-            .call_method1(intern!(py, "debug"), line)
-            .map(drop)
+        names::logger(py)?.call_method1(intern!(py, "debug"), line).map(drop)
     }
 
     /// Out of descriptors or memory: one report, and one second's pause (S20.3, S20.4).
@@ -153,28 +146,19 @@ impl Acceptor {
     ) -> PyResult<()> {
         let py = this.py();
         let resume = this.getattr(intern!(py, "_resume"))?;
-        let timer = event_loop
-            .call_method1(intern!(py, "call_later"), (RETRY_DELAY, resume))?
-            .unbind();
-        let paused = this
-            .get()
-            .cell
-            .with(py, move |watching, _| match *watching {
-                Watching::On(token) => {
-                    *watching = Watching::Paused(token, timer);
-                    Some(token)
-                }
-                Watching::Paused(..) | Watching::Closed => None,
-            });
+        let timer =
+            event_loop.call_method1(intern!(py, "call_later"), (RETRY_DELAY, resume))?.unbind();
+        let paused = this.get().cell.with(py, move |watching, _| match *watching {
+            Watching::On(token) => {
+                *watching = Watching::Paused(token, timer);
+                Some(token)
+            }
+            Watching::Paused(..) | Watching::Closed => None,
+        });
         if let Some(token) = paused {
             event_loop.get().set_interest(py, token, Interest::NONE);
         }
-        Self::report(
-            this,
-            event_loop,
-            "socket.accept() out of system resource",
-            error,
-        )
+        Self::report(this, event_loop, "socket.accept() out of system resource", error)
     }
 
     /// Anything else that `accept` says is reported, and the server goes on (S20.5).
@@ -184,12 +168,7 @@ impl Acceptor {
         event_loop: &Bound<'_, EventLoop>,
         error: &std::io::Error,
     ) -> PyResult<()> {
-        Self::report(
-            this,
-            event_loop,
-            "Exception in callback Acceptor.on_ready()",
-            error,
-        )
+        Self::report(this, event_loop, "Exception in callback Acceptor.on_ready()", error)
     }
 
     fn report(
@@ -200,9 +179,7 @@ impl Acceptor {
     ) -> PyResult<()> {
         let py = this.py();
         let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
-        Report::new(py, message, os_error(py, error))?
-            .with("socket", view)?
-            .send(event_loop)
+        Report::new(py, message, os_error(py, error))?.with("socket", view)?.send(event_loop)
     }
 }
 
@@ -245,17 +222,13 @@ impl Acceptor {
         let event_loop = slf.get().event_loop.bind(py);
         let watch = Watch::Accept(slf.clone().unbind());
         let token = EventLoop::enroll(event_loop, slf.get().fd, watch, Interest::READ)?;
-        slf.get()
-            .cell
-            .with(py, |watching, _| *watching = Watching::On(token));
+        slf.get().cell.with(py, |watching, _| *watching = Watching::On(token));
         Ok(())
     }
 
     /// Stops accepting; the socket is closed by its owner. Idempotent.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let ended = self.cell.with(py, |watching, _| {
-            std::mem::replace(watching, Watching::Closed)
-        });
+        let ended = self.cell.with(py, |watching, _| std::mem::replace(watching, Watching::Closed));
         let (token, timer) = match ended {
             Watching::On(token) => (token, None),
             Watching::Paused(token, timer) => (token, Some(timer)),
@@ -277,9 +250,7 @@ impl Acceptor {
             Watching::On(_) | Watching::Closed => None,
         });
         if let Some((token, _timer)) = ended {
-            self.event_loop
-                .get()
-                .set_interest(py, token, Interest::READ);
+            self.event_loop.get().set_interest(py, token, Interest::READ);
         }
     }
 
@@ -301,7 +272,6 @@ impl Acceptor {
     }
 
     fn __clear__(&self) {
-        self.cell
-            .clear(|watching| std::mem::replace(watching, Watching::Closed));
+        self.cell.clear(|watching| std::mem::replace(watching, Watching::Closed));
     }
 }

@@ -44,10 +44,7 @@ impl<'a> Borrow<'a> {
     #[inline]
     fn take(flag: &'a AtomicBool) -> Self {
         // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become anything.
-        assert!(
-            !flag.load(Ordering::Relaxed),
-            "a loop cell was opened twice"
-        );
+        assert!(!flag.load(Ordering::Relaxed), "a loop cell was opened twice");
         flag.store(true, Ordering::Relaxed);
         Self(flag)
     }
@@ -62,10 +59,7 @@ impl Drop for Borrow<'_> {
 
 impl<T: Send> LoopCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self {
-            borrowed: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
-        }
+        Self { borrowed: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
 
     /// Opens the cell for the length of `open`.

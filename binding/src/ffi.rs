@@ -40,9 +40,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
-        self.positional
-            .get(index)
-            .map(|&object| self.borrowed(object))
+        self.positional.get(index).map(|&object| self.borrowed(object))
     }
 
     /// The positional arguments from `start` on.
@@ -52,10 +50,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
         start: usize,
     ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
         let this = *self;
-        self.positional
-            .iter()
-            .skip(start)
-            .map(move |&object| this.borrowed(object))
+        self.positional.iter().skip(start).map(move |&object| this.borrowed(object))
     }
 
     /// The keywords with their values.
@@ -64,10 +59,7 @@ impl<'a, 'py> Arguments<'a, 'py> {
         &self,
     ) -> impl Iterator<Item = (Bound<'py, PyString>, Borrowed<'a, 'py, PyAny>)> {
         let this = *self;
-        let names = self
-            .keyword_names
-            .into_iter()
-            .flat_map(|names| names.to_owned().into_iter());
+        let names = self.keyword_names.into_iter().flat_map(|names| names.to_owned().into_iter());
         names
             .filter_map(|name| name.cast_into::<PyString>().ok())
             .zip(self.keyword_values)
@@ -100,9 +92,7 @@ pub(crate) fn add_method<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<(
     // A method definition is referred to by the descriptor for ever; there is one per process.
     let definition = Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: M::C_NAME.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: entry::<M>,
-        },
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: entry::<M> },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: M::DOC.as_ptr(),
     }));
@@ -138,12 +128,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
             unsafe { slice::from_raw_parts(arguments, positional + keywords) }
         };
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
-        let arguments = Arguments {
-            py,
-            positional,
-            keyword_values,
-            keyword_names: names,
-        };
+        let arguments = Arguments { py, positional, keyword_values, keyword_names: names };
         M::call(&this.to_owned(), arguments).map(Bound::into_ptr)
     };
     // SAFETY: Python calls its methods with the GIL held; `attach` itself would refuse during
@@ -156,11 +141,8 @@ fn guard(
     py: Python<'_>,
     call: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>,
 ) -> *mut ffi::PyObject {
-    let outcome = catch_unwind(AssertUnwindSafe(|| call(py))).unwrap_or_else(|_| {
-        Err(PySystemError::new_err(
-            "ferroloop panicked; please report this",
-        ))
-    });
+    let outcome = catch_unwind(AssertUnwindSafe(|| call(py)))
+        .unwrap_or_else(|_| Err(PySystemError::new_err("ferroloop panicked; please report this")));
     outcome.unwrap_or_else(|error| {
         error.restore(py);
         ptr::null_mut()
@@ -260,23 +242,15 @@ pub(crate) fn in_context<R>(
     body: impl FnOnce() -> PyResult<R>,
 ) -> PyResult<R> {
     // SAFETY: a valid object; anything but a Context, or an entered one, is refused with an exception.
-    check(context.py(), unsafe {
-        ffi::PyContext_Enter(context.as_ptr())
-    })?;
+    check(context.py(), unsafe { ffi::PyContext_Enter(context.as_ptr()) })?;
     let result = body();
     // SAFETY: the context entered above.
-    check(context.py(), unsafe {
-        ffi::PyContext_Exit(context.as_ptr())
-    })?;
+    check(context.py(), unsafe { ffi::PyContext_Exit(context.as_ptr()) })?;
     result
 }
 
 fn check(py: Python<'_>, status: c_int) -> PyResult<()> {
-    if status < 0 {
-        Err(PyErr::fetch(py))
-    } else {
-        Ok(())
-    }
+    if status < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
 }
 
 /// Shows the memory of a writable buffer to `fill`.
@@ -288,9 +262,7 @@ pub(crate) fn with_writable_buffer<R>(
 ) -> PyResult<R> {
     let buffer = PyUntypedBuffer::get(object)?;
     if buffer.readonly() || !buffer.is_c_contiguous() {
-        return Err(PyBufferError::new_err(
-            "the buffer is not writable and contiguous",
-        ));
+        return Err(PyBufferError::new_err("the buffer is not writable and contiguous"));
     }
     let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
     if length == 0 {

@@ -32,19 +32,15 @@ impl Args {
     #[inline]
     pub(crate) fn from_rest(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
         let at = |index: usize| {
-            arguments
-                .get(start + index)
-                .map(|argument| argument.to_owned().unbind())
+            arguments.get(start + index).map(|argument| argument.to_owned().unbind())
         };
-        Ok(
-            match (at(0), at(1), at(2), arguments.len().saturating_sub(start)) {
-                (None, ..) => Self::None,
-                (Some(a), None, ..) => Self::One(a),
-                (Some(a), Some(b), None, _) => Self::Two(a, b),
-                (Some(a), Some(b), Some(c), 3) => Self::Three(a, b, c),
-                _ => Self::More(PyTuple::new(arguments.py(), arguments.rest(start))?.unbind()),
-            },
-        )
+        Ok(match (at(0), at(1), at(2), arguments.len().saturating_sub(start)) {
+            (None, ..) => Self::None,
+            (Some(a), None, ..) => Self::One(a),
+            (Some(a), Some(b), None, _) => Self::Two(a, b),
+            (Some(a), Some(b), Some(c), 3) => Self::Three(a, b, c),
+            _ => Self::More(PyTuple::new(arguments.py(), arguments.rest(start))?.unbind()),
+        })
     }
 
     fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -72,10 +68,9 @@ impl Args {
             Self::None => Ok(()),
             Self::One(a) => visit.call(a),
             Self::Two(a, b) => visit.call(a).and_then(|()| visit.call(b)),
-            Self::Three(a, b, c) => visit
-                .call(a)
-                .and_then(|()| visit.call(b))
-                .and_then(|()| visit.call(c)),
+            Self::Three(a, b, c) => {
+                visit.call(a).and_then(|()| visit.call(b)).and_then(|()| visit.call(c))
+            }
             Self::More(all) => visit.call(all),
         }
     }
@@ -101,10 +96,7 @@ impl Call {
     }
 
     fn share(&self, share: Share<'_>) -> Self {
-        Self {
-            callback: share.share(&self.callback),
-            args: self.args.share(share),
-        }
+        Self { callback: share.share(&self.callback), args: self.args.share(share) }
     }
 }
 
@@ -152,10 +144,7 @@ impl Handle {
         };
         let debug = if event_loop.get().debug() {
             let source_traceback = Some(names::source_traceback(py)?.call0()?.unbind());
-            Some(Box::new(DebugInfo {
-                source_traceback,
-                repr: None,
-            }))
+            Some(Box::new(DebugInfo { source_traceback, repr: None }))
         } else {
             None
         };
@@ -165,10 +154,7 @@ impl Handle {
             cancelled: AtomicBool::new(false),
             running: AtomicBool::new(false),
             threadsafe,
-            cell: LoopCell::new(State {
-                call: Some(call),
-                debug,
-            }),
+            cell: LoopCell::new(State { call: Some(call), debug }),
         })
     }
 
@@ -204,9 +190,8 @@ impl Handle {
     pub(crate) fn run_again(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let handle = this.get();
-        let call = handle.cell.with(py, |state, share| {
-            state.call.as_ref().map(|call| call.share(share))
-        });
+        let call =
+            handle.cell.with(py, |state, share| state.call.as_ref().map(|call| call.share(share)));
         let Some(call) = call else { return Ok(()) };
         match handle.invoke(py, &call) {
             Ok(()) => Ok(()),
@@ -247,34 +232,29 @@ impl Handle {
     }
 
     pub(crate) fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell.with(py, |state, share| {
-            state.call.as_ref().map(|call| share.share(&call.callback))
-        })
+        self.cell
+            .with(py, |state, share| state.call.as_ref().map(|call| share.share(&call.callback)))
     }
 
     fn args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let args = self.cell.with(py, |state, share| {
-            state.call.as_ref().map(|call| call.args.share(share))
-        });
+        let args = self
+            .cell
+            .with(py, |state, share| state.call.as_ref().map(|call| call.args.share(share)));
         args.map(|args| args.tuple(py)).transpose()
     }
 
     pub(crate) fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.cell.with(py, |state, share| {
-            state
-                .debug
-                .as_ref()?
-                .source_traceback
-                .as_ref()
-                .map(|stack| share.share(stack))
+            state.debug.as_ref()?.source_traceback.as_ref().map(|stack| share.share(stack))
         })
     }
 
     fn remember_repr(this: &Bound<'_, Self>) -> PyResult<()> {
         let text = names::handle_repr(this.py())?.call1((this,))?.unbind();
-        let old = this.get().cell.with(this.py(), |state, _| {
-            state.debug.get_or_insert_default().repr.replace(text)
-        });
+        let old = this
+            .get()
+            .cell
+            .with(this.py(), |state, _| state.debug.get_or_insert_default().repr.replace(text));
         drop(old);
         Ok(())
     }
@@ -352,12 +332,7 @@ impl Handle {
     #[getter(_repr)]
     fn get_repr(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.cell.with(py, |state, share| {
-            state
-                .debug
-                .as_ref()?
-                .repr
-                .as_ref()
-                .map(|text| share.share(text))
+            state.debug.as_ref()?.repr.as_ref().map(|text| share.share(text))
         })
     }
 
@@ -392,11 +367,8 @@ pub(crate) struct TimerHandle {
 
 impl TimerHandle {
     pub(crate) fn create(py: Python<'_>, handle: Handle, when: f64) -> PyResult<Bound<'_, Self>> {
-        let timer = Self {
-            when,
-            cancelled: AtomicBool::new(false),
-            scheduled: AtomicBool::new(true),
-        };
+        let timer =
+            Self { when, cancelled: AtomicBool::new(false), scheduled: AtomicBool::new(true) };
         Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
     }
 

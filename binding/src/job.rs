@@ -72,10 +72,7 @@ impl Job {
     fn run_timed(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = event_loop.py();
         let handle = self.handle(py);
-        if handle
-            .as_ref()
-            .is_some_and(|handle| handle.get().is_cancelled())
-        {
+        if handle.as_ref().is_some_and(|handle| handle.get().is_cancelled()) {
             return Ok(());
         }
         let subject = self.subject(event_loop);
@@ -85,15 +82,9 @@ impl Job {
         let seconds = started.elapsed().as_secs_f64();
         event_loop.get().set_current_handle(py, None);
         outcome?;
-        let limit: f64 = event_loop
-            .getattr(intern!(py, "slow_callback_duration"))?
-            .extract()?;
+        let limit: f64 = event_loop.getattr(intern!(py, "slow_callback_duration"))?.extract()?;
         if seconds >= limit {
-            let warning = (
-                "Executing %s took %.3f seconds",
-                describe(&subject)?,
-                seconds,
-            );
+            let warning = ("Executing %s took %.3f seconds", describe(&subject)?, seconds);
             names::logger(py)?.call_method1(intern!(py, "warning"), warning)?;
         }
         Ok(())

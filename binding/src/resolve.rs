@@ -26,14 +26,7 @@ pub(crate) fn literal_address<'py>(
     };
     let head = (found.family, r#type, found.proto, "");
     let entry = if found.is_v6() {
-        (
-            head.0,
-            head.1,
-            head.2,
-            head.3,
-            (host, port, flowinfo, scopeid),
-        )
-            .into_pyobject(py)?
+        (head.0, head.1, head.2, head.3, (host, port, flowinfo, scopeid)).into_pyobject(py)?
     } else {
         (head.0, head.1, head.2, head.3, (host, port)).into_pyobject(py)?
     };

@@ -186,9 +186,8 @@ impl EventLoop {
 
     #[getter(_current_handle)]
     fn get_current_handle(&self, py: Python<'_>) -> Option<Py<Handle>> {
-        self.current_handle.with(py, |handle, share| {
-            handle.as_ref().map(|handle| share.share(handle))
-        })
+        self.current_handle
+            .with(py, |handle, share| handle.as_ref().map(|handle| share.share(handle)))
     }
 
     #[getter(_custom_clock)]
@@ -202,16 +201,10 @@ impl EventLoop {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.cell
-            .peek(|state| state.traverse(&visit))
-            .unwrap_or(Ok(()))?;
-        self.current_handle
-            .peek(|handle| visit.call(handle))
-            .unwrap_or(Ok(()))?;
+        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))?;
+        self.current_handle.peek(|handle| visit.call(handle)).unwrap_or(Ok(()))?;
         let visit_all = |corked: &std::collections::VecDeque<_>| {
-            corked
-                .iter()
-                .try_for_each(|transport| visit.call(transport))
+            corked.iter().try_for_each(|transport| visit.call(transport))
         };
         self.corked.peek(visit_all).unwrap_or(Ok(()))
     }
@@ -246,9 +239,6 @@ impl LoopState {
                 .map_err(|refused| refused.error)?;
             reactor.signals = Some(pipe);
         }
-        Ok(reactor
-            .signals
-            .as_ref()
-            .map_or(-1, |pipe| pipe.write_fd().as_raw_fd()))
+        Ok(reactor.signals.as_ref().map_or(-1, |pipe| pipe.write_fd().as_raw_fd()))
     }
 }

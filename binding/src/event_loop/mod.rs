@@ -69,11 +69,7 @@ impl Reactor {
         let mut poller = Poller::new()?;
         let waker = Waker::new()?;
         poller.watch_waker(&waker)?;
-        Ok(Self {
-            poller,
-            waker,
-            signals: None,
-        })
+        Ok(Self { poller, waker, signals: None })
     }
 }
 
@@ -87,10 +83,7 @@ impl EventLoop {
             custom_clock: AtomicBool::new(false),
             corking: AtomicBool::new(false),
             thread_id: AtomicU64::new(0),
-            cell: LoopCell::new(LoopState {
-                reactor,
-                ..LoopState::default()
-            }),
+            cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),
             corked: LoopCell::new(VecDeque::new()),
             current_handle: LoopCell::new(None),
         })
@@ -108,11 +101,7 @@ impl EventLoop {
 
     #[inline]
     pub(crate) fn check_closed(&self) -> PyResult<()> {
-        if self.closed() {
-            Err(errors::closed_loop())
-        } else {
-            Ok(())
-        }
+        if self.closed() { Err(errors::closed_loop()) } else { Ok(()) }
     }
 
     /// The loop's time: the monotonic clock, or a subclass's own `time()` (S1.9).
@@ -148,9 +137,7 @@ impl EventLoop {
     }
 
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
-        let old = self
-            .current_handle
-            .with(py, |current, _| std::mem::replace(current, handle));
+        let old = self.current_handle.with(py, |current, _| std::mem::replace(current, handle));
         drop(old);
     }
 
@@ -165,21 +152,14 @@ impl EventLoop {
     pub(crate) fn cork(&self, transport: &Bound<'_, StreamTransport>) {
         let py = transport.py();
         let transport = transport.clone().unbind();
-        self.corked
-            .with(py, move |corked, _| corked.push_back(transport));
+        self.corked.with(py, move |corked, _| corked.push_back(transport));
     }
 
     /// The read buffer, lent until [`EventLoop::return_scratch`].
     #[inline]
     pub(crate) fn lend_scratch(&self, py: Python<'_>) -> Vec<u8> {
-        let scratch = self
-            .cell
-            .with(py, |state, _| std::mem::take(&mut state.scratch));
-        if scratch.is_empty() {
-            vec![0; SCRATCH_SIZE]
-        } else {
-            scratch
-        }
+        let scratch = self.cell.with(py, |state, _| std::mem::take(&mut state.scratch));
+        if scratch.is_empty() { vec![0; SCRATCH_SIZE] } else { scratch }
     }
 
     #[inline]
@@ -195,16 +175,13 @@ impl EventLoop {
         interest: Interest,
     ) -> PyResult<Token> {
         let py = this.py();
-        let outcome = this
-            .get()
-            .cell
-            .with(py, move |state, _| match &mut state.reactor {
-                Some(reactor) => reactor
-                    .poller
-                    .insert(fd, interest, watch)
-                    .map_err(|refused| (Some(refused.error), refused.payload)),
-                None => Err((None, watch)),
-            });
+        let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
+            Some(reactor) => reactor
+                .poller
+                .insert(fd, interest, watch)
+                .map_err(|refused| (Some(refused.error), refused.payload)),
+            None => Err((None, watch)),
+        });
         match outcome {
             Ok((token, replaced)) => {
                 drop(replaced);
@@ -219,8 +196,23 @@ impl EventLoop {
 
     /// Ends the watch behind `token`; the caller drops it.
     pub(crate) fn dismiss(&self, py: Python<'_>, token: Token) -> Option<Watch> {
-        self.cell
-            .with(py, |state, _| state.reactor.as_mut()?.poller.remove(token))
+        self.cell.with(py, |state, _| state.reactor.as_mut()?.poller.remove(token))
+    }
+
+    /// Puts another payload behind `token`; the caller drops the old one.
+    pub(crate) fn replace_watch(
+        &self,
+        py: Python<'_>,
+        token: Token,
+        watch: Watch,
+    ) -> Option<Watch> {
+        self.cell.with(py, move |state, _| {
+            let slot = state.reactor.as_mut().and_then(|reactor| reactor.poller.payload_mut(token));
+            match slot {
+                Some(slot) => Some(std::mem::replace(slot, watch)),
+                None => Some(watch),
+            }
+        })
     }
 
     /// Changes what an fd is watched for. Applied at the next poll; a loop that sleeps (the call
@@ -251,11 +243,7 @@ impl LoopState {
         for timer in self.timers.iter() {
             visit.call(&timer.0)?;
         }
-        for watch in self
-            .reactor
-            .iter()
-            .flat_map(|reactor| reactor.poller.iter())
-        {
+        for watch in self.reactor.iter().flat_map(|reactor| reactor.poller.iter()) {
             watch.traverse(visit)?;
         }
         Ok(())

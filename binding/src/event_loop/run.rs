@@ -48,9 +48,9 @@ impl EventLoop {
     /// Step 2 (S4.2).
     fn poll_timeout(this: &Bound<'_, Self>) -> PyResult<Option<Duration>> {
         let event_loop = this.get();
-        let (busy, deadline) = event_loop.cell.with(this.py(), |state, _| {
-            (!state.ready.is_empty(), state.timers.next_deadline())
-        });
+        let (busy, deadline) = event_loop
+            .cell
+            .with(this.py(), |state, _| (!state.ready.is_empty(), state.timers.next_deadline()));
         if busy || event_loop.stopping.load(Ordering::Relaxed) {
             return Ok(Some(Duration::ZERO));
         }
@@ -84,12 +84,7 @@ impl EventLoop {
             (wait, outcome)
         });
         self.cell.with(py, move |state, share| {
-            let LoopState {
-                ready,
-                reactor: Some(reactor),
-                ..
-            } = state
-            else {
+            let LoopState { ready, reactor: Some(reactor), .. } = state else {
                 return Ok(false);
             };
             reactor.waker.disarm();
@@ -141,10 +136,7 @@ impl EventLoop {
         let py = this.py();
         let mut numbers = Vec::new();
         let drained = this.get().cell.with(py, |state, _| {
-            let signals = state
-                .reactor
-                .as_ref()
-                .and_then(|reactor| reactor.signals.as_ref());
+            let signals = state.reactor.as_ref().and_then(|reactor| reactor.signals.as_ref());
             signals.map_or(Ok(()), |signals| signals.drain(&mut numbers))
         });
         drained.map_err(|error| os_error(py, &error))?;
@@ -154,8 +146,7 @@ impl EventLoop {
             return Ok(());
         }
         let numbers = PyBytes::new(py, &numbers);
-        this.call_method1(intern!(py, "_process_signals"), (numbers,))
-            .map(drop)
+        this.call_method1(intern!(py, "_process_signals"), (numbers,)).map(drop)
     }
 }
 
@@ -179,11 +170,7 @@ impl LoopState {
         let Some(reactor) = &mut self.reactor else {
             return Ok(None);
         };
-        let timeout = if self.ready.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
+        let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
         let wait = reactor.poller.begin(timeout)?;
         reactor.waker.arm();
         Ok(Some(wait))
@@ -207,6 +194,8 @@ impl Reactor {
                 }
                 Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
                 Watch::Signals => ready.push(Job::Signals),
+                // Not registered; at most an event from before it went idle.
+                Watch::Idle(_) => {}
             }
         }
     }
@@ -223,9 +212,7 @@ impl<'a, 'py> Batch<'a, 'py> {
     fn take(event_loop: &'a Bound<'py, EventLoop>) -> Self {
         let this = event_loop.get();
         this.corking.store(true, Ordering::Relaxed);
-        let jobs = this
-            .cell
-            .with(event_loop.py(), |state, _| state.ready.take_batch());
+        let jobs = this.cell.with(event_loop.py(), |state, _| state.ready.take_batch());
         Self { event_loop, jobs }
     }
 }

@@ -100,10 +100,7 @@ impl FastMethod for CallLater {
         let when = match request.first.extract::<f64>() {
             Ok(delay) => now + delay,
             // Python's own addition knows more numbers than we do, and the error text.
-            Err(_) => PyFloat::new(this.py(), now)
-                .as_any()
-                .add(request.first)?
-                .extract()?,
+            Err(_) => PyFloat::new(this.py(), now).as_any().add(request.first)?.extract()?,
         };
         request.schedule(this, when)
     }
@@ -163,18 +160,10 @@ impl<'a, 'py> Request<'a, 'py> {
             match parameter.and_then(|index| values.get_mut(index)) {
                 Some(slot @ None) => *slot = Some(value),
                 Some(Some(_)) => {
-                    return Err(argument_error(
-                        method,
-                        "got multiple values for argument",
-                        name,
-                    ));
+                    return Err(argument_error(method, "got multiple values for argument", name));
                 }
                 None => {
-                    return Err(argument_error(
-                        method,
-                        "got an unexpected keyword argument",
-                        name,
-                    ));
+                    return Err(argument_error(method, "got an unexpected keyword argument", name));
                 }
             }
         }
@@ -184,34 +173,21 @@ impl<'a, 'py> Request<'a, 'py> {
             }
         }
         let (Some(&Some(first)), Some(&Some(callback))) = (values.first(), values.last()) else {
-            return Err(argument_error(
-                method,
-                "missing a required argument:",
-                "callback",
-            ));
+            return Err(argument_error(method, "missing a required argument:", "callback"));
         };
-        Ok(Self {
-            first,
-            callback,
-            args: Args::from_rest(arguments, N)?,
-            context,
-        })
+        Ok(Self { first, callback, args: Args::from_rest(arguments, N)?, context })
     }
 
     #[inline]
     fn into_handle(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Handle> {
-        let call = Call {
-            callback: self.callback.to_owned().unbind(),
-            args: self.args,
-        };
+        let call = Call { callback: self.callback.to_owned().unbind(), args: self.args };
         Handle::new(this, call, self.context, threadsafe)
     }
 
     #[inline]
     fn queue(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Bound<'py, PyAny>> {
         let handle = Bound::new(this.py(), self.into_handle(this, threadsafe)?)?;
-        this.get()
-            .push(this.py(), Job::Call(handle.clone().unbind()));
+        this.get().push(this.py(), Job::Call(handle.clone().unbind()));
         Ok(handle.into_any())
     }
 
@@ -226,9 +202,7 @@ impl<'a, 'py> Request<'a, 'py> {
         }
         let timer = TimerHandle::create(py, self.into_handle(this, false)?, when)?;
         let entry = Scheduled(timer.clone().unbind());
-        event_loop
-            .cell
-            .with(py, move |state, _| state.timers.insert(when, entry));
+        event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
         Ok(timer.into_any())
     }
 }
@@ -265,9 +239,7 @@ impl EventLoop {
 #[cold]
 pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if is_coroutine(callback)? {
-        return Err(PyTypeError::new_err(format!(
-            "coroutines cannot be used with {method}()"
-        )));
+        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }
     if !callback.is_callable() {
         let callback = callback.repr()?;
@@ -282,9 +254,7 @@ pub(super) fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyRes
 fn is_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = callback.py();
     if names::iscoroutine(py)?.call1((callback,))?.is_truthy()?
-        || names::is_coroutine_function(py)?
-            .call1((callback,))?
-            .is_truthy()?
+        || names::is_coroutine_function(py)?.call1((callback,))?.is_truthy()?
     {
         return Ok(true);
     }

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use ferroloop_engine::{Interest, Refused};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::{PyInt, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::{EventLoop, Reactor};
@@ -20,6 +20,8 @@ pub(crate) enum Watch {
     /// Callbacks of `add_reader` and `add_writer`.
     Callbacks(Callbacks),
     Stream(Py<StreamTransport>),
+    /// A transport that waits for nothing: it owns its fd, but must be free to die.
+    Idle(Py<PyWeakrefReference>),
     Accept(Py<Acceptor>),
     /// The read end of the signal self-pipe.
     Signals,
@@ -56,16 +58,8 @@ impl Callbacks {
     }
 
     fn interest(&self) -> Interest {
-        let read = if self.reader.is_some() {
-            Interest::READ
-        } else {
-            Interest::NONE
-        };
-        if self.writer.is_some() {
-            read.with(Interest::WRITE)
-        } else {
-            read
-        }
+        let read = if self.reader.is_some() { Interest::READ } else { Interest::NONE };
+        if self.writer.is_some() { read.with(Interest::WRITE) } else { read }
     }
 }
 
@@ -77,6 +71,7 @@ impl Watch {
                 visit.call(&callbacks.writer)
             }
             Self::Stream(transport) => visit.call(transport),
+            Self::Idle(weak) => visit.call(weak),
             Self::Accept(acceptor) => visit.call(acceptor),
             Self::Signals => Ok(()),
         }
@@ -102,44 +97,25 @@ impl Reactor {
             // At once and not at the next poll: the fd may have been closed behind our back and its
             // number given out again, which only the kernel knows (S7.8).
             if let Err(error) = self.poller.verify(token, interest) {
-                return Err(Refused {
-                    error,
-                    payload: handle,
-                });
+                return Err(Refused { error, payload: handle });
             }
             let old = match self.poller.get_mut(fd) {
                 Some(Watch::Callbacks(callbacks)) => callbacks.slot(side).replace(handle),
                 _ => None,
             };
-            return Ok(Displaced {
-                handle: old,
-                watch: None,
-            });
+            return Ok(Displaced { handle: old, watch: None });
         }
         let mut callbacks = Callbacks::default();
         *callbacks.slot(side) = Some(handle);
-        match self
-            .poller
-            .insert(fd, side.interest(), Watch::Callbacks(callbacks))
-        {
-            Ok((_, watch)) => Ok(Displaced {
-                handle: None,
-                watch,
-            }),
-            Err(Refused {
-                error,
-                payload: Watch::Callbacks(mut callbacks),
-            }) => match callbacks.slot(side).take() {
-                Some(payload) => Err(Refused { error, payload }),
-                None => Ok(Displaced {
-                    handle: None,
-                    watch: None,
-                }),
-            },
-            Err(Refused { .. }) => Ok(Displaced {
-                handle: None,
-                watch: None,
-            }),
+        match self.poller.insert(fd, side.interest(), Watch::Callbacks(callbacks)) {
+            Ok((_, watch)) => Ok(Displaced { handle: None, watch }),
+            Err(Refused { error, payload: Watch::Callbacks(mut callbacks) }) => {
+                match callbacks.slot(side).take() {
+                    Some(payload) => Err(Refused { error, payload }),
+                    None => Ok(Displaced { handle: None, watch: None }),
+                }
+            }
+            Err(Refused { .. }) => Ok(Displaced { handle: None, watch: None }),
         }
     }
 
@@ -171,28 +147,17 @@ impl EventLoop {
         let py = this.py();
         this.get().check_closed()?;
         let fd = descriptor(fd)?;
-        let call = Call {
-            callback: callback.unbind(),
-            args: Args::More(args.unbind()),
-        };
+        let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
         let handle = Bound::new(py, Handle::new(this, call, None, false)?)?;
         let payload = handle.clone().unbind();
-        let outcome = this
-            .get()
-            .cell
-            .with(py, move |state, _| match &mut state.reactor {
-                Some(reactor) => reactor.set_callback(fd, side, payload),
-                None => Err(Refused {
-                    error: io::ErrorKind::NotConnected.into(),
-                    payload,
-                }),
-            });
+        let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
+            Some(reactor) => reactor.set_callback(fd, side, payload),
+            None => Err(Refused { error: io::ErrorKind::NotConnected.into(), payload }),
+        });
         match outcome {
             Ok(displaced) => {
                 drop(displaced.watch);
-                displaced
-                    .handle
-                    .map_or(Ok(()), |old| Handle::cancel(old.bind(py)))?;
+                displaced.handle.map_or(Ok(()), |old| Handle::cancel(old.bind(py)))?;
                 Ok(handle)
             }
             Err(refused) => Err(os_error(py, &refused.error)),
@@ -211,10 +176,7 @@ impl EventLoop {
         }
         let fd = descriptor(fd)?;
         let handle = this.get().cell.with(py, move |state, _| {
-            state
-                .reactor
-                .as_mut()
-                .and_then(|reactor| reactor.take_callback(fd, side))
+            state.reactor.as_mut().and_then(|reactor| reactor.take_callback(fd, side))
         });
         match handle {
             Some(handle) => Handle::cancel(handle.bind(py)).map(|()| true),
@@ -229,23 +191,35 @@ impl EventLoop {
     ) -> PyResult<()> {
         let py = this.py();
         let number = descriptor(fd)?;
-        let transport = this.get().cell.with(py, move |state, share| {
+        let owner = this.get().cell.with(py, move |state, share| {
             match state.reactor.as_ref()?.poller.get(number)? {
-                Watch::Stream(transport) => Some(share.share(transport)),
+                Watch::Stream(transport) => Some(Owner::Active(share.share(transport))),
+                Watch::Idle(weak) => Some(Owner::Idle(share.share(weak))),
                 _ => None,
             }
         });
+        let transport = match owner {
+            Some(Owner::Active(transport)) => Some(transport.into_bound(py)),
+            Some(Owner::Idle(weak)) => weak.bind(py).upgrade_as()?,
+            None => None,
+        };
         match transport {
             Some(transport) if !transport.get().is_closing(py) => {
                 Err(PyRuntimeError::new_err(format!(
                     "File descriptor {} is used by transport {}",
                     fd.repr()?,
-                    transport.bind(py).repr()?
+                    transport.repr()?
                 )))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// The transport that owns an fd, as the poller's table has it.
+enum Owner {
+    Active(Py<StreamTransport>),
+    Idle(Py<PyWeakrefReference>),
 }
 
 /// The number behind an int or an object with `fileno()` (S7.1).
@@ -254,18 +228,11 @@ fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let number = if object.is_instance_of::<PyInt>() {
         object.extract()
     } else {
-        object
-            .call_method0(intern!(py, "fileno"))
-            .and_then(|number| number.extract())
+        object.call_method0(intern!(py, "fileno")).and_then(|number| number.extract())
     };
     match number {
         Ok(fd) if fd >= 0 => Ok(fd),
-        Ok(fd) => Err(PyValueError::new_err(format!(
-            "Invalid file descriptor: {fd}"
-        ))),
-        Err(_) => Err(PyValueError::new_err(format!(
-            "Invalid file object: {}",
-            object.repr()?
-        ))),
+        Ok(fd) => Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}"))),
+        Err(_) => Err(PyValueError::new_err(format!("Invalid file object: {}", object.repr()?))),
     }
 }

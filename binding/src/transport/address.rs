@@ -13,9 +13,7 @@ pub(crate) fn address_to_python<'py>(
     address: &Address,
 ) -> PyResult<Bound<'py, PyAny>> {
     match address {
-        Address::V4(v4) => Ok((v4.ip().to_string(), v4.port())
-            .into_pyobject(py)?
-            .into_any()),
+        Address::V4(v4) => Ok((v4.ip().to_string(), v4.port()).into_pyobject(py)?.into_any()),
         Address::V6(v6) => {
             let tuple = (v6.ip().to_string(), v6.port(), v6.flowinfo(), v6.scope_id());
             Ok(tuple.into_pyobject(py)?.into_any())

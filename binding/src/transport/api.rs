@@ -26,6 +26,7 @@ impl StreamTransport {
     ) -> PyResult<Self> {
         let _ = waiter;
         EventLoop::ensure_no_transport(r#loop, sock)?;
+        Descriptor::set_nodelay(sock)?;
         let context = match context {
             Some(context) => context,
             None => ffi::copy_context(sock.py())?,
@@ -83,11 +84,7 @@ impl StreamTransport {
                 taken &= slf.get().queue(py, chunk);
             }
         }
-        if taken {
-            Self::after_write(slf)
-        } else {
-            slf.get().lose_write(py)
-        }
+        if taken { Self::after_write(slf) } else { slf.get().lose_write(py) }
     }
 
     /// Ends our side after what is buffered; the peer reads EOF.
@@ -109,8 +106,8 @@ impl StreamTransport {
     }
 
     /// Drops what is buffered; `connection_lost(None)` in a later iteration.
-    fn abort(slf: &Bound<'_, Self>) {
-        Self::_force_close(slf, None);
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::_force_close(slf, None)
     }
 
     /// True once closing has begun.
@@ -121,19 +118,13 @@ impl StreamTransport {
 
     /// Stops `data_received`; again, or when closing, does nothing.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let changed = slf
-            .get()
-            .cell
-            .with(slf.py(), |state, _| state.stream.pause_reading());
+        let changed = slf.get().cell.with(slf.py(), |state, _| state.stream.pause_reading());
         Self::after_reading_change(slf, changed, "%r pauses reading")
     }
 
     /// Undoes `pause_reading()`.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let changed = slf
-            .get()
-            .cell
-            .with(slf.py(), |state, _| state.stream.resume_reading());
+        let changed = slf.get().cell.with(slf.py(), |state, _| state.stream.resume_reading());
         Self::after_reading_change(slf, changed, "%r resumes reading")
     }
 
@@ -171,9 +162,8 @@ impl StreamTransport {
 
     /// The protocol; None after `connection_lost`.
     fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell.with(py, |state, share| {
-            state.ties.as_ref().map(|ties| share.share(&ties.protocol))
-        })
+        self.cell
+            .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.protocol)))
     }
 
     /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
@@ -186,15 +176,14 @@ impl StreamTransport {
         low: Option<i64>,
     ) -> PyResult<()> {
         let py = slf.py();
-        slf.get()
-            .cell
-            .with(py, |state, _| state.marks.set_limits(high, low))
-            .map_err(|limits| {
+        slf.get().cell.with(py, |state, _| state.marks.set_limits(high, low)).map_err(
+            |limits| {
                 PyValueError::new_err(format!(
                     "high ({}) must be >= low ({}) must be >= 0",
                     limits.high, limits.low
                 ))
-            })?;
+            },
+        )?;
         match slf.get().event_loop(py) {
             Some(event_loop) => Self::pause_if_above(slf, &event_loop),
             None => Ok(()),
@@ -203,25 +192,22 @@ impl StreamTransport {
 
     /// The limits as (low, high), in bytes.
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (i64, i64) {
-        self.cell
-            .with(py, |state, _| (state.marks.low(), state.marks.high()))
+        self.cell.with(py, |state, _| (state.marks.low(), state.marks.high()))
     }
 
     /// Bytes the kernel has not taken yet.
     fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
         // Bytes held back for the end of the job would look like a full socket.
         Self::uncork_now(slf)?;
-        Ok(slf
-            .get()
-            .cell
-            .with(slf.py(), |state, _| state.stream.outbox().len_bytes()))
+        Ok(slf.get().cell.with(slf.py(), |state, _| state.stream.outbox().len_bytes()))
     }
 
     /// `abort()` with a reason for `connection_lost` (asyncio's private spelling).
     #[pyo3(signature = (exc))]
-    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) {
-        if let Some(event_loop) = slf.get().event_loop(slf.py()) {
-            Self::force_close(slf, &event_loop, exc);
+    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        match slf.get().event_loop(slf.py()) {
+            Some(event_loop) => Self::force_close(slf, &event_loop, exc),
+            None => Ok(()),
         }
     }
 
@@ -249,21 +235,17 @@ impl StreamTransport {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let polled = self
-            .event_loop(py)
-            .is_some_and(|event_loop| event_loop.get().check_closed().is_ok());
+        let polled =
+            self.event_loop(py).is_some_and(|event_loop| event_loop.get().check_closed().is_ok());
         self.cell.with(py, |state, _| state.describe(polled))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.cell
-            .peek(|state| state.traverse(&visit))
-            .unwrap_or(Ok(()))
+        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))
     }
 
     fn __clear__(&self) {
-        self.cell
-            .clear(|state| (state.ties.take(), state.extra.take()));
+        self.cell.clear(|state| (state.ties.take(), state.extra.take()));
     }
 }
 
@@ -275,7 +257,7 @@ impl StreamTransport {
         if !changed {
             return Ok(());
         }
-        this.get().update_interest(&event_loop);
+        Self::update_interest(this, &event_loop)?;
         Self::debug_log(this, &event_loop, log)
     }
 
@@ -294,7 +276,7 @@ impl StreamTransport {
 impl State {
     /// asyncio's description (S16.25); what is polled only while the loop is open.
     fn describe(&self, polled: bool) -> String {
-        let fd = self.descriptor.fd();
+        let fd = self.token.fd();
         let phase = match (&self.descriptor, self.stream.phase()) {
             (Descriptor::Closed, _) => " closed",
             (_, Phase::Open) => "",
@@ -304,7 +286,7 @@ impl State {
             return format!("<StreamTransport{phase} fd={fd}>");
         }
         let state = |wanted| {
-            if self.interest.contains(wanted) {
+            if self.interest.is_some_and(|interest| interest.contains(wanted)) {
                 "polling"
             } else {
                 "idle"

@@ -34,8 +34,5 @@ fn wrong_type(data: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         "a bytes-like object"
     };
     let name = data.get_type().name()?;
-    Ok(PyTypeError::new_err(format!(
-        "data argument must be {wanted}, not {}",
-        name.repr()?
-    )))
+    Ok(PyTypeError::new_err(format!("data argument must be {wanted}, not {}", name.repr()?)))
 }

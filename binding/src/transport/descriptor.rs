@@ -2,11 +2,16 @@
 
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
+use ferroloop_engine::{borrow_fd, nodelay};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use crate::errors::os_error;
 use crate::names;
+
+/// The same everywhere (`getprotobyname(3)`).
+const IPPROTO_TCP: i32 = 6;
 
 /// EBADF, for a socket that was closed behind the transport's back.
 const EBADF: i32 = 9;
@@ -23,10 +28,19 @@ pub(crate) enum Descriptor {
 impl Descriptor {
     /// Adopts a Python socket.
     pub(crate) fn of_socket(socket: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let fd = socket
-            .call_method0(intern!(socket.py(), "fileno"))?
-            .extract()?;
+        let fd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
         Ok(Self::Socket(socket.clone().unbind(), fd))
+    }
+
+    /// Has TCP send small writes at once (S16.3); other sockets have no such delay.
+    pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
+        let protocol: i32 = socket.getattr(intern!(socket.py(), "proto"))?.extract()?;
+        if protocol == IPPROTO_TCP {
+            let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
+            let outcome = borrow_fd(fd).and_then(nodelay);
+            outcome.map_err(|error| os_error(socket.py(), &error))?;
+        }
+        Ok(())
     }
 
     /// The number; -1 once closed.
@@ -74,9 +88,7 @@ impl Descriptor {
 /// EBADF if `socket` no longer owns `fd`. The number may be a stranger's by now: without this look
 /// a socket closed behind our back would send its peer's bytes to somebody else.
 pub(super) fn check_owner(py: Python<'_>, socket: &Py<PyAny>, fd: RawFd) -> PyResult<()> {
-    let current: RawFd = socket
-        .call_method0(py, intern!(py, "fileno"))?
-        .extract(py)?;
+    let current: RawFd = socket.call_method0(py, intern!(py, "fileno"))?.extract(py)?;
     if current == fd {
         return Ok(());
     }

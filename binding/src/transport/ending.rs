@@ -23,12 +23,8 @@ impl StreamTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         Self::uncork(this, event_loop)?;
-        if this
-            .get()
-            .cell
-            .with(this.py(), |state, _| state.stream.close())
-        {
-            this.get().update_interest(event_loop);
+        if this.get().cell.with(this.py(), |state, _| state.stream.close()) {
+            Self::update_interest(this, event_loop)?;
             Self::lose_if_drained(this, event_loop);
         }
         Ok(())
@@ -39,40 +35,30 @@ impl StreamTransport {
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         reason: Option<Py<PyAny>>,
-    ) {
+    ) -> PyResult<()> {
         let py = this.py();
         if this.get().cell.with(py, |state, _| state.corked) {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
-            let _ = this
-                .get()
-                .check_descriptor(py)
-                .and_then(|()| this.get().send(py));
+            let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
         }
         let mut unsent = Vec::new();
-        let lost = this
-            .get()
-            .cell
-            .with(py, |state, _| state.stream.lose(&mut unsent));
+        let lost = this.get().cell.with(py, |state, _| state.stream.lose(&mut unsent));
         drop(unsent);
         if lost {
-            this.get().update_interest(event_loop);
-            event_loop
-                .get()
-                .push(py, Job::Lost(this.clone().unbind(), reason));
+            Self::update_interest(this, event_loop)?;
+            event_loop.get().push(py, Job::Lost(this.clone().unbind(), reason));
         }
+        Ok(())
     }
 
     /// `write_eof()`: our side ends once everything queued is out (S16.23).
     pub(super) fn end_writing(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         Self::uncork_now(this)?;
-        let outcome = this
-            .get()
-            .cell
-            .with(py, |state, _| match state.stream.phase() {
-                Phase::Open => state.stream.write_eof(borrow_fd(state.descriptor.fd())?),
-                Phase::Closing | Phase::Lost => Ok(()),
-            });
+        let outcome = this.get().cell.with(py, |state, _| match state.stream.phase() {
+            Phase::Open => state.stream.write_eof(borrow_fd(state.descriptor.fd())?),
+            Phase::Closing | Phase::Lost => Ok(()),
+        });
         outcome.map_err(|error| os_error(py, &error))
     }
 
@@ -104,8 +90,7 @@ impl StreamTransport {
                 .with("protocol", target)?
                 .send(event_loop)?;
         }
-        Self::force_close(this, event_loop, Some(reason));
-        Ok(())
+        Self::force_close(this, event_loop, Some(reason))
     }
 
     /// A method of the protocol raised: the connection is lost, unless it was an exit request,
@@ -137,8 +122,6 @@ impl StreamTransport {
         let py = this.py();
         let reason = reason.unwrap_or_else(|| py.None()).into_bound(py);
         let notified = Self::notify(this, event_loop, intern!(py, "connection_lost"), &reason);
-        let token = this.get().cell.with(py, |state, _| state.token);
-        drop(event_loop.get().dismiss(py, token));
         let released = Self::release(this);
         notified.and(released)
     }
@@ -146,12 +129,16 @@ impl StreamTransport {
     /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
     fn release(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let (descriptor, ties) = this.get().cell.with(py, |state, _| {
+        let (token, descriptor, ties) = this.get().cell.with(py, |state, _| {
             (
+                state.token,
                 std::mem::replace(&mut state.descriptor, Descriptor::Closed),
                 state.ties.take(),
             )
         });
+        if let Some(ties) = &ties {
+            drop(ties.event_loop.get().dismiss(py, token));
+        }
         let closed = descriptor.close(py);
         if let Some(server) = ties.as_ref().and_then(|ties| ties.server.as_ref()) {
             server.call_method1(py, intern!(py, "_detach"), (this,))?;
@@ -163,10 +150,7 @@ impl StreamTransport {
     #[inline]
     pub(super) fn check_descriptor(&self, py: Python<'_>) -> PyResult<()> {
         let socket = self.cell.with(py, |state, share| {
-            state
-                .descriptor
-                .socket()
-                .map(|socket| (share.share(socket), state.descriptor.fd()))
+            state.descriptor.socket().map(|socket| (share.share(socket), state.descriptor.fd()))
         });
         match socket {
             Some((socket, fd)) => super::descriptor::check_owner(py, &socket, fd),
@@ -196,9 +180,7 @@ impl Finalize for StreamTransport {
     /// Nobody holds the transport any more and it was never closed (S16.26).
     fn finalize(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        if this.get().cell.with(py, |state, _| {
-            matches!(state.descriptor, Descriptor::Closed)
-        }) {
+        if this.get().cell.with(py, |state, _| matches!(state.descriptor, Descriptor::Closed)) {
             return Ok(());
         }
         let text = format!("unclosed transport {}", this.repr()?);

@@ -17,10 +17,7 @@ pub(super) fn of_socket<'py>(
     let py = socket.py();
     let extra = PyDict::new(py);
     let peername = intern!(py, "peername");
-    extra.set_item(
-        "socket",
-        names::transport_socket_class(py)?.call1((socket,))?,
-    )?;
+    extra.set_item("socket", names::transport_socket_class(py)?.call1((socket,))?)?;
     extra.set_item("sockname", socket.call_method0("getsockname").ok())?;
     if let Some(given) = given {
         extra.update(given.as_mapping())?;
@@ -55,18 +52,16 @@ impl StreamTransport {
 
     fn extra<'py>(this: &Bound<'py, Self>) -> Bound<'py, PyDict> {
         let py = this.py();
-        let extra = this.get().cell.with(py, |state, share| {
-            state.extra.as_ref().map(|extra| share.share(extra))
-        });
+        let extra = this
+            .get()
+            .cell
+            .with(py, |state, share| state.extra.as_ref().map(|extra| share.share(extra)));
         if let Some(extra) = extra {
             return extra.into_bound(py);
         }
         let fresh = PyDict::new(py);
         let shared = fresh.clone().unbind();
-        let old = this
-            .get()
-            .cell
-            .with(py, move |state, _| state.extra.replace(shared));
+        let old = this.get().cell.with(py, move |state, _| state.extra.replace(shared));
         drop(old);
         fresh
     }
@@ -76,35 +71,25 @@ impl StreamTransport {
         py: Python<'py>,
         pick: impl FnOnce(&Names) -> &ferroloop_engine::Address + Send,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let address = self.cell.with(py, |state, _| {
-            state.names.as_ref().map(|names| pick(names).clone())
-        });
-        address
-            .map(|address| address_to_python(py, &address))
-            .transpose()
+        let address =
+            self.cell.with(py, |state, _| state.names.as_ref().map(|names| pick(names).clone()));
+        address.map(|address| address_to_python(py, &address)).transpose()
     }
 
     /// The socket of an accepted connection gets its Python object here, which owns the fd then.
     fn socket_view<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = this.py();
-        let fd = this
-            .get()
-            .cell
-            .with(py, |state, _| match &state.descriptor {
-                Descriptor::Owned(_) => Some(state.descriptor.fd()),
-                Descriptor::Socket(..) | Descriptor::Closed => None,
-            });
+        let fd = this.get().cell.with(py, |state, _| match &state.descriptor {
+            Descriptor::Owned(_) => Some(state.descriptor.fd()),
+            Descriptor::Socket(..) | Descriptor::Closed => None,
+        });
         let Some(fd) = fd else { return Ok(None) };
         let options = PyDict::new(py);
         options.set_item("fileno", fd)?;
         let socket = names::socket_class(py)?.call((), Some(&options))?;
         let owner = socket.clone().unbind();
-        this.get()
-            .cell
-            .with(py, move |state, _| state.descriptor.hand_over(owner));
+        this.get().cell.with(py, move |state, _| state.descriptor.hand_over(owner));
         socket.call_method1("setblocking", (false,))?;
-        names::transport_socket_class(py)?
-            .call1((socket,))
-            .map(Some)
+        names::transport_socket_class(py)?.call1((socket,)).map(Some)
     }
 }

@@ -16,7 +16,7 @@ mod writing;
 
 use ferroloop_engine::{Address, Interest, Phase, Readiness, Stream, Token, WaterMarks};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::{LoopCell, Share};
@@ -39,8 +39,8 @@ struct State {
     marks: WaterMarks,
     descriptor: Descriptor,
     token: Token,
-    /// What the poller has been told to watch for.
-    interest: Interest,
+    /// What the poller has been told to watch for; nothing yet before the transport begins.
+    interest: Option<Interest>,
     /// Written to by the running job, and flushed when it ends.
     corked: bool,
     /// Writes since the end of writing; from the fifth on each is worth a warning (S16.18).
@@ -99,7 +99,7 @@ impl StreamTransport {
                 marks: WaterMarks::new(),
                 token: Token::new(parts.descriptor.fd(), 0),
                 descriptor: parts.descriptor,
-                interest: Interest::NONE,
+                interest: None,
                 corked: false,
                 lost_writes: 0,
                 ties: Some(ties),
@@ -126,9 +126,7 @@ impl StreamTransport {
             server.call_method1(py, intern!(py, "_attach"), (this,))?;
         }
         event_loop.get().push(py, Job::Made(this.clone().unbind()));
-        event_loop
-            .get()
-            .push(py, Job::Begin(this.clone().unbind(), waiter));
+        event_loop.get().push(py, Job::Begin(this.clone().unbind(), waiter));
         Ok(())
     }
 
@@ -140,12 +138,7 @@ impl StreamTransport {
 
     /// Tells the protocol about its transport.
     pub(crate) fn made(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        Self::notify(
-            this,
-            event_loop,
-            intern!(this.py(), "connection_made"),
-            this.as_any(),
-        )
+        Self::notify(this, event_loop, intern!(this.py(), "connection_made"), this.as_any())
     }
 
     /// Starts to read, unless `connection_made` paused or closed, and wakes the creator.
@@ -155,7 +148,7 @@ impl StreamTransport {
         waiter: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
-        this.get().update_interest(event_loop);
+        Self::update_interest(this, event_loop)?;
         let Some(waiter) = waiter else { return Ok(()) };
         let waiter = waiter.bind(py);
         if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
@@ -182,46 +175,47 @@ impl StreamTransport {
 
     /// Tells the poller what the stream now waits for, if that has changed.
     #[inline]
-    fn update_interest(&self, event_loop: &Bound<'_, EventLoop>) {
-        let py = event_loop.py();
-        let change = self.cell.with(py, |state, _| {
+    fn update_interest(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let change = this.get().cell.with(this.py(), |state, _| {
             let wanted = state.stream.interest();
-            (wanted != state.interest).then(|| {
-                state.interest = wanted;
-                (state.token, wanted)
-            })
+            let told = state.interest.replace(wanted);
+            (told != Some(wanted)).then_some((
+                state.token,
+                told.is_none_or(Interest::is_none),
+                wanted,
+            ))
         });
-        if let Some((token, wanted)) = change {
-            event_loop.get().set_interest(py, token, wanted);
+        let Some((token, was_idle, wanted)) = change else { return Ok(()) };
+        if wanted.is_none() {
+            // Nothing will call the transport, so the loop must not be what keeps it alive (S57.3).
+            let weak = PyWeakrefReference::new(this)?.unbind();
+            drop(event_loop.get().replace_watch(this.py(), token, Watch::Idle(weak)));
+        } else if was_idle {
+            let strong = Watch::Stream(this.clone().unbind());
+            drop(event_loop.get().replace_watch(this.py(), token, strong));
         }
+        event_loop.get().set_interest(this.py(), token, wanted);
+        Ok(())
     }
 
     /// The loop, while the connection lives.
     #[inline]
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
-        let event_loop = self.cell.with(py, |state, share| {
-            state
-                .ties
-                .as_ref()
-                .map(|ties| share.share(&ties.event_loop))
-        });
+        let event_loop = self
+            .cell
+            .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.event_loop)));
         event_loop.map(|event_loop| event_loop.into_bound(py))
     }
 
     /// `close()` or worse has begun.
     pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
-        self.cell
-            .with(py, |state, _| state.stream.phase() != Phase::Open)
+        self.cell.with(py, |state, _| state.stream.phase() != Phase::Open)
     }
 }
 
 impl State {
     fn server(&self, share: Share<'_>) -> Option<Py<PyAny>> {
-        self.ties
-            .as_ref()?
-            .server
-            .as_ref()
-            .map(|server| share.share(server))
+        self.ties.as_ref()?.server.as_ref().map(|server| share.share(server))
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -46,13 +46,8 @@ impl StreamTransport {
     /// The protocol, while the connection lives.
     #[inline]
     pub(super) fn target<'py>(&self, py: Python<'py>) -> Option<Target<'py>> {
-        let (protocol, context) = self
-            .cell
-            .with(py, |state, share| state.share_target(share))?;
-        Some(Target {
-            protocol: protocol.into_bound(py),
-            context: context.into_bound(py),
-        })
+        let (protocol, context) = self.cell.with(py, |state, share| state.share_target(share))?;
+        Some(Target { protocol: protocol.into_bound(py), context: context.into_bound(py) })
     }
 
     /// Calls a method whose failure is a failed callback and no more: `connection_made` and
@@ -71,10 +66,7 @@ impl StreamTransport {
         };
         // The report wants a handle; only a failure needs one.
         let callback = target.protocol.getattr(method)?.unbind();
-        let call = Call {
-            callback,
-            args: Args::One(argument.clone().unbind()),
-        };
+        let call = Call { callback, args: Args::One(argument.clone().unbind()) };
         let handle = Handle::new(event_loop, call, Some(target.context), false)?;
         errors::callback_failed(&Bound::new(this.py(), handle)?, error)
     }

@@ -29,9 +29,10 @@ impl StreamTransport {
         if let Err(error) = this.get().check_descriptor(py) {
             return Self::fatal(this, event_loop, error, READ_ERROR);
         }
-        let buffered = this.get().cell.with(py, |state, _| {
-            state.ties.as_ref().is_some_and(|ties| ties.buffered)
-        });
+        let buffered = this
+            .get()
+            .cell
+            .with(py, |state, _| state.ties.as_ref().is_some_and(|ties| ties.buffered));
         let Some(target) = this.get().target(py) else {
             return Ok(());
         };
@@ -88,16 +89,11 @@ impl StreamTransport {
             if !state.stream.is_reading() {
                 return Ok(Received::Nothing);
             }
-            Ok(
-                match state
-                    .stream
-                    .recv(borrow_fd(state.descriptor.fd())?, buffer)?
-                {
-                    Read::Data(data) => Received::Data(data.len()),
-                    Read::Eof => Received::Eof,
-                    Read::NotReady => Received::Nothing,
-                },
-            )
+            Ok(match state.stream.recv(borrow_fd(state.descriptor.fd())?, buffer)? {
+                Read::Data(data) => Received::Data(data.len()),
+                Read::Eof => Received::Eof,
+                Read::NotReady => Received::Nothing,
+            })
         });
         outcome.map_err(|error: std::io::Error| os_error(py, &error))
     }
@@ -109,11 +105,7 @@ impl StreamTransport {
         target: &Target<'py>,
     ) -> PyResult<()> {
         let py = this.py();
-        if !this
-            .get()
-            .cell
-            .with(py, |state, _| state.stream.is_reading())
-        {
+        if !this.get().cell.with(py, |state, _| state.stream.is_reading()) {
             return Ok(());
         }
         let buffer = match get_buffer(target) {
@@ -142,14 +134,10 @@ impl StreamTransport {
     ) -> PyResult<()> {
         let py = this.py();
         Self::debug_log(this, event_loop, "%r received EOF")?;
-        let keep_open = target
-            .call(intern!(py, "eof_received"), ())
-            .and_then(|keep| keep.is_truthy());
+        let keep_open =
+            target.call(intern!(py, "eof_received"), ()).and_then(|keep| keep.is_truthy());
         match keep_open {
-            Ok(true) => {
-                this.get().update_interest(event_loop);
-                Ok(())
-            }
+            Ok(true) => Self::update_interest(this, event_loop),
             Ok(false) => Self::close_gently(this, event_loop),
             Err(error) => Self::protocol_failed(this, event_loop, error, "eof_received"),
         }
@@ -161,9 +149,7 @@ const READ_ERROR: &str = "Fatal read error on socket transport";
 fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
     let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;
     if buffer.len()? == 0 {
-        return Err(PyRuntimeError::new_err(
-            "get_buffer() returned an empty buffer",
-        ));
+        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
     }
     Ok(buffer)
 }

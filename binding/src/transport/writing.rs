@@ -1,6 +1,6 @@
 //! The write side: chunks from the protocol to the socket, and flow control.
 
-use ferroloop_engine::{Phase, Pressure, borrow_fd};
+use ferroloop_engine::{Interest, Phase, Pressure, borrow_fd};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -35,9 +35,7 @@ impl StreamTransport {
     /// Queues one chunk; false if the stream takes no more.
     #[inline]
     pub(super) fn queue(&self, py: Python<'_>, chunk: Chunk) -> bool {
-        let refused = self
-            .cell
-            .with(py, move |state, _| state.stream.write(chunk));
+        let refused = self.cell.with(py, move |state, _| state.stream.write(chunk));
         refused.is_none()
     }
 
@@ -99,11 +97,7 @@ impl StreamTransport {
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        if this
-            .get()
-            .cell
-            .with(this.py(), |state, _| state.is_blocked())
-        {
+        if this.get().cell.with(this.py(), |state, _| state.is_blocked()) {
             return Self::flush(this, event_loop);
         }
         Ok(())
@@ -112,14 +106,11 @@ impl StreamTransport {
     /// Gives the kernel what it takes; then tells poller and protocol what that has changed.
     #[inline]
     fn flush(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        let sent = this
-            .get()
-            .check_descriptor(this.py())
-            .and_then(|()| this.get().send(this.py()));
+        let sent = this.get().check_descriptor(this.py()).and_then(|()| this.get().send(this.py()));
         if let Err(error) = sent {
             return Self::fatal(this, event_loop, error, WRITE_ERROR);
         }
-        this.get().update_interest(event_loop);
+        Self::update_interest(this, event_loop)?;
         Self::judge_pressure(this, event_loop)?;
         Self::lose_if_drained(this, event_loop);
         Ok(())
@@ -131,9 +122,7 @@ impl StreamTransport {
         let mut sent = Vec::new();
         let outcome = self.cell.with(py, |state, _| {
             state.corked = false;
-            state
-                .stream
-                .flush(borrow_fd(state.descriptor.fd())?, &mut sent)
+            state.stream.flush(borrow_fd(state.descriptor.fd())?, &mut sent)
         });
         outcome.map(drop).map_err(|error| os_error(py, &error))
     }
@@ -159,17 +148,11 @@ impl StreamTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         let py = this.py();
-        let rises = this.get().cell.with(py, |state, _| {
-            state
-                .marks
-                .rise(state.stream.outbox().len_bytes())
-                .is_some()
-        });
-        if rises {
-            Self::signal(this, event_loop, intern!(py, "pause_writing"))
-        } else {
-            Ok(())
-        }
+        let rises = this
+            .get()
+            .cell
+            .with(py, |state, _| state.marks.rise(state.stream.outbox().len_bytes()).is_some());
+        if rises { Self::signal(this, event_loop, intern!(py, "pause_writing")) } else { Ok(()) }
     }
 
     /// A closing transport ends when its last byte is out. Asked after `resume_writing`, which may
@@ -184,9 +167,7 @@ impl StreamTransport {
             drained && state.stream.lose(&mut unsent)
         });
         if lost {
-            event_loop
-                .get()
-                .push(py, Job::Lost(this.clone().unbind(), None));
+            event_loop.get().push(py, Job::Lost(this.clone().unbind(), None));
         }
     }
 }
@@ -195,11 +176,7 @@ impl State {
     fn plan(&mut self, corking: bool) -> Plan {
         if self.corked {
             // Beyond the limit the chunks go now; the flush at the end will find nothing left.
-            return if self.may_cork() {
-                Plan::Wait
-            } else {
-                Plan::Flush
-            };
+            return if self.may_cork() { Plan::Wait } else { Plan::Flush };
         }
         if self.is_blocked() {
             return Plan::Blocked;
@@ -218,13 +195,11 @@ impl State {
 
     /// The kernel took less than everything, and the poller waits for room.
     fn is_blocked(&self) -> bool {
-        self.interest.contains(ferroloop_engine::Interest::WRITE)
+        self.interest.is_some_and(|interest| interest.contains(Interest::WRITE))
     }
 
     fn pressure(&mut self) -> Option<Pressure> {
         let waiting = self.stream.outbox().len_bytes();
-        self.marks
-            .rise(waiting)
-            .or_else(|| self.marks.fall(waiting))
+        self.marks.rise(waiting).or_else(|| self.marks.fall(waiting))
     }
 }
