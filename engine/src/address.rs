@@ -8,6 +8,9 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
 use crate::sys;
 
+/// Whether the system has Unix names that are no paths.
+const ABSTRACT_NAMES: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
 /// The address of a socket or of its peer.
 ///
 /// asyncio's words: the local one is a transport's `sockname`, the other its `peername`.
@@ -46,30 +49,30 @@ impl Address {
         sys::peer_name(fd).map(Self::from_option)
     }
 
-    /// A peer that gave no address at all is an unbound Unix socket on some systems.
+    /// A peer may have no address to give.
     pub(crate) fn from_option(address: Option<SocketAddrAny>) -> Self {
         address.map_or(Self::Other, Self::from_any)
     }
 
     fn from_any(address: SocketAddrAny) -> Self {
         let known = match address.address_family() {
-            AddressFamily::INET => SocketAddrV4::try_from(address).map(Self::V4),
-            AddressFamily::INET6 => SocketAddrV6::try_from(address).map(Self::V6),
-            AddressFamily::UNIX => SocketAddrUnix::try_from(address).map(Self::from_unix),
-            _ => return Self::Other,
+            AddressFamily::INET => address.try_into().map(Self::V4),
+            AddressFamily::INET6 => address.try_into().map(Self::V6),
+            AddressFamily::UNIX => Ok(Self::from_unix(sys::unix_name(&address))),
+            _ => Ok(Self::Other),
         };
         known.unwrap_or(Self::Other)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the shape of a conversion")]
-    fn from_unix(address: SocketAddrUnix) -> Self {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(name) = address.abstract_name() {
-            return Self::Abstract(name.to_vec());
+    /// Takes a `sun_path` apart (`unix(7)`): nothing, a zero and a name, or a path, which ends at
+    /// its first zero or with the field.
+    fn from_unix(name: &[u8]) -> Self {
+        match name {
+            [] => Self::Unnamed,
+            [0, name @ ..] if ABSTRACT_NAMES => Self::Abstract(name.to_vec()),
+            [0, ..] => Self::Unnamed,
+            path => Self::Path(path.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()),
         }
-        address
-            .path_bytes()
-            .map_or(Self::Unnamed, |path| Self::Path(path.to_vec()))
     }
 
     /// The kernel's form.

@@ -24,10 +24,7 @@ pub fn now() -> f64 {
 /// Nanoseconds as one integer, as Python keeps them: 292 years of uptime.
 fn nanoseconds(time: Timespec) -> i64 {
     let whole = time.tv_sec.saturating_mul(NANOS_PER_SEC);
-    #[allow(
-        clippy::useless_conversion,
-        reason = "tv_nsec is a c_long on some platforms"
-    )]
+    #[allow(clippy::useless_conversion, reason = "tv_nsec is a c_long on some platforms")]
     whole.saturating_add(i64::from(time.tv_nsec))
 }
 
@@ -56,11 +53,7 @@ pub fn due_margin(now: f64) -> f64 {
     let magnitude = now.abs();
     let step = magnitude.next_up() - magnitude;
     // `f64::max` ignores a NaN, and an infinite step (at the largest float) is no margin.
-    if step.is_infinite() {
-        resolution()
-    } else {
-        resolution().max(step)
-    }
+    if step.is_infinite() { resolution() } else { resolution().max(step) }
 }
 
 /// How long a poll may sleep: until `next_deadline` (seconds, same clock as `now`), at least zero

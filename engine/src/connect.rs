@@ -24,10 +24,7 @@ pub enum Connect {
 /// A signal does not stop a connect: it goes on in the background, so `EINTR` is
 /// [`Connect::Started`].
 pub fn connect(socket: BorrowedFd<'_>, address: &Address) -> Connect {
-    let Err(error) = address
-        .to_any()
-        .and_then(|address| sys::connect(socket, &address))
-    else {
+    let Err(error) = address.to_any().and_then(|address| sys::connect(socket, &address)) else {
         return Connect::Done;
     };
     match Errno::from_io_error(&error) {

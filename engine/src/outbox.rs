@@ -41,11 +41,7 @@ pub enum Flushed {
 impl<B: AsRef<[u8]>> Outbox<B> {
     /// An empty outbox, which holds no memory.
     pub const fn new() -> Self {
-        Self {
-            buffers: VecDeque::new(),
-            sent: 0,
-            bytes: 0,
-        }
+        Self { buffers: VecDeque::new(), sent: 0, bytes: 0 }
     }
 
     /// Appends a buffer. An empty one is legal and leaves with the next flush.

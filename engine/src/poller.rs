@@ -68,6 +68,9 @@ pub struct Refused<W> {
 }
 
 impl<W> Poller<W> {
+    /// The mechanism's name, for people: `epoll` or `kqueue`.
+    pub const NAME: &'static str = Kernel::NAME;
+
     /// Opens a poller that watches nothing.
     ///
     /// # Errors
@@ -85,9 +88,6 @@ impl<W> Poller<W> {
             haunted: 0,
         })
     }
-
-    /// The mechanism's name, for people: `epoll` or `kqueue`.
-    pub const NAME: &'static str = Kernel::NAME;
 
     /// Lets `waker` end this poller's waits.
     ///
@@ -142,21 +142,14 @@ impl<W> Poller<W> {
     /// The kernel is asked even if the table sees no difference: the descriptor may have been
     /// closed and its number reused since, which takes the watch away without a word (S7.8).
     fn change_now(&mut self, token: Token, interest: Interest) -> io::Result<()> {
-        let armed = self
-            .table
-            .get(token.fd())
-            .map_or(Interest::NONE, |slot| slot.armed);
+        let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
         let mut changed = self.kernel.change(token, armed, interest);
         if interest.is_none() {
             // A watch for nothing is not the kernel's business; whether the number is open still is.
             changed = sys::check_open(token.fd());
         }
         if let Some(slot) = self.table.get_mut(token.fd()) {
-            slot.armed = if changed.is_ok() {
-                interest
-            } else {
-                Interest::NONE
-            };
+            slot.armed = if changed.is_ok() { interest } else { Interest::NONE };
         }
         changed
     }
@@ -253,10 +246,7 @@ impl<W> Poller<W> {
     /// delete it there (S6.9). So nothing is deleted.
     pub fn drain(&mut self) -> Vec<W> {
         self.occupied = 0;
-        self.table
-            .iter_mut()
-            .filter_map(|(_, slot)| slot.vacate())
-            .collect()
+        self.table.iter_mut().filter_map(|(_, slot)| slot.vacate()).collect()
     }
 
     /// First step of a poll: tells the kernel what changed and hands out what is needed to sleep
@@ -272,15 +262,8 @@ impl<W> Poller<W> {
     /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`: what could not be watched is tried again next time.
     pub fn begin(&mut self, timeout: Option<Duration>) -> io::Result<Wait> {
         self.apply_interest()?;
-        let timeout = if self.refused.is_empty() {
-            timeout
-        } else {
-            Some(Duration::ZERO)
-        };
-        let mut wait = self
-            .wait
-            .take()
-            .unwrap_or_else(|| Wait::new(self.kernel.clone()));
+        let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let mut wait = self.wait.take().unwrap_or_else(|| Wait::new(self.kernel.clone()));
         wait.prepare(timeout);
         Ok(wait)
     }
@@ -345,11 +328,7 @@ impl<W> Poller<W> {
             }
         }
         self.wait = Some(wait);
-        self.haunted = if ghosts {
-            self.haunted.saturating_add(1)
-        } else {
-            0
-        };
+        self.haunted = if ghosts { self.haunted.saturating_add(1) } else { 0 };
         if self.haunted >= HAUNTED {
             self.replace_kernel();
         }
@@ -388,20 +367,14 @@ impl<W> Poller<W> {
     /// registration that still stands.
     #[inline]
     pub fn events(&self) -> impl Iterator<Item = (Token, Readiness, &W)> {
-        self.wait
-            .iter()
-            .flat_map(Wait::events)
-            .filter_map(|(token, readiness)| {
-                let payload = self.payload(token)?;
-                Some((token, readiness, payload))
-            })
+        self.wait.iter().flat_map(Wait::events).filter_map(|(token, readiness)| {
+            let payload = self.payload(token)?;
+            Some((token, readiness, payload))
+        })
     }
 }
 
 /// Whether the kernel refused for want of memory or of watches: no fault of the descriptor.
 fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOMEM | Errno::NOSPC)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOSPC))
 }

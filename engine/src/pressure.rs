@@ -34,11 +34,7 @@ pub struct InvalidLimits {
 impl WaterMarks {
     /// The default marks: 64 KiB and a quarter of that.
     pub const fn new() -> Self {
-        Self {
-            high: HIGH,
-            low: HIGH / 4,
-            paused: false,
-        }
+        Self { high: HIGH, low: HIGH / 4, paused: false }
     }
 
     /// The high-water mark in bytes.

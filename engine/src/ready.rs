@@ -22,10 +22,7 @@ impl<T> Ready<T> {
 
     /// An empty queue.
     pub const fn new() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            spare: VecDeque::new(),
-        }
+        Self { queue: VecDeque::new(), spare: VecDeque::new() }
     }
 
     /// Appends a job.

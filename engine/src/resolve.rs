@@ -48,17 +48,11 @@ pub fn literal(host: &str, family: i32, kind: i32, proto: i32) -> Option<Literal
         _ => return None,
     };
     if [UNSPEC, INET].contains(&family) && host.parse::<Ipv4Addr>().is_ok() {
-        return Some(Literal {
-            family: INET,
-            proto,
-        });
+        return Some(Literal { family: INET, proto });
     }
     // The standard library's parser knows no scopes, so a `%` declines by itself.
     if [UNSPEC, INET6].contains(&family) && host.parse::<Ipv6Addr>().is_ok() {
-        return Some(Literal {
-            family: INET6,
-            proto,
-        });
+        return Some(Literal { family: INET6, proto });
     }
     None
 }

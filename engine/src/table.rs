@@ -93,8 +93,7 @@ impl<W> Table<W> {
         let index = usize::try_from(fd).map_err(|_| Errno::BADF)?;
         let missing = (index + 1).saturating_sub(self.slots.len());
         self.slots.try_reserve(missing).map_err(|_| Errno::NOMEM)?;
-        self.slots
-            .extend(std::iter::repeat_with(Slot::free).take(missing));
+        self.slots.extend(std::iter::repeat_with(Slot::free).take(missing));
         self.slots.get_mut(index).ok_or_else(|| Errno::NOMEM.into())
     }
 

@@ -37,11 +37,7 @@ impl<T: Cancel> Timers<T> {
 
     /// An empty heap.
     pub const fn new() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            inserted: 0,
-            cancelled: 0,
-        }
+        Self { heap: BinaryHeap::new(), inserted: 0, cancelled: 0 }
     }
 
     /// Schedules `timer` for `when` (seconds of the loop's clock).
@@ -52,11 +48,7 @@ impl<T: Cancel> Timers<T> {
         let when = if when.is_nan() { f64::NAN } else { when + 0.0 };
         let sequence = self.inserted;
         self.inserted += 1;
-        self.heap.push(Entry {
-            when,
-            sequence,
-            timer,
-        });
+        self.heap.push(Entry { when, sequence, timer });
     }
 
     /// Notes that one timer that is still in the heap has just been cancelled (S5.8).
@@ -88,11 +80,7 @@ impl<T: Cancel> Timers<T> {
     }
 
     fn drop_cancelled_heads(&mut self, dead: &mut Vec<T>) {
-        while self
-            .heap
-            .peek()
-            .is_some_and(|head| head.timer.is_cancelled())
-        {
+        while self.heap.peek().is_some_and(|head| head.timer.is_cancelled()) {
             dead.extend(self.pop());
         }
     }
@@ -107,11 +95,7 @@ impl<T: Cancel> Timers<T> {
     /// [`due_margin`](crate::clock::due_margin) (S5.3).
     #[inline]
     pub fn pop_due(&mut self, end: f64) -> Option<T> {
-        if self.heap.peek()?.when < end {
-            self.pop()
-        } else {
-            None
-        }
+        if self.heap.peek()?.when < end { self.pop() } else { None }
     }
 
     fn pop(&mut self) -> Option<T> {
@@ -155,10 +139,7 @@ impl<T: Cancel> Default for Timers<T> {
 // `BinaryHeap` keeps the greatest on top, so the entry that is due first compares greatest.
 impl<T> Ord for Entry<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        other
-            .when
-            .total_cmp(&self.when)
-            .then_with(|| other.sequence.cmp(&self.sequence))
+        other.when.total_cmp(&self.when).then_with(|| other.sequence.cmp(&self.sequence))
     }
 }
 

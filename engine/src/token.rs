@@ -43,10 +43,7 @@ impl Token {
 
     /// Takes apart what [`Token::to_u64`] made. Every `u64` is a token; only current ones matter.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the low half is the descriptor"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the descriptor")]
     pub const fn from_u64(packed: u64) -> Self {
         Self::new((packed as u32).cast_signed(), (packed >> 32) as u32)
     }

@@ -23,12 +23,7 @@ pub struct Wait {
 
 impl Wait {
     pub(crate) fn new(kernel: Kernel) -> Self {
-        Self {
-            kernel,
-            events: Events::new(),
-            timeout: None,
-            interrupted: false,
-        }
+        Self { kernel, events: Events::new(), timeout: None, interrupted: false }
     }
 
     /// Sleeps on another kernel side from now on; what was found on the old one stays.

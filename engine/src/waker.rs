@@ -4,10 +4,7 @@
 #[cfg(not(ferroloop_force_pipe_waker))]
 #[path = "waker/eventfd.rs"]
 mod channel;
-#[cfg(any(
-    ferroloop_force_pipe_waker,
-    not(any(target_os = "linux", target_os = "android"))
-))]
+#[cfg(any(ferroloop_force_pipe_waker, not(any(target_os = "linux", target_os = "android"))))]
 #[path = "waker/pipe.rs"]
 mod channel;
 
@@ -49,10 +46,7 @@ impl Waker {
     ///
     /// `EMFILE`, `ENFILE`, `ENOMEM` of `eventfd(2)` or `pipe(2)`.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            gate: Gate::new(),
-            channel: Arc::new(Channel::open()?),
-        })
+        Ok(Self { gate: Gate::new(), channel: Arc::new(Channel::open()?) })
     }
 
     /// The loop is about to sleep: from now on the next [`wake`](Waker::wake) writes.
@@ -74,11 +68,7 @@ impl Waker {
     /// Those of `write(2)`. A full channel is not among them: it is emptied and written again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
-        if self.gate.claim() {
-            self.channel.signal()
-        } else {
-            Ok(())
-        }
+        if self.gate.claim() { self.channel.signal() } else { Ok(()) }
     }
 
     /// What the poller has to watch.
@@ -108,5 +98,114 @@ impl Gate {
     /// line away from the others.
     fn claim(&self) -> bool {
         self.0.load(Ordering::Acquire) && self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    //! Every interleaving of a loop that goes to sleep and threads that push and wake.
+
+    use std::collections::VecDeque;
+
+    use loom::sync::{Arc, Condvar, Mutex};
+    use loom::thread;
+
+    use super::Gate;
+
+    /// The protocol's parts: the host's queue, the gate, and a model of the kernel's eventfd.
+    struct Loop {
+        queue: Mutex<VecDeque<u32>>,
+        gate: Gate,
+        writes: Mutex<u32>,
+        written: Condvar,
+    }
+
+    impl Loop {
+        fn new() -> Self {
+            Self {
+                queue: Mutex::new(VecDeque::new()),
+                gate: Gate::new(),
+                writes: Mutex::new(0),
+                written: Condvar::new(),
+            }
+        }
+
+        fn push(&self, job: u32) {
+            self.queue.lock().unwrap().push_back(job);
+            if self.gate.claim() {
+                *self.writes.lock().unwrap() += 1;
+                self.written.notify_one();
+            }
+        }
+
+        /// One turn: sleeps if there is nothing to do, until a write that was not there before.
+        fn turn(&self, seen: &mut u32) -> VecDeque<u32> {
+            let queue = self.queue.lock().unwrap();
+            let sleeps = queue.is_empty();
+            if sleeps {
+                self.gate.arm();
+            }
+            drop(queue);
+            if sleeps {
+                let mut writes = self.writes.lock().unwrap();
+                while *writes == *seen {
+                    writes = self.written.wait(writes).unwrap();
+                }
+                *seen = *writes;
+            }
+            self.gate.shut();
+            std::mem::take(&mut *self.queue.lock().unwrap())
+        }
+    }
+
+    /// A lost wakeup is a deadlock, which loom reports.
+    #[test]
+    fn no_wakeup_is_lost() {
+        loom::model(|| {
+            let shared = Arc::new(Loop::new());
+            let pushers = [1, 2].map(|job| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.push(job))
+            });
+            let (mut received, mut seen) = (Vec::new(), 0);
+            while received.len() < pushers.len() {
+                received.extend(shared.turn(&mut seen));
+            }
+            for pusher in pushers {
+                pusher.join().unwrap();
+            }
+            received.sort_unstable();
+            assert_eq!(received, [1, 2]);
+        });
+    }
+
+    /// Of many wakes during one sleep, one writes.
+    #[test]
+    fn one_write_per_sleep() {
+        loom::model(|| {
+            let shared = Arc::new(Loop::new());
+            shared.gate.arm();
+            let pushers = [1, 2].map(|job| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.push(job))
+            });
+            for pusher in pushers {
+                pusher.join().unwrap();
+            }
+            assert_eq!(*shared.writes.lock().unwrap(), 1);
+        });
+    }
+
+    /// Awake, nobody writes.
+    #[test]
+    fn no_write_without_a_sleep() {
+        loom::model(|| {
+            let shared = Arc::new(Loop::new());
+            let other = Arc::clone(&shared);
+            let pusher = thread::spawn(move || other.push(1));
+            shared.push(2);
+            pusher.join().unwrap();
+            assert_eq!(*shared.writes.lock().unwrap(), 0);
+        });
     }
 }

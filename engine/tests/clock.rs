@@ -36,10 +36,7 @@ fn the_margin_is_never_lost_in_the_addition() {
 #[test]
 fn a_poll_lasts_to_the_next_deadline() {
     assert_eq!(poll_timeout(None, 5.0), None);
-    assert_eq!(
-        poll_timeout(Some(7.5), 5.0),
-        Some(Duration::from_millis(2500))
-    );
+    assert_eq!(poll_timeout(Some(7.5), 5.0), Some(Duration::from_millis(2500)));
     assert_eq!(poll_timeout(Some(5.0), 5.0), Some(Duration::ZERO));
     assert_eq!(poll_timeout(Some(4.0), 5.0), Some(Duration::ZERO));
 }
@@ -56,16 +53,9 @@ fn far_and_odd_deadlines_are_a_day_away() {
         (5.0, f64::NAN),
         (f64::INFINITY, f64::INFINITY),
     ] {
-        assert_eq!(
-            poll_timeout(Some(deadline), now),
-            Some(LONGEST_POLL),
-            "{deadline} at {now}"
-        );
+        assert_eq!(poll_timeout(Some(deadline), now), Some(LONGEST_POLL), "{deadline} at {now}");
     }
-    assert_eq!(
-        poll_timeout(Some(f64::NEG_INFINITY), 5.0),
-        Some(Duration::ZERO)
-    );
+    assert_eq!(poll_timeout(Some(f64::NEG_INFINITY), 5.0), Some(Duration::ZERO));
 }
 
 /// S5.10: a timeout that ended before its deadline would be asked for again and again.

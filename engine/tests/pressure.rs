@@ -24,22 +24,10 @@ fn a_missing_mark_follows_from_the_other() {
 /// S17.1: refused with the numbers for the message, and nothing changed.
 #[test]
 fn contradictions_are_refused() {
-    assert_eq!(
-        limits(Some(10), Some(11)),
-        Err(InvalidLimits { high: 10, low: 11 })
-    );
-    assert_eq!(
-        limits(Some(10), Some(-1)),
-        Err(InvalidLimits { high: 10, low: -1 })
-    );
-    assert_eq!(
-        limits(Some(-1), None),
-        Err(InvalidLimits { high: -1, low: -1 })
-    );
-    assert_eq!(
-        limits(None, Some(-1)),
-        Err(InvalidLimits { high: -4, low: -1 })
-    );
+    assert_eq!(limits(Some(10), Some(11)), Err(InvalidLimits { high: 10, low: 11 }));
+    assert_eq!(limits(Some(10), Some(-1)), Err(InvalidLimits { high: 10, low: -1 }));
+    assert_eq!(limits(Some(-1), None), Err(InvalidLimits { high: -1, low: -1 }));
+    assert_eq!(limits(None, Some(-1)), Err(InvalidLimits { high: -4, low: -1 }));
 
     let mut marks = WaterMarks::new();
     marks.set_limits(Some(100), Some(50)).expect("valid");

@@ -27,10 +27,7 @@ struct Schedule {
 
 impl Schedule {
     fn insert(&mut self, when: f64) -> usize {
-        let timer = Timer {
-            id: self.made.len(),
-            cancelled: Rc::default(),
-        };
+        let timer = Timer { id: self.made.len(), cancelled: Rc::default() };
         self.made.push(timer.clone());
         self.timers.insert(when, timer);
         self.made.len() - 1
@@ -49,9 +46,7 @@ impl Schedule {
     }
 
     fn due(&mut self, end: f64) -> Vec<usize> {
-        std::iter::from_fn(|| self.timers.pop_due(end))
-            .map(|timer| timer.id)
-            .collect()
+        std::iter::from_fn(|| self.timers.pop_due(end)).map(|timer| timer.id).collect()
     }
 }
 
@@ -88,13 +83,9 @@ fn odd_deadlines_wait_behind_the_rest() {
 /// S5.6: over 100 and more than half cancelled, and not before.
 #[test]
 fn compaction_starts_past_both_limits() {
-    for (scheduled, cancelled, compacts) in [
-        (100, 99, false),
-        (101, 50, false),
-        (101, 51, true),
-        (102, 51, false),
-        (300, 151, true),
-    ] {
+    for (scheduled, cancelled, compacts) in
+        [(100, 99, false), (101, 50, false), (101, 51, true), (102, 51, false), (300, 151, true)]
+    {
         let mut schedule = Schedule::default();
         for id in 0..scheduled {
             schedule.insert(f64::from(id));
@@ -159,12 +150,7 @@ fn nothing_is_dropped_inside() {
     out.extend(schedule.timers.drain());
     assert!(schedule.timers.is_empty());
     assert_eq!(out.len(), 200);
-    assert!(
-        schedule
-            .made
-            .iter()
-            .all(|timer| Rc::strong_count(&timer.cancelled) == 2)
-    );
+    assert!(schedule.made.iter().all(|timer| Rc::strong_count(&timer.cancelled) == 2));
 }
 
 /// What may happen to a schedule. Few distinct deadlines, so that ties are common.
@@ -206,8 +192,7 @@ impl Model {
         self.scheduled.push((when, id));
         // Stable: ties stay in order of scheduling. A NaN is equal to itself and after all else.
         self.scheduled.sort_by(|(a, _), (b, _)| {
-            a.partial_cmp(b)
-                .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+            a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
         });
     }
 
@@ -242,11 +227,7 @@ impl Model {
             return dead.into_iter().map(|(_, id)| id).collect();
         }
         let mut dead = Vec::new();
-        while self
-            .scheduled
-            .first()
-            .is_some_and(|&(_, id)| self.is_cancelled(id))
-        {
+        while self.scheduled.first().is_some_and(|&(_, id)| self.is_cancelled(id)) {
             dead.push(self.take_first());
         }
         dead

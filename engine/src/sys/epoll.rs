@@ -41,9 +41,7 @@ impl Kernel {
 
     pub(crate) fn open() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self {
-            epoll: Arc::new(epoll),
-        })
+        Ok(Self { epoll: Arc::new(epoll) })
     }
 
     /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
@@ -71,12 +69,7 @@ impl Kernel {
     /// Watches a waker's read end. Edge-triggered: one wake is reported once and never read back.
     pub(crate) fn add_waker(&self, fd: BorrowedFd<'_>, token: Token) -> io::Result<()> {
         let data = EventData::new_u64(token.to_u64());
-        Ok(epoll::add(
-            &*self.epoll,
-            fd,
-            data,
-            EventFlags::IN | EventFlags::ET,
-        )?)
+        Ok(epoll::add(&*self.epoll, fd, data, EventFlags::IN | EventFlags::ET)?)
     }
 
     /// Forgets whatever is registered under a descriptor number. Not there, or not even open, is
@@ -115,11 +108,7 @@ impl Kernel {
     fn collect(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.clear();
         let timeout = timeout.map(timespec);
-        epoll::wait(
-            &*self.epoll,
-            spare_capacity(&mut events.buffer),
-            timeout.as_ref(),
-        )?;
+        epoll::wait(&*self.epoll, spare_capacity(&mut events.buffer), timeout.as_ref())?;
         Ok(())
     }
 
@@ -138,11 +127,7 @@ fn instead(
     expected: Errno,
     other: impl FnOnce() -> rustix::io::Result<()>,
 ) -> rustix::io::Result<()> {
-    if error == expected {
-        other()
-    } else {
-        Err(error)
-    }
+    if error == expected { other() } else { Err(error) }
 }
 
 fn split_millis(timeout: Duration) -> (Duration, Duration) {
@@ -174,9 +159,7 @@ impl Events {
     const CAPACITY: usize = 1024;
 
     pub(crate) fn new() -> Self {
-        Self {
-            buffer: Vec::with_capacity(Self::CAPACITY),
-        }
+        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -190,10 +173,7 @@ impl Events {
     /// Adds a report the kernel did not make: this watch failed.
     pub(crate) fn push_failed(&mut self, token: Token) {
         let data = EventData::new_u64(token.to_u64());
-        self.buffer.push(Event {
-            flags: EventFlags::ERR,
-            data,
-        });
+        self.buffer.push(Event { flags: EventFlags::ERR, data });
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {

@@ -1,9 +1,6 @@
 //! Plain descriptors: numbers from outside, pipes, reading and writing.
 
-#![allow(
-    unsafe_code,
-    reason = "a descriptor number from outside is borrowed here"
-)]
+#![allow(unsafe_code, reason = "a descriptor number from outside is borrowed here")]
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};

@@ -23,10 +23,7 @@ use super::borrow_fd;
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
-const _: () = assert!(
-    size_of::<usize>() == 8,
-    "a token travels in the event's user pointer"
-);
+const _: () = assert!(size_of::<usize>() == 8, "a token travels in the event's user pointer");
 
 /// A kqueue.
 #[derive(Clone, Debug)]
@@ -40,9 +37,7 @@ impl Kernel {
     pub(crate) fn open() -> io::Result<Self> {
         let queue = kqueue::kqueue()?;
         rustix::io::ioctl_fioclex(&queue)?;
-        Ok(Self {
-            queue: Arc::new(queue),
-        })
+        Ok(Self { queue: Arc::new(queue) })
     }
 
     /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
@@ -78,12 +73,7 @@ impl Kernel {
         // SAFETY: a descriptor that is closed while it is watched leaves the kqueue by itself, so a
         // number that has become invalid is an error the kernel reports, and nothing more.
         unsafe {
-            kqueue::kevent_timespec(
-                &*self.queue,
-                &change,
-                nothing,
-                Some(&timespec(Duration::ZERO)),
-            )
+            kqueue::kevent_timespec(&*self.queue, &change, nothing, Some(&timespec(Duration::ZERO)))
         }?;
         Ok(())
     }
@@ -101,17 +91,10 @@ impl Kernel {
 }
 
 fn filter(fd: RawFd, side: Interest) -> EventFilter {
-    if side == Interest::READ {
-        EventFilter::Read(fd)
-    } else {
-        EventFilter::Write(fd)
-    }
+    if side == Interest::READ { EventFilter::Read(fd) } else { EventFilter::Write(fd) }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "asserted above to be 64 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "asserted above to be 64 bits")]
 fn user_data(token: Token) -> *mut c_void {
     std::ptr::without_provenance_mut(token.to_u64() as usize)
 }
@@ -133,9 +116,7 @@ impl Events {
     const CAPACITY: usize = 1024;
 
     pub(crate) fn new() -> Self {
-        Self {
-            buffer: Vec::with_capacity(Self::CAPACITY),
-        }
+        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -145,8 +126,7 @@ impl Events {
     /// Adds a report the kernel did not make: this watch failed.
     pub(crate) fn push_failed(&mut self, token: Token) {
         let read = EventFilter::Read(token.fd());
-        self.buffer
-            .push(Event::new(read, EventFlags::ERROR, user_data(token)));
+        self.buffer.push(Event::new(read, EventFlags::ERROR, user_data(token)));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {

@@ -26,5 +26,5 @@ pub(crate) use fd::{check_open, pipe, read, write};
 pub(crate) use poll::{Events, Kernel};
 pub(crate) use socket::{
     accept, connect, peer_name, recv, send, send_gathered, set_nodelay, shutdown_write,
-    socket_error, socket_name,
+    socket_error, socket_name, unix_name,
 };

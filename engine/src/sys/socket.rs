@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::retry_on_intr;
+use rustix::net::addr::SocketAddrStorage;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 
 /// A peer that has gone must answer with `EPIPE`, not kill the process by `SIGPIPE`. Apple has no
@@ -29,9 +30,7 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.
 pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = SendAncillaryBuffer::default();
-    Ok(retry_on_intr(|| {
-        net::sendmsg(fd, buffers, &mut control, SEND_FLAGS)
-    })?)
+    Ok(retry_on_intr(|| net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))?)
 }
 
 /// `shutdown(2)` of the sending side.
@@ -80,4 +79,19 @@ pub(crate) fn socket_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddrAny> {
 /// `getpeername(2)`.
 pub(crate) fn peer_name(fd: BorrowedFd<'_>) -> io::Result<Option<SocketAddrAny>> {
     Ok(net::getpeername(fd)?)
+}
+
+/// The `sun_path` of a Unix address, as long as the kernel says it is.
+///
+/// Not by way of `SocketAddrUnix`, which takes an unnamed socket for an abstract one and panics on a
+/// path that fills the field to its last byte, as a peer is free to choose.
+#[allow(unsafe_code, reason = "the address is read as the bytes it consists of")]
+pub(crate) fn unix_name(address: &SocketAddrAny) -> &[u8] {
+    // Family and, on the BSDs, length: two bytes either way.
+    const HEADER: usize = 2;
+    let len = usize::try_from(address.addr_len()).unwrap_or(0).min(size_of::<SocketAddrStorage>());
+    // SAFETY: the kernel has initialised `addr_len` bytes of the storage, which the minimum keeps
+    // within, and the borrow keeps it alive.
+    let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), len) };
+    bytes.get(HEADER..).unwrap_or_default()
 }

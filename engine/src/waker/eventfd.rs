@@ -14,10 +14,7 @@ pub(crate) struct Channel(OwnedFd);
 
 impl Channel {
     pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self(eventfd(
-            0,
-            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
-        )?))
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
     pub(crate) fn signal(&self) -> io::Result<()> {
