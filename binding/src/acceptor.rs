@@ -1,7 +1,7 @@
 //! `Acceptor`: a listening socket, from accepting to the transport, with no Python in between but
 //! the protocol factory.
 
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use ferroloop_engine::{Accept, Address, Interest, Token, accept, borrow_fd, nodelay};
 use pyo3::prelude::*;
@@ -77,17 +77,18 @@ impl Acceptor {
         peer: Address,
     ) -> PyResult<()> {
         let py = this.py();
-        let context = ffi::copy_of_context(this.get().context.bind(py))?;
+        let mut descriptor = Descriptor::Owned(fd);
         if event_loop.get().debug() {
-            this.get().log_connection(py, &fd, &peer)?;
+            descriptor = descriptor.into_socket(py)?;
+            this.get().log_connection(py, &descriptor, &peer)?;
         }
         let mut protocol = None;
-        let outcome = Self::set_up(this, event_loop, (fd, peer), context, &mut protocol);
-        let Err(error) = outcome else { return Ok(()) };
+        let Err(error) = Self::set_up(this, event_loop, descriptor, peer, &mut protocol) else {
+            return Ok(());
+        };
         if errors::is_exit_request(py, &error) {
             return Err(error);
         }
-        // The connection was closed with its parts (S20.7).
         if !event_loop.get().debug() {
             return Ok(());
         }
@@ -99,41 +100,43 @@ impl Acceptor {
         report.send(event_loop)
     }
 
+    /// Whatever fails here, the connection is closed with it (S20.7).
     fn set_up<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
-        (fd, peer): (OwnedFd, Address),
-        context: Bound<'py, PyAny>,
+        descriptor: Descriptor,
+        peer: Address,
         made: &mut Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
+        let context = ffi::copy_of_context(this.get().context.bind(py))?;
         let factory = this.get().protocol_factory.bind(py);
-        let protocol = ffi::in_context(&context, || factory.call0())?;
+        let protocol = match ffi::in_context(&context, || factory.call0()) {
+            Ok(protocol) => protocol,
+            Err(error) => return descriptor.close(py).and(Err(error)),
+        };
         *made = Some(protocol.clone());
-        if matches!(peer, Address::V4(_) | Address::V6(_)) {
-            // A peer that is gone already refuses; its transport will find out by reading.
-            let _ = nodelay(fd.as_fd());
-        }
-        let own = Address::of_socket(fd.as_fd()).map_err(|error| os_error(py, &error))?;
+        let names = name_connection(descriptor.fd(), peer).map_err(|error| os_error(py, &error))?;
         let parts = Parts {
-            descriptor: Descriptor::Owned(fd),
+            descriptor,
             protocol,
             context,
             server: Some(this.get().server.bind(py).clone()),
-            names: Some(Names { own, peer }),
+            names: Some(names),
             extra: None,
         };
         StreamTransport::accepted(event_loop, parts)
     }
 
     #[cold]
-    fn log_connection(&self, py: Python<'_>, fd: &OwnedFd, peer: &Address) -> PyResult<()> {
-        let line = (
-            "%r got a new connection from %r: %r",
-            &self.server,
-            address_to_python(py, peer)?,
-            format!("{fd:?}"),
-        );
+    fn log_connection(
+        &self,
+        py: Python<'_>,
+        connection: &Descriptor,
+        peer: &Address,
+    ) -> PyResult<()> {
+        let peer = address_to_python(py, peer)?;
+        let line = ("%r got a new connection from %r: %r", &self.server, peer, connection.socket());
         names::logger(py)?.call_method1(intern!(py, "debug"), line).map(drop)
     }
 
@@ -181,6 +184,16 @@ impl Acceptor {
         let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
         Report::new(py, message, os_error(py, error))?.with("socket", view)?.send(event_loop)
     }
+}
+
+/// Both addresses of a new connection, which sends small writes at once if it is TCP.
+fn name_connection(fd: RawFd, peer: Address) -> std::io::Result<Names> {
+    let fd = borrow_fd(fd)?;
+    if matches!(peer, Address::V4(_) | Address::V6(_)) {
+        // A peer that is gone already refuses; its transport will find out by reading.
+        let _ = nodelay(fd);
+    }
+    Ok(Names { own: Address::of_socket(fd)?, peer })
 }
 
 #[pymethods]

@@ -52,7 +52,7 @@ impl StreamTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        Self::start(slf, r#loop, waiter)
+        Self::start(slf, r#loop, waiter).inspect_err(|_| Self::disown(slf))
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use ferroloop_engine::{borrow_fd, nodelay};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::errors::os_error;
@@ -54,14 +55,21 @@ impl Descriptor {
     }
 
     /// The Python socket, if there is one already.
-    pub(super) fn socket(&self) -> Option<&Py<PyAny>> {
+    pub(crate) fn socket(&self) -> Option<&Py<PyAny>> {
         match self {
             Self::Socket(socket, _) => Some(socket),
             _ => None,
         }
     }
 
-    /// Hands an owned fd over to `socket`, a Python socket made of its number.
+    /// Gives an owned fd to a Python socket made for it.
+    pub(crate) fn into_socket(self, py: Python<'_>) -> PyResult<Self> {
+        let Self::Owned(fd) = self else { return Ok(self) };
+        let socket = python_socket(py, fd.as_raw_fd())?;
+        Ok(Self::Socket(socket.unbind(), fd.into_raw_fd()))
+    }
+
+    /// The same for a descriptor in place: `socket` was made of its number.
     pub(super) fn hand_over(&mut self, socket: Py<PyAny>) {
         if let Self::Owned(fd) = std::mem::replace(self, Self::Closed) {
             *self = Self::Socket(socket, fd.into_raw_fd());
@@ -83,6 +91,19 @@ impl Descriptor {
         }
         Ok(())
     }
+}
+
+/// A non-blocking Python socket over `fd`, which the socket owns from now on.
+pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyAny>> {
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "fileno"), fd)?;
+    let socket = names::socket_class(py)?.call((), Some(&options))?;
+    if let Err(error) = socket.call_method1(intern!(py, "setblocking"), (false,)) {
+        // The fd is still its former owner's to close.
+        socket.call_method0(intern!(py, "detach"))?;
+        return Err(error);
+    }
+    Ok(socket)
 }
 
 /// EBADF if `socket` no longer owns `fd`. The number may be a stranger's by now: without this look

@@ -127,7 +127,7 @@ impl StreamTransport {
     }
 
     /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
-    fn release(this: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn release(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let (token, descriptor, ties) = this.get().cell.with(py, |state, _| {
             (
@@ -144,6 +144,14 @@ impl StreamTransport {
             server.call_method1(py, intern!(py, "_detach"), (this,))?;
         }
         closed
+    }
+
+    /// The transport never came to be: its socket stays its creator's.
+    pub(super) fn disown(this: &Bound<'_, Self>) {
+        let descriptor = this.get().cell.with(this.py(), |state, _| {
+            std::mem::replace(&mut state.descriptor, Descriptor::Closed)
+        });
+        drop(descriptor);
     }
 
     /// EBADF if the Python socket was closed behind our back.

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::address::address_to_python;
+use super::descriptor::python_socket;
 use super::{Descriptor, Names, StreamTransport};
 use crate::names;
 
@@ -84,12 +85,9 @@ impl StreamTransport {
             Descriptor::Socket(..) | Descriptor::Closed => None,
         });
         let Some(fd) = fd else { return Ok(None) };
-        let options = PyDict::new(py);
-        options.set_item("fileno", fd)?;
-        let socket = names::socket_class(py)?.call((), Some(&options))?;
+        let socket = python_socket(py, fd)?;
         let owner = socket.clone().unbind();
         this.get().cell.with(py, move |state, _| state.descriptor.hand_over(owner));
-        socket.call_method1("setblocking", (false,))?;
         names::transport_socket_class(py)?.call1((socket,)).map(Some)
     }
 }

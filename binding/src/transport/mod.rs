@@ -133,7 +133,7 @@ impl StreamTransport {
     /// A transport for a connection the loop accepted.
     pub(crate) fn accepted(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<()> {
         let this = Bound::new(event_loop.py(), Self::new(event_loop, parts)?)?;
-        Self::start(&this, event_loop, None)
+        Self::start(&this, event_loop, None).or_else(|error| Self::release(&this).and(Err(error)))
     }
 
     /// Tells the protocol about its transport.
