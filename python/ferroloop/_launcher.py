@@ -87,9 +87,9 @@ def _run_string(code: str) -> None:
     _set_path0("")
     contents = _new_main(__loader__=importlib.machinery.BuiltinImporter)
     program = compile(code, "<string>", "exec", dont_inherit=True)
-    if sys.version_info >= (3, 13):
-        # Tracebacks show the lines of the string.
-        linecache._register_code(program, code, "<string>")  # type: ignore[attr-defined]
+    if sys.version_info >= (3, 13):  # tracebacks show the lines of the string
+        key = program if sys.version_info >= (3, 14) else "<string>"
+        linecache._register_code(key, code, "<string>")  # type: ignore[attr-defined]
     exec(program, contents)
 
 
@@ -117,7 +117,7 @@ def _new_main(**contents: Any) -> dict[str, Any]:
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     if sys.version_info < (3, 14):
         main.__annotations__ = {}
-    vars(main).update(contents, __builtins__=builtins)
+    vars(main).update(__builtins__=builtins, **contents)
     return vars(main)
 
 

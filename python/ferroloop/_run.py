@@ -49,10 +49,10 @@ def run_until_complete(loop: "EventLoop", future: "Generator[Any, None, _T] | Aw
     loop._check_closed()
     _check_not_running(loop)
     own_task = not asyncio.isfuture(future)
-    awaited: Any = asyncio.ensure_future(future, loop=loop)  # type: ignore[arg-type]  # its TypeError is ours
+    awaited: asyncio.Future[_T] = asyncio.ensure_future(future, loop=loop)  # type: ignore[arg-type]
     if own_task:
         # If it is left pending, the caller hears of it from the error raised below.
-        awaited._log_destroy_pending = False
+        awaited._log_destroy_pending = False  # type: ignore[attr-defined]
     awaited.add_done_callback(_run_until_complete_cb)
     try:
         loop.run_forever()
@@ -64,8 +64,7 @@ def run_until_complete(loop: "EventLoop", future: "Generator[Any, None, _T] | Aw
         awaited.remove_done_callback(_run_until_complete_cb)
     if not awaited.done():
         raise RuntimeError("Event loop stopped before Future completed.")
-    result: _T = awaited.result()
-    return result
+    return awaited.result()
 
 
 def _run_forever_setup(loop: "EventLoop") -> None:
