@@ -1,6 +1,7 @@
 """The workloads, in the order of the results."""
 
 from workload import Workload
+
 from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers
 
 ALL: tuple[Workload, ...] = (
