@@ -77,3 +77,28 @@ pub fn poll_timeout(next_deadline: Option<f64>, now: f64) -> Option<Duration> {
     let nanos = (left * 1e9).ceil() as u64;
     Some(Duration::from_nanos(nanos))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    /// Pairs taken from `PyTime_AsSecondsDouble` of Python 3.11 to 3.14.
+    #[test]
+    fn seconds_are_rounded_as_python_rounds_them() {
+        for (nanos, expected) in [
+            (0, 0.0),
+            (1, 1e-9),
+            (999_999_999, 0.999_999_999),
+            (1_000_000_000, 1.0),
+            (1_000_000_001, 1.000_000_001),
+            (123_456_789_012_345, 123_456.789_012_345),
+            (31_536_000_000_000_001, 31_536_000.0),
+            (9_007_199_254_740_993_000, 9_007_199_254.740_993),
+            (9_007_199_261_740_992_001, 9_007_199_261.740_992),
+            (9_223_372_036_000_000_000, 9_223_372_036.0),
+            (i64::MAX, 9_223_372_036.854_776),
+        ] {
+            assert_eq!(seconds(nanos).to_bits(), f64::to_bits(expected), "{nanos} ns");
+        }
+    }
+}

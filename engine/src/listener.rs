@@ -30,14 +30,18 @@ pub enum Accept {
 pub fn accept(listener: BorrowedFd<'_>) -> Accept {
     match sys::accept(listener) {
         Ok((connection, peer)) => Accept::Connection(connection, Address::from_option(peer)),
-        Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::AGAIN) => Accept::WouldBlock,
-            Some(Errno::CONNABORTED) => Accept::Aborted,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                Accept::OutOfResources(error)
-            }
-            _ => Accept::Failed(error),
-        },
+        Err(error) => verdict(error),
+    }
+}
+
+fn verdict(error: io::Error) -> Accept {
+    match Errno::from_io_error(&error) {
+        Some(Errno::AGAIN) => Accept::WouldBlock,
+        Some(Errno::CONNABORTED) => Accept::Aborted,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            Accept::OutOfResources(error)
+        }
+        _ => Accept::Failed(error),
     }
 }
 
@@ -50,4 +54,21 @@ pub fn accept(listener: BorrowedFd<'_>) -> Accept {
 /// already (on some systems).
 pub fn nodelay(connection: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_nodelay(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accept, verdict};
+    use rustix::io::Errno;
+
+    /// S20.2, S20.3, S20.5: the errors no test can provoke.
+    #[test]
+    fn every_error_has_its_verdict() {
+        assert!(matches!(verdict(Errno::CONNABORTED.into()), Accept::Aborted));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            let Accept::OutOfResources(error) = verdict(errno.into()) else { panic!("{errno}") };
+            assert_eq!(Errno::from_io_error(&error), Some(errno));
+        }
+        assert!(matches!(verdict(Errno::PERM.into()), Accept::Failed(_)));
+    }
 }

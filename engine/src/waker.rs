@@ -158,25 +158,41 @@ mod model {
         }
     }
 
-    /// A lost wakeup is a deadlock, which loom reports.
-    #[test]
-    fn no_wakeup_is_lost() {
-        loom::model(|| {
-            let shared = Arc::new(Loop::new());
-            let pushers = [1, 2].map(|job| {
+    /// Runs turns until every job of every pusher has arrived. A lost wakeup is a deadlock, which
+    /// loom reports.
+    fn all_jobs_arrive(pushers: &[&'static [u32]]) {
+        let shared = Arc::new(Loop::new());
+        let threads: Vec<_> = pushers
+            .iter()
+            .map(|&jobs| {
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.push(job))
-            });
-            let (mut received, mut seen) = (Vec::new(), 0);
-            while received.len() < pushers.len() {
-                received.extend(shared.turn(&mut seen));
-            }
-            for pusher in pushers {
-                pusher.join().unwrap();
-            }
-            received.sort_unstable();
-            assert_eq!(received, [1, 2]);
-        });
+                thread::spawn(move || jobs.iter().for_each(|&job| shared.push(job)))
+            })
+            .collect();
+        let (mut received, mut seen) = (Vec::new(), 0);
+        while received.len() < pushers.concat().len() {
+            received.extend(shared.turn(&mut seen));
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        for jobs in pushers {
+            let of_this_thread = received.iter().filter(|job| jobs.contains(job));
+            assert!(of_this_thread.eq(jobs.iter()), "S6.2: in order");
+        }
+    }
+
+    #[test]
+    fn no_wakeup_of_one_thread_is_lost() {
+        loom::model(|| all_jobs_arrive(&[&[1, 2]]));
+    }
+
+    /// Not every interleaving of three threads, but all with up to three preemptions.
+    #[test]
+    fn no_wakeup_of_two_threads_is_lost() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| all_jobs_arrive(&[&[1], &[2]]));
     }
 
     /// Of many wakes during one sleep, one writes.
