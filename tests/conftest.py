@@ -10,6 +10,7 @@ ERROR without the test having asked for `logged`.
 import asyncio
 import gc
 import logging
+import textwrap
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -124,7 +125,7 @@ def run_script(loop_kind: str) -> Callable[..., Script]:
     """Run code in a fresh interpreter where `new_event_loop` makes loops of this half."""
 
     def run(code: str, *options: str, **keywords: Any) -> Script:
-        return run_python(loops.IMPORTS[loop_kind] + "\n" + code, *options, **keywords)
+        return run_python(loops.imports(loop_kind) + textwrap.dedent(code), *options, **keywords)
 
     return run
 

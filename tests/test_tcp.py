@@ -1,11 +1,9 @@
 """S16: the stream transport: starting, reading, its protocol, what it tells about itself."""
 
 import asyncio
-import gc
 import logging
 import re
 import socket
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,7 @@ from support.log import LogList
 from support.net import connection, eventually, receive_all, reset, send, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.turns import turn
+from support.unclosed import unclosed
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
@@ -429,32 +428,25 @@ def test_repr_on_a_closed_loop(loop: Loop) -> None:
     loop.close()
     assert repr(transport) == f"<{type(transport).__name__} fd={left.fileno()}>"
     right.close()
-    with pytest.warns(ResourceWarning, match="unclosed transport"):
+    del left
+    with unclosed("unclosed transport <"):
         del transport, protocol
-        gc.collect()
 
 
 def test_unclosed_transport(loop: Loop, run: Run) -> None:
     """S16.26, S57.3, S0.9: dropped, it warns and closes its socket."""
-    left, right = unix_pair()
-    fd = left.fileno()
+    socks: list[socket.socket] = [*unix_pair()]
+    fd = socks[0].fileno()
 
     async def main() -> None:
-        transport, protocol = await loop.create_connection(Recorder, sock=left)
+        transport, protocol = await loop.create_connection(Recorder, sock=socks[0])
         transport.pause_reading()
         protocol.transport = None
 
-    run(main())
-    del left
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        gc.collect()
-    (warning,) = [w for w in caught if str(w.message).startswith("unclosed transport")]
-    assert re.match(r"unclosed transport <\w+ fd=", str(warning.message))
-    assert warning.category is ResourceWarning
-    assert warning.source is not None
-    del warning
-    caught.clear()
+    with unclosed("unclosed transport <"):
+        run(main())
+        right = socks[1]
+        socks.clear()
     assert not is_open(fd)
     right.close()
 

@@ -227,18 +227,16 @@ def watched_or_refused(loop: Loop, fd: int, feed: Callable[[], object]) -> None:
 
 @ferroloop_only("asyncio takes the new fd for the old one and never watches it", "S7.8")
 def test_closed_behind_the_back_and_reused(loop: Loop) -> None:
-    """S7.8."""
-    old = socket.socketpair()
+    """S7.8: the kernel forgot the registration with the old file."""
+    old, new = socket.socketpair(), socket.socketpair()
     fd = old[0].fileno()
     loop.add_reader(fd, ignore)
     turn(loop)
-    for sock in old:
-        sock.close()
-    new = socket.socketpair()
+    old[0].close()
     os.dup2(new[0].fileno(), fd)
     watched_or_refused(loop, fd, lambda: new[1].send(b"x"))
     os.close(fd)
-    for sock in new:
+    for sock in (*old, *new):
         sock.close()
 
 

@@ -15,11 +15,16 @@ ORACLE_ALONE = os.environ.get("FERROLOOP_ONLY_ORACLE", "") not in ("", "0")
 
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
-# How a child process gets `new_event_loop`.
-IMPORTS = {
-    ORACLE: "from asyncio import SelectorEventLoop as new_event_loop",
-    SUBJECT: "from ferroloop import new_event_loop",
-}
+
+def imports(kind: str) -> str:
+    """The lines by which a child process gets `new_event_loop`, of the same package as ours."""
+    if kind == ORACLE:
+        return "from asyncio import SelectorEventLoop as new_event_loop\n"
+    place = importlib.import_module("ferroloop").__path__[0]
+    return (
+        f"import sys; sys.path.insert(0, {os.path.dirname(place)!r})\n"
+        "from ferroloop import new_event_loop\n"
+    )
 
 
 def kinds() -> list[str]:

@@ -1,0 +1,427 @@
+"""S19: the Server object."""
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from support.gates import before, ferroloop_only, since
+from support.net import eventually, receive_all
+from support.protocols import Recorder
+from support.turns import turn
+from support.unclosed import unclosed
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+
+
+class Served:
+    """A server that records its connections."""
+
+    def __init__(self) -> None:
+        self.protocols: list[Recorder] = []
+        self.server: Any = None
+        self.clients: list[socket.socket] = []
+
+    def factory(self) -> Recorder:
+        """Make a protocol and remember it."""
+        self.protocols.append(Recorder())
+        return self.protocols[-1]
+
+    async def connect(self) -> tuple[socket.socket, Recorder]:
+        """A client's socket and the protocol of its connection."""
+        client = socket.create_connection(self.server.sockets[0].getsockname())
+        client.setblocking(False)
+        self.clients.append(client)
+        count = len(self.clients)
+        await eventually(lambda: len(self.protocols) >= count and self.protocols[-1].transport)
+        return client, self.protocols[-1]
+
+
+@contextlib.asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[Served]:
+    """A server on the loopback, closed with all its connections afterwards."""
+    served = Served()
+    loop = asyncio.get_running_loop()
+    served.server = await loop.create_server(served.factory, "127.0.0.1", 0, **options)
+    try:
+        yield served
+    finally:
+        served.server.close()
+        for protocol in served.protocols:
+            if protocol.transport and not protocol.lost:
+                protocol.transport.abort()
+        for client in served.clients:
+            client.close()
+        await asyncio.sleep(0.001)
+
+
+def test_repr_and_sockets(loop: Loop, run: Run) -> None:
+    """S19.1, S19.2, S46.1."""
+
+    async def main() -> None:
+        async with serving() as served:
+            server = served.server
+            assert isinstance(server.sockets, tuple)
+            assert [type(sock) for sock in server.sockets] == [asyncio.trsock.TransportSocket]
+            name = type(server).__name__
+            assert repr(server) == f"<{name} sockets={server.sockets!r}>"
+            server.close()
+            assert server.sockets == ()
+            assert repr(server) == f"<{name} sockets=()>" or "sockets=None" in repr(server)
+
+    run(main())
+
+
+def test_class(loop: Loop, run: Run) -> None:
+    """S1.12, S19: get_loop."""
+
+    async def main() -> None:
+        async with serving() as served:
+            assert isinstance(served.server, asyncio.AbstractServer)
+            assert served.server.get_loop() is loop
+
+    run(main())
+
+
+def test_start_serving_is_idempotent(loop: Loop, run: Run) -> None:
+    """S19.3."""
+
+    async def main() -> None:
+        async with serving(start_serving=False) as served:
+            for _ in range(2):
+                await served.server.start_serving()
+                assert served.server.is_serving()
+            await served.connect()
+            assert len(served.protocols) == 1
+
+    run(main())
+
+
+def test_start_serving_after_close(loop: Loop, run: Run) -> None:
+    """S19.4: whatever it raises, it does not serve."""
+
+    async def main() -> None:
+        async with serving(start_serving=False) as served:
+            served.server.close()
+            with pytest.raises((TypeError, RuntimeError)):
+                await served.server.start_serving()
+
+    run(main())
+
+
+def test_close(loop: Loop, run: Run) -> None:
+    """S19.5: connections live on."""
+
+    async def main() -> None:
+        async with serving() as served:
+            client, protocol = await served.connect()
+            address = served.server.sockets[0].getsockname()
+            served.server.close()
+            served.server.close()
+            assert not served.server.is_serving()
+            await asyncio.sleep(0)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+            client.send(b"alive")
+            await eventually(lambda: protocol.data == b"alive")
+
+    run(main())
+
+
+def test_serve_forever(loop: Loop, run: Run) -> None:
+    """S19.6, S19.7: starts, waits; cancelling it closes the server."""
+
+    async def main() -> None:
+        async with serving(start_serving=False) as served:
+            task = asyncio.ensure_future(served.server.serve_forever())
+            await asyncio.sleep(0.001)
+            assert served.server.is_serving()
+            _, protocol = await served.connect()
+            protocol.transport.abort()
+            await eventually(lambda: protocol.lost)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert served.server.sockets == ()
+
+    run(main())
+
+
+def test_serve_forever_twice(loop: Loop, run: Run) -> None:
+    """S19.6."""
+
+    async def main() -> None:
+        async with serving() as served:
+            server = served.server
+            task = asyncio.ensure_future(server.serve_forever())
+            await asyncio.sleep(0)
+            text = re.escape(f"server {server!r} is already being awaited on serve_forever()")
+            with pytest.raises(RuntimeError, match=f"^{text}$"):
+                await server.serve_forever()
+            task.cancel()
+            await asyncio.wait([task])
+
+    run(main())
+
+
+def test_serve_forever_on_a_closed_server(loop: Loop, run: Run) -> None:
+    """S19.6."""
+
+    async def main() -> None:
+        async with serving() as served:
+            served.server.close()
+            text = re.escape(f"server {served.server!r} is closed")
+            with pytest.raises(RuntimeError, match=f"^{text}$"):
+                await served.server.serve_forever()
+
+    run(main())
+
+
+def test_close_ends_serve_forever(loop: Loop, run: Run) -> None:
+    """S19.5, S19.7."""
+
+    async def main() -> None:
+        async with serving() as served:
+            task = asyncio.ensure_future(served.server.serve_forever())
+            await asyncio.sleep(0)
+            served.server.close()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+@since(3, 14)
+def test_end_of_serve_forever_closes_clients(loop: Loop, run: Run, how: str) -> None:
+    """S19.7, S53.2."""
+
+    async def main() -> None:
+        async with serving() as served:
+            client, protocol = await served.connect()
+            task = asyncio.ensure_future(served.server.serve_forever())
+            await asyncio.sleep(0)
+            task.cancel() if how == "cancel" else served.server.close()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
+            assert protocol.lost == [None]
+            assert await receive_all(client) == b""
+
+    run(main())
+
+
+@before(3, 14)
+def test_end_of_serve_forever_leaves_clients(loop: Loop, run: Run) -> None:
+    """S19.7, S19.9: with close() from outside, before 3.12 without waiting."""
+
+    async def main() -> None:
+        async with serving() as served:
+            _, protocol = await served.connect()
+            task = asyncio.ensure_future(served.server.serve_forever())
+            await asyncio.sleep(0)
+            served.server.close()
+            await asyncio.sleep(0.005)
+            assert protocol.lost == []
+            protocol.transport.abort()
+            await asyncio.wait([task])
+
+    run(main())
+
+
+@since(3, 12, 1)
+def test_wait_closed(loop: Loop, run: Run) -> None:
+    """S19.8: closed and no connection left, in either order."""
+
+    async def main() -> None:
+        async with serving() as served:
+            _, protocol = await served.connect()
+            waiters = [asyncio.ensure_future(served.server.wait_closed()) for _ in range(2)]
+            await asyncio.sleep(0.002)
+            assert not any(waiter.done() for waiter in waiters)
+            served.server.close()
+            late = asyncio.ensure_future(served.server.wait_closed())
+            await asyncio.sleep(0.002)
+            assert not any(waiter.done() for waiter in (*waiters, late))
+            protocol.transport.close()
+            await asyncio.wait_for(asyncio.gather(*waiters, late), 5)
+
+    run(main())
+
+
+@since(3, 12, 1)
+def test_wait_closed_waits_for_close(loop: Loop, run: Run) -> None:
+    """S19.8: although there is no connection."""
+
+    async def main() -> None:
+        async with serving() as served:
+            waiter = asyncio.ensure_future(served.server.wait_closed())
+            await asyncio.sleep(0.002)
+            assert not waiter.done()
+            served.server.close()
+            await asyncio.wait_for(waiter, 5)
+            await served.server.wait_closed()
+
+    run(main())
+
+
+@before(3, 12)
+def test_wait_closed_before(loop: Loop, run: Run) -> None:
+    """S19.9: returns at once if already closed; else waits for both."""
+
+    async def main() -> None:
+        async with serving() as served:
+            _, protocol = await served.connect()
+            waiter = asyncio.ensure_future(served.server.wait_closed())
+            await asyncio.sleep(0.002)
+            assert not waiter.done()
+            served.server.close()
+            await asyncio.wait_for(served.server.wait_closed(), 5)
+            assert not waiter.done()
+            protocol.transport.close()
+            await asyncio.wait_for(waiter, 5)
+
+    run(main())
+
+
+@since(3, 12, 1)
+def test_cancelled_waiters(loop: Loop, run: Run) -> None:
+    """S19.8: leave no trace."""
+
+    async def main() -> None:
+        async with serving() as served:
+            waiter = asyncio.ensure_future(served.server.wait_closed())
+            await asyncio.sleep(0)
+            waiter.cancel()
+            await asyncio.wait([waiter])
+            served.server.close()
+            await asyncio.wait_for(served.server.wait_closed(), 5)
+
+    run(main())
+
+
+@since(3, 12, 1)
+@pytest.mark.parametrize("end", ["close", "abort", "peer"])
+def test_counting_connections(loop: Loop, run: Run, end: str) -> None:
+    """S19.10, S16.22: each until its connection_lost."""
+
+    async def main() -> None:
+        async with serving() as served:
+            pairs = [await served.connect() for _ in range(3)]
+            served.server.close()
+            waiter = asyncio.ensure_future(served.server.wait_closed())
+            for client, protocol in pairs:
+                assert not waiter.done()
+                client.close() if end == "peer" else getattr(protocol.transport, end)()
+                await eventually(lambda protocol=protocol: protocol.lost)
+            await asyncio.wait_for(waiter, 5)
+
+    run(main())
+
+
+@since(3, 13)
+@pytest.mark.parametrize(("method", "complete"), [("close_clients", True), ("abort_clients", False)])
+def test_ending_clients(loop: Loop, run: Run, method: str, complete: bool) -> None:
+    """S19.11, S53.1."""
+    data = bytes(8 << 20)
+
+    async def main() -> None:
+        async with serving() as served:
+            pairs = [await served.connect() for _ in range(2)]
+            for _, protocol in pairs:
+                protocol.transport.write(data)
+            getattr(served.server, method)()
+            assert all(protocol.transport.is_closing() for _, protocol in pairs)
+            assert served.server.is_serving()
+            for client, protocol in pairs:
+                assert (len(await receive_all(client)) == len(data)) is complete
+                await eventually(lambda protocol=protocol: protocol.lost == [None])
+
+    run(main())
+
+
+@ferroloop_only("newer than this Python", "S19.11")
+def test_ending_clients_everywhere(loop: Loop, run: Run) -> None:
+    """S19.11: provided on all Pythons."""
+
+    async def main() -> None:
+        async with serving() as served:
+            _, first = await served.connect()
+            served.server.close_clients()
+            await eventually(lambda: first.lost == [None])
+            _, second = await served.connect()
+            served.server.abort_clients()
+            await eventually(lambda: second.lost == [None])
+
+    run(main())
+
+
+def test_async_with(loop: Loop, run: Run) -> None:
+    """S19.12."""
+
+    async def main() -> None:
+        server = await loop.create_server(Recorder, "127.0.0.1", 0)
+        async with server as same:
+            assert same is server
+            assert server.is_serving()
+        assert server.sockets == ()
+
+    run(main())
+
+
+@since(3, 13)
+def test_dropped_transports(loop: Loop, run: Run) -> None:
+    """S19.10, S16.26: held weakly, so that one dropped without a close is noticed."""
+
+    class Forgetful(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.pause_reading()
+
+    async def main() -> None:
+        server = await loop.create_server(Forgetful, "127.0.0.1", 0)
+        client = socket.create_connection(server.sockets[0].getsockname())
+        with unclosed("unclosed transport <"):
+            await asyncio.sleep(0.01)
+        server.close()
+        await asyncio.wait_for(server.wait_closed(), 5)
+        client.close()
+
+    run(main())
+
+
+def test_closing_the_loop_with_a_server(loop: Loop) -> None:
+    """S2.22, S19.5: the listening socket is still the server's to close."""
+
+    async def main() -> Any:
+        return await loop.create_server(Recorder, "127.0.0.1", 0)
+
+    server = loop.run_until_complete(main())
+    loop.close()
+    server.close()
+    assert server.sockets == ()
+
+
+def test_backlog_one_accepts_all(loop: Loop, run: Run) -> None:
+    """S19.3, S20.1: one or two per event, but all of them in the end."""
+
+    async def main() -> None:
+        async with serving(backlog=1) as served:
+            for _ in range(5):
+                await served.connect()
+            assert len(served.protocols) == 5
+
+    run(main())
+
+
+def test_no_task_is_needed_to_serve(loop: Loop) -> None:
+    """S19.3: the server works in any later run of the loop."""
+    served = Served()
+    served.server = loop.run_until_complete(loop.create_server(served.factory, "127.0.0.1", 0))
+    loop.run_until_complete(served.connect())
+    served.server.close()
+    served.protocols[0].transport.abort()
+    turn(loop, 2)
+    served.clients[0].close()
