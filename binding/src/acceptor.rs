@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::cell::LoopCell;
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::{EventLoop, Watch};
+use crate::handle::{Args, Call};
 use crate::transport::{Descriptor, Names, Parts, StreamTransport, address_to_python};
 use crate::{ffi, names};
 
@@ -161,28 +162,24 @@ impl Acceptor {
         if let Some(token) = paused {
             event_loop.get().set_interest(py, token, Interest::NONE);
         }
-        Self::report(this, event_loop, "socket.accept() out of system resource", error)
+        let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
+        Report::new(py, "socket.accept() out of system resource", os_error(py, error))?
+            .with("socket", view)?
+            .send(event_loop)
     }
 
-    /// Anything else that `accept` says is reported, and the server goes on (S20.5).
+    /// Anything else that `accept` says is a failed callback, and the server goes on (S20.5).
     #[cold]
     fn accept_failed(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         error: &std::io::Error,
     ) -> PyResult<()> {
-        Self::report(this, event_loop, "Exception in callback Acceptor.on_ready()", error)
-    }
-
-    fn report(
-        this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
-        message: &str,
-        error: &std::io::Error,
-    ) -> PyResult<()> {
         let py = this.py();
-        let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
-        Report::new(py, message, os_error(py, error))?.with("socket", view)?.send(event_loop)
+        let call =
+            Call { callback: this.getattr(intern!(py, "_accept"))?.unbind(), args: Args::None };
+        let context = this.get().context.bind(py).clone();
+        errors::job_failed(event_loop, call, context, os_error(py, error))
     }
 }
 
@@ -252,6 +249,11 @@ impl Acceptor {
             timer.call_method0(py, intern!(py, "cancel"))?;
         }
         Ok(())
+    }
+
+    /// What the loop does when the socket is ready, under the name that reports give it.
+    fn _accept(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::on_ready(slf, slf.get().event_loop.bind(slf.py()))
     }
 
     /// The pause is over.

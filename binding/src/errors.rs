@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::event_loop::EventLoop;
-use crate::handle::Handle;
+use crate::handle::{Call, Handle};
 use crate::names;
 
 /// `OSError(errno, strerror)`, of which Python picks the subclass; PyO3's own conversion loses errno.
@@ -68,4 +68,16 @@ pub(crate) fn callback_failed(handle: &Bound<'_, Handle>, error: PyErr) -> PyRes
         report = report.with("source_traceback", stack)?;
     }
     report.send(&handle.get().event_loop(py))
+}
+
+/// The same for a job that had no handle: one is made for the report.
+#[cold]
+pub(crate) fn job_failed<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    call: Call,
+    context: Bound<'py, PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let handle = Handle::new(event_loop, call, Some(context), false)?;
+    callback_failed(&Bound::new(event_loop.py(), handle)?, error)
 }

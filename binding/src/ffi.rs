@@ -27,6 +27,9 @@ pub(crate) struct Arguments<'a, 'py> {
     keyword_names: Option<Borrowed<'a, 'py, PyTuple>>,
 }
 
+/// A call has keywords besides the expected one.
+pub(crate) struct OtherKeywords;
+
 impl<'a, 'py> Arguments<'a, 'py> {
     #[inline]
     pub(crate) fn py(&self) -> Python<'py> {
@@ -51,6 +54,23 @@ impl<'a, 'py> Arguments<'a, 'py> {
     ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
         let this = *self;
         self.positional.iter().skip(start).map(move |&object| this.borrowed(object))
+    }
+
+    /// The value of `name`, which no other keyword may accompany. `name` is interned, and so are
+    /// the names in calls; another string of the same text counts as another keyword.
+    #[inline]
+    pub(crate) fn only_keyword(
+        &self,
+        name: &Bound<'py, PyString>,
+    ) -> Result<Option<Borrowed<'a, 'py, PyAny>>, OtherKeywords> {
+        let Some(names) = self.keyword_names else { return Ok(None) };
+        match self.keyword_values {
+            [] => Ok(None),
+            &[value] if names.get_borrowed_item(0).is_ok_and(|given| given.is(name)) => {
+                Ok(Some(self.borrowed(value)))
+            }
+            _ => Err(OtherKeywords),
+        }
     }
 
     /// The keywords with their values.
@@ -129,7 +149,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
         };
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
         let arguments = Arguments { py, positional, keyword_values, keyword_names: names };
-        M::call(&this.to_owned(), arguments).map(Bound::into_ptr)
+        M::call(&this, arguments).map(Bound::into_ptr)
     };
     // SAFETY: Python calls its methods with the GIL held; `attach` itself would refuse during
     // finalization, when finalizers may still call the loop.

@@ -18,29 +18,33 @@ use crate::{errors, names};
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
 
-/// Up to three arguments inline: a call costs no tuple.
+/// Up to two arguments inline: most calls cost no tuple.
 pub(crate) enum Args {
     None,
     One(Py<PyAny>),
     Two(Py<PyAny>, Py<PyAny>),
-    Three(Py<PyAny>, Py<PyAny>, Py<PyAny>),
     More(Py<PyTuple>),
 }
 
 impl Args {
     /// The positional arguments from `start` on.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
     pub(crate) fn from_rest(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
         let at = |index: usize| {
             arguments.get(start + index).map(|argument| argument.to_owned().unbind())
         };
-        Ok(match (at(0), at(1), at(2), arguments.len().saturating_sub(start)) {
-            (None, ..) => Self::None,
-            (Some(a), None, ..) => Self::One(a),
-            (Some(a), Some(b), None, _) => Self::Two(a, b),
-            (Some(a), Some(b), Some(c), 3) => Self::Three(a, b, c),
-            _ => Self::More(PyTuple::new(arguments.py(), arguments.rest(start))?.unbind()),
-        })
+        match arguments.len().saturating_sub(start) {
+            0 => Ok(Self::None),
+            1 => Ok(at(0).map_or(Self::None, Self::One)),
+            2 => Ok(at(0).zip(at(1)).map_or(Self::None, |(a, b)| Self::Two(a, b))),
+            _ => Self::from_many(arguments, start),
+        }
+    }
+
+    fn from_many(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
+        let all = PyTuple::new(arguments.py(), arguments.rest(start))?;
+        Ok(Self::More(all.unbind()))
     }
 
     fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
@@ -48,7 +52,6 @@ impl Args {
             Self::None => Ok(PyTuple::empty(py)),
             Self::One(a) => PyTuple::new(py, [a]),
             Self::Two(a, b) => PyTuple::new(py, [a, b]),
-            Self::Three(a, b, c) => PyTuple::new(py, [a, b, c]),
             Self::More(all) => Ok(all.bind(py).clone()),
         }
     }
@@ -58,7 +61,6 @@ impl Args {
             Self::None => Self::None,
             Self::One(a) => Self::One(share.share(a)),
             Self::Two(a, b) => Self::Two(share.share(a), share.share(b)),
-            Self::Three(a, b, c) => Self::Three(share.share(a), share.share(b), share.share(c)),
             Self::More(all) => Self::More(share.share(all)),
         }
     }
@@ -68,9 +70,6 @@ impl Args {
             Self::None => Ok(()),
             Self::One(a) => visit.call(a),
             Self::Two(a, b) => visit.call(a).and_then(|()| visit.call(b)),
-            Self::Three(a, b, c) => {
-                visit.call(a).and_then(|()| visit.call(b)).and_then(|()| visit.call(c))
-            }
             Self::More(all) => visit.call(all),
         }
     }
@@ -90,7 +89,6 @@ impl Call {
             Args::None => callback.call0(),
             Args::One(a) => callback.call1((a,)),
             Args::Two(a, b) => callback.call1((a, b)),
-            Args::Three(a, b, c) => callback.call1((a, b, c)),
             Args::More(all) => callback.call1(all.bind(py)),
         }
     }
@@ -106,6 +104,14 @@ struct DebugInfo {
     source_traceback: Option<Py<PyAny>>,
     /// The text of a cancelled handle, taken while the callback was still there.
     repr: Option<Py<PyAny>>,
+}
+
+impl DebugInfo {
+    #[cold]
+    fn record(py: Python<'_>) -> PyResult<Box<Self>> {
+        let source_traceback = Some(names::source_traceback(py)?.call0()?.unbind());
+        Ok(Box::new(Self { source_traceback, repr: None }))
+    }
 }
 
 #[derive(Default)]
@@ -130,7 +136,8 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// A handle for `call`, in `context` or in a copy of the current one.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
     pub(crate) fn new(
         event_loop: &Bound<'_, EventLoop>,
         call: Call,
@@ -142,12 +149,7 @@ impl Handle {
             Some(context) => context,
             None => ffi::copy_context(py)?,
         };
-        let debug = if event_loop.get().debug() {
-            let source_traceback = Some(names::source_traceback(py)?.call0()?.unbind());
-            Some(Box::new(DebugInfo { source_traceback, repr: None }))
-        } else {
-            None
-        };
+        let debug = if event_loop.get().debug() { Some(DebugInfo::record(py)?) } else { None };
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
             context: context.unbind(),

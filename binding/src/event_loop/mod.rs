@@ -116,14 +116,11 @@ impl EventLoop {
     /// what is queued late.
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, job: Job) {
-        let refused = self.cell.with(py, move |state, _| {
-            if state.reactor.is_none() {
-                return Some(job);
-            }
-            state.ready.push(job);
-            None
-        });
-        drop(refused);
+        if self.closed() {
+            drop(job);
+        } else {
+            self.cell.with(py, move |state, _| state.ready.push(job));
+        }
     }
 
     /// A timer still in the heap was cancelled (S5.8).

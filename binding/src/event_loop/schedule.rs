@@ -139,23 +139,46 @@ struct Request<'a, 'py> {
     context: Option<Bound<'py, PyAny>>,
 }
 
+// Everything from here to the finished handle is inlined by force: the parts of a request then stay
+// in registers. Passed by value through memory they cost more than all instructions of the call,
+// because a pair of words written one by one cannot be forwarded to the load that moves both.
+#[expect(clippy::inline_always, reason = "measured: bench/RESULTS.md, call_soon")]
 impl<'a, 'py> Request<'a, 'py> {
     /// Reads `parameters` (the last is the callback), then `*args` and `context=`.
-    #[inline]
+    #[inline(always)]
     fn parse<const N: usize>(
         arguments: &Arguments<'a, 'py>,
         method: &str,
         parameters: [&str; N],
     ) -> PyResult<Self> {
+        if let (Some(first), Some(callback), Ok(context)) = (
+            arguments.get(0),
+            arguments.get(N - 1),
+            arguments.only_keyword(intern!(arguments.py(), "context")),
+        ) {
+            let context = context.filter(|context| !context.is_none());
+            let args = Args::from_rest(arguments, N)?;
+            return Ok(Self { first, callback, args, context: context.map(Borrowed::to_owned) });
+        }
+        Self::parse_named(arguments, method, parameters)
+    }
+
+    /// The same with parameters given by name.
+    #[cold]
+    fn parse_named<const N: usize>(
+        arguments: &Arguments<'a, 'py>,
+        method: &str,
+        parameters: [&str; N],
+    ) -> PyResult<Self> {
         let mut values: [Option<Borrowed<'a, 'py, PyAny>>; N] =
-            std::array::from_fn(|i| arguments.get(i));
+            std::array::from_fn(|index| arguments.get(index));
         let mut context = None;
         for (name, value) in arguments.keywords() {
-            if name.is(intern!(arguments.py(), "context")) || name == "context" {
+            let name = name.to_str()?;
+            if name == "context" {
                 context = (!value.is_none()).then(|| value.to_owned());
                 continue;
             }
-            let name = name.to_str()?;
             let parameter = parameters.iter().position(|&parameter| parameter == name);
             match parameter.and_then(|index| values.get_mut(index)) {
                 Some(slot @ None) => *slot = Some(value),
@@ -167,10 +190,9 @@ impl<'a, 'py> Request<'a, 'py> {
                 }
             }
         }
-        for (value, name) in values.iter().zip(parameters) {
-            if value.is_none() {
-                return Err(argument_error(method, "missing a required argument:", name));
-            }
+        if let Some(index) = values.iter().position(Option::is_none) {
+            let name = parameters.get(index).unwrap_or(&"callback");
+            return Err(argument_error(method, "missing a required argument:", name));
         }
         let (Some(&Some(first)), Some(&Some(callback))) = (values.first(), values.last()) else {
             return Err(argument_error(method, "missing a required argument:", "callback"));
@@ -178,20 +200,20 @@ impl<'a, 'py> Request<'a, 'py> {
         Ok(Self { first, callback, args: Args::from_rest(arguments, N)?, context })
     }
 
-    #[inline]
+    #[inline(always)]
     fn into_handle(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Handle> {
         let call = Call { callback: self.callback.to_owned().unbind(), args: self.args };
         Handle::new(this, call, self.context, threadsafe)
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Bound<'py, PyAny>> {
         let handle = Bound::new(this.py(), self.into_handle(this, threadsafe)?)?;
         this.get().push(this.py(), Job::Call(handle.clone().unbind()));
         Ok(handle.into_any())
     }
 
-    #[inline]
+    #[inline(always)]
     fn schedule(self, this: &Bound<'py, EventLoop>, when: f64) -> PyResult<Bound<'py, PyAny>> {
         let py = this.py();
         let event_loop = this.get();

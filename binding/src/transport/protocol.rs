@@ -8,7 +8,7 @@ use super::{State, StreamTransport};
 use crate::cell::Share;
 use crate::errors::{self, Report};
 use crate::event_loop::EventLoop;
-use crate::handle::{Args, Call, Handle};
+use crate::handle::{Args, Call};
 use crate::{ffi, names};
 
 /// Whether the protocol brings its own buffers (S16.7).
@@ -64,11 +64,9 @@ impl StreamTransport {
         let Err(error) = target.call(method, (argument,)) else {
             return Ok(());
         };
-        // The report wants a handle; only a failure needs one.
         let callback = target.protocol.getattr(method)?.unbind();
         let call = Call { callback, args: Args::One(argument.clone().unbind()) };
-        let handle = Handle::new(event_loop, call, Some(target.context), false)?;
-        errors::callback_failed(&Bound::new(this.py(), handle)?, error)
+        errors::job_failed(event_loop, call, target.context, error)
     }
 
     /// Calls `pause_writing` or `resume_writing` right here, as asyncio does: the caller's context
