@@ -1,6 +1,5 @@
-"""Debug mode: when it is on from the start, and the tracking of coroutine origins (asyncio: Debug Mode)."""
+"""Debug mode and the tracking of coroutine origins that comes with it (asyncio: Debug Mode)."""
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,11 +8,6 @@ if TYPE_CHECKING:
 
 # Frames kept of a coroutine's origin; asyncio.constants.DEBUG_STACK_DEPTH.
 _ORIGIN_DEPTH = 10
-
-
-def is_debug_mode() -> bool:
-    """Whether new loops start in debug mode: Python's dev mode, or PYTHONASYNCIODEBUG in a heeded environment."""
-    return sys.flags.dev_mode or (not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG")))
 
 
 def set_debug(loop: "EventLoop", enabled: bool) -> None:

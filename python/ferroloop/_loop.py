@@ -7,6 +7,7 @@ together, so the table of its methods is the table of contents of this package.
 import asyncio
 import warnings
 import weakref
+from asyncio import coroutines
 from asyncio.log import logger
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -54,7 +55,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._executor_shutdown_called = False
         self._resolver: ThreadPoolExecutor | None = None
         self._signal_handlers: dict[int, asyncio.Handle] = {}
-        self.set_debug(_debug.is_debug_mode())
+        self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         return (
@@ -67,6 +68,9 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
             _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
                 self.close()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Called by an `asyncio.TimerHandle` made by hand. The loop's own timers are counted natively."""
 
     # Running
     run_forever = _run.run_forever
