@@ -210,7 +210,7 @@ impl Handle {
     }
 
     /// Waits until a thread-safe callback that another thread is running has ended, so that after
-    /// `cancel()` it has either finished or will never start (Python 3.14's guarantee).
+    /// `cancel()` it has either finished or will never start (S3.11).
     fn wait_while_running(&self, py: Python<'_>) -> PyResult<()> {
         if !self.threadsafe || self.event_loop.get().runs_in_this_thread(py)? {
             return Ok(());
@@ -280,9 +280,10 @@ impl Handle {
         handle.wait_while_running(py)
     }
 
-    /// True after `cancel()`.
-    fn cancelled(&self) -> bool {
-        self.is_cancelled()
+    /// True after `cancel()`. Another thread gets its answer when the callback is not running.
+    fn cancelled(&self, py: Python<'_>) -> PyResult<bool> {
+        self.wait_while_running(py)?;
+        Ok(self.is_cancelled())
     }
 
     /// The `contextvars.Context` the callback runs in.

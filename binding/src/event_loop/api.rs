@@ -157,6 +157,11 @@ impl EventLoop {
         Self::iterate(slf)
     }
 
+    /// One iteration, for loops that a GUI toolkit drives (S2.27).
+    fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::run_once(slf)
+    }
+
     fn _end_run(&self) {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);

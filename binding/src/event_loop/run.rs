@@ -27,7 +27,7 @@ impl EventLoop {
         }
     }
 
-    fn run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+    pub(super) fn run_once(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().drop_cancelled_timers(this.py());
         let timeout = Self::poll_timeout(this)?;
         this.get().poll(this.py(), timeout)?;

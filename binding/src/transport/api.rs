@@ -73,7 +73,9 @@ impl StreamTransport {
     /// Sends all the chunks of an iterable.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().check_not_ended(py, "writelines")?;
+        // Until 3.12 asyncio's writelines was a write of everything joined, and said so.
+        let method = if py.version_info() >= (3, 12) { "writelines" } else { "write" };
+        slf.get().check_not_ended(py, method)?;
         let chunks = list_of_data
             .try_iter()?
             .map(|data| chunk::from_object(&data?))

@@ -1,12 +1,14 @@
 //! `get_extra_info`: addresses and the socket view, made when somebody asks.
 
+use std::os::fd::RawFd;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::address::address_to_python;
 use super::descriptor::python_socket;
-use super::{Descriptor, Names, StreamTransport};
+use super::{Names, StreamTransport};
 use crate::names;
 
 /// The extra info of a transport over a Python socket, gathered as asyncio does: at once, since
@@ -80,14 +82,22 @@ impl StreamTransport {
     /// The socket of an accepted connection gets its Python object here, which owns the fd then.
     fn socket_view<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = this.py();
-        let fd = this.get().cell.with(py, |state, _| match &state.descriptor {
-            Descriptor::Owned(_) => Some(state.descriptor.fd()),
-            Descriptor::Socket(..) | Descriptor::Closed => None,
+        let (fd, socket) = this.get().cell.with(py, |state, share| {
+            let socket = state.descriptor.socket().map(|socket| share.share(socket));
+            (state.descriptor.fd(), socket)
         });
-        let Some(fd) = fd else { return Ok(None) };
-        let socket = python_socket(py, fd)?;
-        let owner = socket.clone().unbind();
-        this.get().cell.with(py, move |state, _| state.descriptor.hand_over(owner));
+        let socket = match socket {
+            Some(socket) => socket.into_bound(py),
+            None if fd < 0 => return Ok(None),
+            None => Self::adopt_socket(this, fd)?,
+        };
         names::transport_socket_class(py)?.call1((socket,)).map(Some)
+    }
+
+    fn adopt_socket<'py>(this: &Bound<'py, Self>, fd: RawFd) -> PyResult<Bound<'py, PyAny>> {
+        let socket = python_socket(this.py(), fd)?;
+        let owner = socket.clone().unbind();
+        this.get().cell.with(this.py(), move |state, _| state.descriptor.hand_over(owner));
+        Ok(socket)
     }
 }
