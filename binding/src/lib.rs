@@ -19,7 +19,8 @@ mod transport;
 
 use pyo3::prelude::*;
 
-#[pymodule(name = "_ferroloop")]
+// The cells rely on the GIL; a free-threaded interpreter switches it on for us (S58.1).
+#[pymodule(name = "_ferroloop", gil_used = true)]
 fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("BACKEND", ferroloop_engine::Poller::<()>::NAME)?;
