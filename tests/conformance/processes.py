@@ -13,8 +13,7 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
 
-# A test that says nothing for this long hangs. The slowest of the suite take a few seconds on an idle machine.
-PATIENCE = 60.0
+Records = list[list[Any]]
 
 
 @dataclass
@@ -44,38 +43,40 @@ def exists(module: str) -> bool:
 
 def list_classes(module: str) -> dict[str, list[str]]:
     """The tests of a suite module, by class."""
-    records, process = _work({"loop": "asyncio", "module": module, "tests": None})
+    records, process = _work(loop="asyncio", module=module, tests=None, patience=None)
     if process.returncode != 0:
         raise RuntimeError(f"cannot list {module}:\n{process.stderr}")
     classes: dict[str, list[str]] = defaultdict(list)
-    for kind, test in records:
-        assert kind == "test"
+    for _, test in records:
         classes[test.rpartition(".")[0]].append(test)
     return classes
 
 
-def run_tests(loop: str, module: str, tests: Iterable[str]) -> Outcome:
-    """Run tests of one class in a process of their own, and in further ones what a hang or a crash kept from running."""
+def run_tests(loop: str, module: str, tests: Iterable[str], patience: float) -> Outcome:
+    """Run tests of one class in a process of their own, and in further ones what a hang or a crash kept from running.
+
+    A test that takes longer than `patience` seconds hangs.
+    """
     outcome = Outcome()
     remaining = list(tests)
     while remaining:
-        records, process = _work({"loop": loop, "module": module, "tests": remaining})
+        records, process = _work(loop=loop, module=module, tests=remaining, patience=patience)
         outcome.absorb(_read(records, process))
         missing = [test for test in remaining if test not in outcome.verdicts]
-        if len(missing) == len(remaining):
-            reason = process.stderr or _fixture_failures(outcome)
+        if len(missing) == len(remaining):  # a class or module fixture failed, or the module cannot be imported
+            reason = process.stderr + "".join(detail for _, detail in outcome.verdicts.values())
             outcome.verdicts |= {test: ("error", reason) for test in missing}
             break
         remaining = missing
     return outcome
 
 
-def _work(job: dict[str, Any]) -> tuple[list[list[Any]], subprocess.CompletedProcess[str]]:
+def _work(**job: Any) -> tuple[Records, subprocess.CompletedProcess[str]]:
     with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
         report = Path(scratch) / "report"
         process = subprocess.run(
             [sys.executable, str(WORKER)],
-            input=json.dumps(job | {"report": str(report), "patience": PATIENCE}),
+            input=json.dumps(job | {"report": str(report)}),
             capture_output=True,
             text=True,
             errors="replace",
@@ -86,7 +87,7 @@ def _work(job: dict[str, Any]) -> tuple[list[list[Any]], subprocess.CompletedPro
         return [json.loads(line) for line in lines], process
 
 
-def _read(records: list[list[Any]], process: subprocess.CompletedProcess[str]) -> Outcome:
+def _read(records: Records, process: subprocess.CompletedProcess[str]) -> Outcome:
     outcome = Outcome()
     started = None
     for kind, *rest in records:
@@ -105,7 +106,3 @@ def _read(records: list[list[Any]], process: subprocess.CompletedProcess[str]) -
     elif process.returncode != 0:
         outcome.bad_exit = ending
     return outcome
-
-
-def _fixture_failures(outcome: Outcome) -> str:
-    return "\n".join(detail for verdict, detail in outcome.verdicts.values() if verdict == "error")

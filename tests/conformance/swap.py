@@ -2,8 +2,9 @@
 
 import asyncio
 import importlib
+import sys
 import types
-from asyncio import base_events, unix_events
+from asyncio import base_events, events, unix_events
 from asyncio.log import logger
 from typing import Any
 
@@ -50,6 +51,7 @@ def install(loop: str) -> Tally:
     _count(tally, subject)
     _replace_names(subject)
     base_events.__class__ = _BaseEvents
+    base_events.package = module.partition(".")[0]
     return tally
 
 
@@ -85,14 +87,20 @@ def _replace_names(subject: type) -> None:
     asyncio.BaseEventLoop = base_events.BaseEventLoop = subject
     # What asyncio.new_event_loop(), Runner, run() and IsolatedAsyncioTestCase end in.
     unix_events._UnixDefaultEventLoopPolicy._loop_factory = subject
+    if hasattr(events, "_ThreadSafeHandle"):
+        # 3.14 asserts this private class where the documentation promises a Handle.
+        events._ThreadSafeHandle = events.Handle
 
 
 class _BaseEvents(types.ModuleType):
-    """asyncio.base_events, where replacing `logger` replaces the methods of the logger object itself.
+    """asyncio.base_events, where replacing `logger` or `socket` replaces what another loop uses in their place.
 
-    Many tests patch the name `asyncio.base_events.logger` to see what the loop logs. Another loop logs to the same
-    logger object through a name of its own, so the object has to answer in the mock's place.
+    Many tests patch `asyncio.base_events.logger` to see what the loop logs: another loop logs to the same logger
+    object through a name of its own, so the object has to answer in the mock's place. Others patch
+    `asyncio.base_events.socket` to see sockets fail: another loop has its own modules with that name.
     """
+
+    package = ""
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
@@ -102,3 +110,7 @@ class _BaseEvents(types.ModuleType):
                     vars(logger).pop(method, None)
                 else:
                     setattr(logger, method, getattr(value, method))
+        elif name == "socket":
+            for module in list(sys.modules.values()):
+                if module.__name__.partition(".")[0] == self.package and "socket" in vars(module):
+                    setattr(module, "socket", value)
