@@ -12,13 +12,18 @@
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::prelude::*;
 
-/// Interior mutability guarded by the GIL and a borrowed flag.
+// A cell's mark. Zero is neither: it is what an object's memory holds when the collector knows it
+// already and PyO3 has not filled it yet, which making its `__dict__` can drag out to a collection.
+const SHUT: u8 = 1;
+const OPEN: u8 = 2;
+
+/// Interior mutability guarded by the GIL and a mark that says whether it is open.
 pub(crate) struct LoopCell<T> {
-    borrowed: AtomicBool,
+    mark: AtomicU8,
     value: UnsafeCell<T>,
 }
 
@@ -37,29 +42,29 @@ impl Share<'_> {
     }
 }
 
-/// Clears the borrowed flag, also when the closure panics.
-struct Borrow<'a>(&'a AtomicBool);
+/// Shuts the cell, also when the closure panics.
+struct Opened<'a>(&'a AtomicU8);
 
-impl<'a> Borrow<'a> {
+impl<'a> Opened<'a> {
     #[inline]
-    fn take(flag: &'a AtomicBool) -> Self {
+    fn new(mark: &'a AtomicU8) -> Self {
         // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become anything.
-        assert!(!flag.load(Ordering::Relaxed), "a loop cell was opened twice");
-        flag.store(true, Ordering::Relaxed);
-        Self(flag)
+        assert!(mark.load(Ordering::Relaxed) == SHUT, "a loop cell was opened twice");
+        mark.store(OPEN, Ordering::Relaxed);
+        Self(mark)
     }
 }
 
-impl Drop for Borrow<'_> {
+impl Drop for Opened<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.store(SHUT, Ordering::Relaxed);
     }
 }
 
 impl<T: Send> LoopCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { borrowed: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self { mark: AtomicU8::new(SHUT), value: UnsafeCell::new(value) }
     }
 
     /// Opens the cell for the length of `open`.
@@ -69,21 +74,21 @@ impl<T: Send> LoopCell<T> {
         py: Python<'_>,
         open: impl FnOnce(&mut T, Share<'_>) -> R + Send,
     ) -> R {
-        let _borrow = Borrow::take(&self.borrowed);
-        // SAFETY: `py` proves that this thread holds the GIL and the flag that nobody else holds
+        let _opened = Opened::new(&self.mark);
+        // SAFETY: `py` proves that this thread holds the GIL and the mark that nobody else holds
         // a reference; neither changes before `open` returns, because it cannot reach Python.
         let value = unsafe { &mut *self.value.get() };
         open(value, Share(py))
     }
 
-    /// Shows the value to the garbage collector; skipped while the cell is open, which makes an
-    /// incomplete (and so legal) traversal.
+    /// Shows the value to the garbage collector; skipped while the cell is open or not yet filled,
+    /// which makes an incomplete (and so legal) traversal.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
-        if self.borrowed.load(Ordering::Relaxed) {
+        if self.mark.load(Ordering::Relaxed) != SHUT {
             return None;
         }
-        let _borrow = Borrow::take(&self.borrowed);
-        // SAFETY: only traversals call this, with the GIL held, and the flag was free.
+        let _opened = Opened::new(&self.mark);
+        // SAFETY: only traversals call this, with the GIL held, and the cell was shut.
         let value = unsafe { &*self.value.get() };
         Some(look(value))
     }
