@@ -1,0 +1,65 @@
+# `make help` lists what there is. Everything made lands under .build/, nothing outside the checkout is touched;
+# PYTHON=/path/to/python chooses the interpreter, and each keeps an environment and a build of its own.
+
+PYTHON ?= python3
+TAG := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')
+ENV := .build/$(TAG)
+RUN := $(ENV)/bin/python
+TARGETS := $(CURDIR)/.build/target
+# PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
+PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
+SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
+             -type f ! -name '*.so' ! -name '*.pyc')
+
+.PHONY: help demo test check lint engine pytest conformance clean
+
+help:
+	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
+	@echo 'make test         everything that has to pass: lint, engine, pytest, conformance'
+	@echo 'make check        the quick part of it, for while you work'
+	@echo 'make lint         formatting, clippy, ruff, mypy, stubtest'
+	@echo 'make engine       the tests of the Rust engine, with loom and with the fallbacks forced'
+	@echo 'make pytest       the Python tests, on asyncio and on ferroloop (ARGS= for pytest)'
+	@echo "make conformance  CPython's own asyncio tests on ferroloop (ARGS= for the runner)"
+	@echo 'make clean        removes .build'
+
+demo: $(ENV)/installed
+	$(RUN) scripts/demo.py
+
+test: lint engine pytest conformance
+
+check: $(ENV)/installed
+	cargo fmt --all --check
+	CARGO_TARGET_DIR=$(TARGETS)/engine cargo test --quiet --package ferroloop-engine
+	$(RUN) -m pytest --quiet -x -n auto tests --ignore tests/programs --ignore tests/load
+
+lint: $(ENV)/installed
+	cargo fmt --all --check
+	$(PER_PYTHON) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m mypy.stubtest ferroloop
+
+engine:
+	CARGO_TARGET_DIR=$(TARGETS)/engine cargo test --package ferroloop-engine --all-targets
+	CARGO_TARGET_DIR=$(TARGETS)/pipe-waker RUSTFLAGS='--cfg ferroloop_force_pipe_waker' cargo test --package ferroloop-engine
+	CARGO_TARGET_DIR=$(TARGETS)/loom RUSTFLAGS='--cfg loom' cargo test --package ferroloop-engine --release
+
+pytest: $(ENV)/installed
+	$(RUN) -m pytest -n auto $(ARGS)
+
+conformance: $(ENV)/installed
+	$(RUN) tests/conformance/run.py $(ARGS)
+
+clean:
+	rm -rf .build
+
+$(ENV)/environment: pyproject.toml scripts/make-environment
+	scripts/make-environment $(PYTHON) $(ENV)
+	$(RUN) -m pip install --quiet --group test --group lint
+	touch $@
+
+$(ENV)/installed: $(ENV)/environment $(SOURCES)
+	$(PER_PYTHON) $(RUN) -m pip install --quiet --no-deps --force-reinstall .
+	touch $@
