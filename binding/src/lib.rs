@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod cell;
+mod child;
 mod errors;
 mod event_loop;
 mod ffi;
@@ -29,5 +30,6 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::Handle>()?;
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<acceptor::Acceptor>()?;
+    child::add_to(module)?;
     module.add_function(wrap_pyfunction!(resolve::literal_address, module)?)
 }

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod child;
 pub mod clock;
 mod connect;
 mod listener;
@@ -23,6 +24,7 @@ mod wait;
 mod waker;
 
 pub use address::Address;
+pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
 pub use listener::{Accept, accept, nodelay};
 pub use outbox::{Flushed, Outbox};

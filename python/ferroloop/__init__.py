@@ -15,10 +15,30 @@ if sys.platform == "win32":
 from ._ferroloop import __version__
 from ._loop import EventLoop
 from ._runner import new_event_loop, run
+from ._watchers import (
+    AbstractChildWatcher,
+    PidfdChildWatcher,
+    ThreadedChildWatcher,
+    can_use_pidfd,
+    get_child_watcher,
+    set_child_watcher,
+)
 
 SelectorEventLoop = EventLoop
 
-__all__ = ["EventLoop", "SelectorEventLoop", "__version__", "new_event_loop", "run"]
+__all__ = [
+    "AbstractChildWatcher",
+    "EventLoop",
+    "PidfdChildWatcher",
+    "SelectorEventLoop",
+    "ThreadedChildWatcher",
+    "__version__",
+    "can_use_pidfd",
+    "get_child_watcher",
+    "new_event_loop",
+    "run",
+    "set_child_watcher",
+]
 
 if sys.version_info < (3, 16):
     from ._policy import EventLoopPolicy

@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from traceback import StackSummary
-from typing import Any, Protocol, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+_T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 __version__: str
@@ -148,6 +149,44 @@ class Acceptor:
         """
     def close(self) -> None:
         """Stop watching the socket and cancel a pending retry. Idempotent. The socket is closed by its owner."""
+
+class Child:
+    """A child process under watch by its pidfd, in any loop with `add_reader`."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pid: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+    ) -> None:
+        """Once the process has ended: reap it, close the pidfd, call `callback(pid, returncode, *args)`.
+
+        Raises OSError of pidfd_open(2). The loop's reader holds the object; if both die, so does the pidfd.
+        """
+    def __call__(self) -> None:
+        """The reader callback."""
+    def forget(self) -> bool:
+        """Stop watching; the child is not reaped. False if its end was reported already."""
+
+def reap(pid: int) -> int | None:
+    """Reap the child `pid` if it has ended: its returncode, None if there is nothing to reap. Never blocks."""
+
+def reap_any() -> tuple[int, int] | None:
+    """Reap any child that has ended: (pid, returncode), None if there is none. Never blocks."""
+
+def sweep(table: dict[int, _T], pids: Iterable[int]) -> Iterator[tuple[int, _T, int | None]]:
+    """Reap those of `pids` that have ended and are in `table`, and take them out of it in the same step.
+
+    Lazy: each is reaped when it is asked for. Yields (pid, entry, returncode), with None for the returncode if somebody
+    else has reaped the child.
+    """
+
+def await_exit(pid: int) -> None:
+    """Block until the child `pid` has ended, and leave it unreaped. Returns at once if there is no such child."""
+
+def can_use_pidfd() -> bool:
+    """Whether PidfdChildWatcher works here: Linux from 5.4 on, unless a security policy forbids pidfds."""
 
 def literal_address(
     host: str | bytes | None,

@@ -27,6 +27,7 @@ from . import (
     _sock,
     _tasks,
     _transports,
+    _watchers,
 )
 
 
@@ -55,6 +56,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._executor_shutdown_called = False
         self._resolver: ThreadPoolExecutor | None = None
         self._signal_handlers: dict[int, asyncio.Handle] = {}
+        self._own_watcher: _watchers.ChildWatcher | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
@@ -110,7 +112,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     sock_connect = _sock.sock_connect
     _make_socket_transport = _transports._make_socket_transport
 
-    # Signals
+    # Signals and child processes
     add_signal_handler = _signals.add_signal_handler
     remove_signal_handler = _signals.remove_signal_handler
     _process_signals = _signals._process_signals
+    _child_watcher = _watchers._child_watcher

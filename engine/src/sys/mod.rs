@@ -19,11 +19,13 @@ mod poll;
 mod poll;
 
 mod fd;
+mod process;
 mod socket;
 
 pub use fd::borrow_fd;
 pub(crate) use fd::{check_open, pipe, read, write};
 pub(crate) use poll::{Events, Kernel};
+pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use socket::{
     accept, connect, peer_name, recv, send, send_gathered, set_nodelay, shutdown_write,
     socket_error, socket_name, unix_name,
