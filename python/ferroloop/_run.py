@@ -23,8 +23,7 @@ class Outside(NamedTuple):
     """What a run replaces in its thread, to be put back afterwards."""
 
     asyncgen_hooks: tuple[Any, Any]
-    # None outside of the main thread.
-    wakeup_fd: int | None
+    took_wakeup_fd: bool
 
 
 def run_forever(loop: "EventLoop") -> None:
@@ -75,8 +74,7 @@ def _run_forever_setup(loop: "EventLoop") -> None:
     loop._check_closed()
     _check_not_running(loop)
     _log_first_start(loop)
-    wakeup_fd = take_wakeup_fd(loop)
-    loop._outside = Outside(sys.get_asyncgen_hooks(), wakeup_fd)
+    loop._outside = Outside(sys.get_asyncgen_hooks(), take_wakeup_fd(loop))
     loop._custom_clock = has_custom_clock(loop)
     loop._begin_run(threading.get_ident())
     loop._set_coroutine_origin_tracking(loop.get_debug())
@@ -92,7 +90,8 @@ def _run_forever_cleanup(loop: "EventLoop") -> None:
     if loop._outside is not None:
         outside, loop._outside = loop._outside, None
         sys.set_asyncgen_hooks(*outside.asyncgen_hooks)
-        give_wakeup_fd_back(loop, outside.wakeup_fd)
+        if outside.took_wakeup_fd:
+            give_wakeup_fd_back(loop)
 
 
 def close(loop: "EventLoop") -> None:

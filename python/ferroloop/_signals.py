@@ -6,6 +6,7 @@ loop runs in the main thread that is the loop's self-pipe: a sleeping loop wakes
 """
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import signal
@@ -96,23 +97,32 @@ def remove_signal_handlers(loop: "EventLoop") -> None:
         loop._signal_handlers.clear()
 
 
-def take_wakeup_fd(loop: "EventLoop") -> int | None:
-    """Let signals wake `loop`; return where they went before, None in threads that do not handle signals."""
+def take_wakeup_fd(loop: "EventLoop") -> bool:
+    """Let signals wake `loop`, and return True; False in threads that get none, or if they go elsewhere already.
+
+    A descriptor that somebody else has set keeps getting its bytes, as under asyncio; a signal still interrupts a poll
+    of the main thread.
+    """
     if threading.get_ident() != threading.main_thread().ident:
-        return None
-    try:
-        return signal.set_wakeup_fd(loop._signal_fd(), warn_on_full_buffer=bool(loop._signal_handlers))
-    except ValueError:  # the main thread of a subinterpreter
-        return None
-
-
-def give_wakeup_fd_back(loop: "EventLoop", previous: int | None) -> None:
-    """Undo `take_wakeup_fd`, unless the loop has handlers for signals, or others took the descriptor meanwhile."""
-    if previous is None or loop._signal_handlers:
-        return
+        return False
     ours = loop._signal_fd()
-    current = _set_wakeup_fd(-1 if previous == ours else previous)
-    if current != ours:
+    try:
+        previous = signal.set_wakeup_fd(ours, warn_on_full_buffer=bool(loop._signal_handlers))
+    except ValueError:  # the main thread of a subinterpreter
+        return False
+    if previous not in (-1, ours):
+        with contextlib.suppress(OSError):  # closed, so nobody's any more
+            signal.set_wakeup_fd(previous)
+            return False
+    return True
+
+
+def give_wakeup_fd_back(loop: "EventLoop") -> None:
+    """Undo `take_wakeup_fd`, unless the loop has handlers for signals, or somebody took the descriptor meanwhile."""
+    if loop._signal_handlers:
+        return
+    current = _set_wakeup_fd(-1)
+    if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
 
 
