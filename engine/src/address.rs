@@ -68,9 +68,8 @@ impl Address {
     /// its first zero or with the field.
     fn from_unix(name: &[u8]) -> Self {
         match name {
-            [] => Self::Unnamed,
             [0, name @ ..] if ABSTRACT_NAMES => Self::Abstract(name.to_vec()),
-            [0, ..] => Self::Unnamed,
+            [] | [0, ..] => Self::Unnamed,
             path => Self::Path(path.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()),
         }
     }

@@ -20,6 +20,7 @@ fn the_resolution_is_a_fraction_of_a_second() {
 
 /// S5.4: adding the margin always moves the clock on.
 #[test]
+#[expect(clippy::float_cmp, reason = "the numbers are exact")]
 fn the_margin_is_never_lost_in_the_addition() {
     for uptime in [0.0, 1.0, 1e6, 4e9, 1e15, 1e300] {
         let margin = due_margin(uptime);

@@ -1,4 +1,5 @@
 //! What happens at the limits of the process.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Accepting, connecting, and the addresses of both ends.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -145,7 +146,6 @@ fn a_path_may_fill_the_whole_field() {
 #[test]
 fn abstract_names_have_no_leading_zero() {
     use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::SocketAddr as UnixAddr;
     let name = format!("ferroloop-{}", std::process::id());
     let listener = UnixListener::bind_addr(&UnixAddr::from_abstract_name(&name).expect("name"));

@@ -1,4 +1,5 @@
 //! The outbox against a string of bytes.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;
 
@@ -74,7 +75,9 @@ fn any_number_of_buffers_leaves() {
     let (left, right) = pair();
     let mut outbox = Outbox::new();
     let parts: Vec<Vec<u8>> = (0..200_u8).map(|byte| vec![byte; 3]).collect();
-    parts.iter().for_each(|part| outbox.push(part.clone()));
+    for part in &parts {
+        outbox.push(part.clone());
+    }
     let mut done = Vec::new();
     assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
     assert_eq!(done, parts);
@@ -133,7 +136,9 @@ fn a_gone_peer_is_an_error() {
     drop(right);
     for parts in [vec!["one"], vec!["one", "two"]] {
         let mut outbox = Outbox::new();
-        parts.iter().for_each(|part| outbox.push(*part));
+        for part in &parts {
+            outbox.push(*part);
+        }
         let mut done = Vec::new();
         let error = outbox.flush(left.as_fd(), &mut done).expect_err("broken pipe");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);

@@ -1,4 +1,5 @@
 //! The poller: registrations, lazy interest, and descriptors that change behind its back.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Water marks: defaults, contradictions, and each verdict once.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 use ferroloop_engine::{InvalidLimits, Pressure, WaterMarks};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Literal addresses: exactly those of `inet_pton`, and only for sockets a loop makes.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 use std::ffi::{CString, c_char, c_int, c_void};
 

@@ -2,6 +2,7 @@
 //!
 //! Without the test harness, because a signal sent to a process goes to its main thread, and that
 //! has to be the one that polls.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};

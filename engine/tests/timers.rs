@@ -83,21 +83,25 @@ fn odd_deadlines_wait_behind_the_rest() {
 /// S5.6: over 100 and more than half cancelled, and not before.
 #[test]
 fn compaction_starts_past_both_limits() {
-    for (scheduled, cancelled, compacts) in
-        [(100, 99, false), (101, 50, false), (101, 51, true), (102, 51, false), (300, 151, true)]
-    {
+    for (scheduled, cancelled, compacts) in [
+        (100_u16, 99_u16, false),
+        (101, 50, false),
+        (101, 51, true),
+        (102, 51, false),
+        (300, 151, true),
+    ] {
         let mut schedule = Schedule::default();
         for id in 0..scheduled {
             schedule.insert(f64::from(id));
         }
         // From the far end, so that the heads stay and only compaction can reach these.
         for id in 0..cancelled {
-            schedule.cancel(scheduled as usize - 1 - id);
+            schedule.cancel(usize::from(scheduled - 1 - id));
         }
-        let dead = schedule.purge();
+        let dead = schedule.purge().len();
         let expected = if compacts { cancelled } else { 0 };
-        assert_eq!(dead.len(), expected, "{cancelled} of {scheduled}");
-        assert_eq!(schedule.timers.len(), scheduled as usize - expected);
+        assert_eq!(dead, usize::from(expected), "{cancelled} of {scheduled}");
+        assert_eq!(schedule.timers.len(), usize::from(scheduled - expected));
     }
 }
 

@@ -1,4 +1,5 @@
 //! Waking the loop from other threads, with real threads. The model is in `src/waker.rs`.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;
 

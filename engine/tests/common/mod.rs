@@ -1,5 +1,6 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 use std::fs::File;
 use std::io::{Read, Write};
