@@ -17,7 +17,10 @@ from ._loop import EventLoop
 from ._runner import new_event_loop, run
 from ._watchers import (
     AbstractChildWatcher,
+    FastChildWatcher,
+    MultiLoopChildWatcher,
     PidfdChildWatcher,
+    SafeChildWatcher,
     ThreadedChildWatcher,
     can_use_pidfd,
     get_child_watcher,
@@ -29,7 +32,10 @@ SelectorEventLoop = EventLoop
 __all__ = [
     "AbstractChildWatcher",
     "EventLoop",
+    "FastChildWatcher",
+    "MultiLoopChildWatcher",
     "PidfdChildWatcher",
+    "SafeChildWatcher",
     "SelectorEventLoop",
     "ThreadedChildWatcher",
     "__version__",

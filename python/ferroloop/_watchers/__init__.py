@@ -12,14 +12,19 @@ MultiLoopChildWatcher   SIGCHLD in the main thread, for loops in all threads
 
 from .._ferroloop import can_use_pidfd
 from .base import AbstractChildWatcher, ChildWatcher
+from .multiloop import MultiLoopChildWatcher
 from .pidfd import PidfdChildWatcher
+from .sigchld import FastChildWatcher, SafeChildWatcher
 from .slot import WatcherSlot, _child_watcher, get_child_watcher, set_child_watcher
 from .threaded import ThreadedChildWatcher
 
 __all__ = [
     "AbstractChildWatcher",
     "ChildWatcher",
+    "FastChildWatcher",
+    "MultiLoopChildWatcher",
     "PidfdChildWatcher",
+    "SafeChildWatcher",
     "ThreadedChildWatcher",
     "WatcherSlot",
     "_child_watcher",

@@ -4,13 +4,15 @@ import asyncio
 import sys
 import warnings
 from asyncio.log import logger
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVarTuple
+from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple
 
+_T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 Callback: TypeAlias = Callable[..., object]
+Arguments: TypeAlias = tuple[Any, ...]
 
 # Reported for a child whose status was taken by somebody else (S45.2).
 UNKNOWN_CODE = 255
@@ -113,3 +115,24 @@ def known_code(pid: int, code: int | None, debug: bool) -> int:
     if debug:
         logger.debug("process %s exited with returncode %s", pid, code)
     return code
+
+
+def log_closed_loop(loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    """Nobody can be told any more: not by a callback, at least."""
+    logger.warning("Loop %r that handles pid %r is closed", loop, pid)
+
+
+def call_each(ended: Iterator[_T], call: Callable[[_T], object], failed: Callable[[BaseException], object]) -> None:
+    """Report every child that has ended, whatever becomes of the report of another one.
+
+    There may be no further SIGCHLD for those that are left out. Exit requests do leave them out.
+    """
+    while True:
+        try:
+            for child in ended:
+                call(child)
+            return
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            failed(exc)

@@ -4,12 +4,11 @@ import asyncio
 import itertools
 import threading
 import warnings
-from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any, TypeVarTuple
 
 from .._ferroloop import await_exit, reap
-from .base import Callback, RunningLoopChildWatcher, known_code
+from .base import Arguments, Callback, RunningLoopChildWatcher, known_code, log_closed_loop
 
 _Ts = TypeVarTuple("_Ts")
 
@@ -52,19 +51,19 @@ class ThreadedChildWatcher(RunningLoopChildWatcher):
         return True
 
     def _wait(
-        self, number: int, loop: asyncio.AbstractEventLoop, pid: int, callback: Callback, args: tuple[Any, ...]
+        self, number: int, loop: asyncio.AbstractEventLoop, pid: int, callback: Callback, args: Arguments
     ) -> None:
         try:
             await_exit(pid)
             loop.call_soon_threadsafe(_report, loop, pid, callback, args)
         except RuntimeError:  # the loop is closed
             _reap(loop, pid)
-            logger.warning("Loop %r that handles pid %r is closed", loop, pid)
+            log_closed_loop(loop, pid)
         finally:
             del self._threads[number]
 
 
-def _report(loop: asyncio.AbstractEventLoop, pid: int, callback: Callback, args: tuple[Any, ...]) -> None:
+def _report(loop: asyncio.AbstractEventLoop, pid: int, callback: Callback, args: Arguments) -> None:
     callback(pid, _reap(loop, pid), *args)
 
 
