@@ -27,6 +27,7 @@ from . import (
     _sock,
     _tasks,
     _transports,
+    _unix,
     _watchers,
 )
 
@@ -109,6 +110,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_connection = _connect.create_connection
     connect_accepted_socket = _connect.connect_accepted_socket
     create_server = _serve.create_server  # type: ignore[assignment]  # typeshed wants asyncio's own Server class
+    create_unix_connection = _unix.create_unix_connection
+    create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
     sock_connect = _sock.sock_connect
     _make_socket_transport = _transports._make_socket_transport
 

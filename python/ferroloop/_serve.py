@@ -15,7 +15,7 @@ from ._checks import check_not_ssl_socket, check_stream_socket, check_tls_timeou
 from ._compat import since
 from ._connect import bind_error
 from ._resolve import AddressInfo
-from ._server import Server
+from ._server import Server, open_server
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -62,15 +62,7 @@ async def create_server(
     else:
         infos = await _resolve_all(loop, _hosts(host), port, family, flags)
         sockets = _bind_all(loop, infos, _Options(reuse_address, reuse_port, keep_alive))
-    server = Server(loop, sockets, protocol_factory, backlog)
-    try:
-        for sock in sockets:
-            sock.setblocking(False)
-        if start_serving:
-            await server.start_serving()
-    except BaseException:
-        server.close()
-        raise
+    server = await open_server(loop, sockets, protocol_factory, backlog, start_serving)
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server

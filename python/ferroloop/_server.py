@@ -13,6 +13,7 @@ from ._ferroloop import Acceptor, StreamTransport
 
 if TYPE_CHECKING:
     from ._loop import EventLoop
+    from ._unix import SocketFile
 
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -21,13 +22,20 @@ class Server(asyncio.AbstractServer):
     """Listening sockets, and the connections accepted from them."""
 
     def __init__(
-        self, loop: "EventLoop", sockets: Sequence[socket.socket], protocol_factory: _ProtocolFactory, backlog: int
+        self,
+        loop: "EventLoop",
+        sockets: Sequence[socket.socket],
+        protocol_factory: _ProtocolFactory,
+        backlog: int,
+        socket_file: "SocketFile | None" = None,
     ) -> None:
         self._loop = loop
         # None once closed.
         self._sockets: Sequence[socket.socket] | None = sockets
         self._protocol_factory = protocol_factory
         self._backlog = backlog
+        # Removed when the sockets are closed.
+        self._socket_file = socket_file
         self._serving = False
         self._acceptors: list[Acceptor] = []
         self._serving_forever: asyncio.Future[None] | None = None
@@ -126,6 +134,8 @@ class Server(asyncio.AbstractServer):
         self._acceptors.clear()
         for sock in sockets:
             sock.close()
+        if self._socket_file is not None:
+            self._socket_file.remove()
         if self._serving_forever is not None:
             self._serving_forever.cancel()
             self._serving_forever = None
@@ -163,3 +173,24 @@ class Server(asyncio.AbstractServer):
 
     def _raise_closed(self) -> NoReturn:
         raise RuntimeError(f"server {self!r} is closed")
+
+
+async def open_server(
+    loop: "EventLoop",
+    sockets: Sequence[socket.socket],
+    protocol_factory: _ProtocolFactory,
+    backlog: int,
+    start_serving: bool,
+    socket_file: "SocketFile | None" = None,
+) -> Server:
+    """A server of bound sockets, serving already if that is asked for. If it fails, the sockets are closed."""
+    server = Server(loop, sockets, protocol_factory, backlog, socket_file)
+    try:
+        for sock in sockets:
+            sock.setblocking(False)
+        if start_serving:
+            await server.start_serving()
+    except BaseException:
+        server.close()
+        raise
+    return server

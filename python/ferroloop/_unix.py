@@ -1,0 +1,178 @@
+"""Unix sockets: connecting, serving, and the files they leave in the file system (unix(7))."""
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+import sys
+from asyncio.log import logger
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from ._checks import check_not_ssl_socket, check_tls_timeouts, refuse_tls
+from ._compat import since
+from ._ferroloop import StreamTransport
+from ._server import Server, open_server
+from ._transports import connect_transport
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from ._loop import EventLoop
+
+_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
+_Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+async def create_unix_connection(
+    loop: "EventLoop",
+    protocol_factory: Callable[[], _ProtocolT],
+    path: _Path | None = None,
+    *,
+    ssl: "SSLContext | bool | None" = None,
+    sock: socket.socket | None = None,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> tuple[StreamTransport, _ProtocolT]:
+    """Connect to a Unix stream socket, or take over `sock`; return (transport, protocol).
+
+    A `path` that begins with a NUL is a name in Linux's abstract namespace. While the server's backlog is full the
+    call goes on trying.
+
+    Raises ValueError and TypeError for arguments that do not fit together, OSError (FileNotFoundError,
+    ConnectionRefusedError, PermissionError...) if the connection fails, NotImplementedError for `ssl`. The socket is
+    closed unless the call succeeds.
+    """
+    assert server_hostname is None or isinstance(server_hostname, str)
+    if ssl and server_hostname is None:
+        raise ValueError("you have to pass server_hostname when using ssl")
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is only meaningful with ssl")
+    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    target = _target(path, sock, "no path and sock were specified")
+    refuse_tls(ssl)
+    if isinstance(target, str | bytes):
+        target = await _connect(loop, target)
+    return await connect_transport(loop, target, protocol_factory)
+
+
+@since((3, 13), "cleanup_socket")
+async def create_unix_server(
+    loop: "EventLoop",
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
+    path: _Path | None = None,
+    *,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    ssl: "SSLContext | None" = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+    start_serving: bool = True,
+    cleanup_socket: bool = sys.version_info >= (3, 13),
+) -> Server:
+    """Listen on a Unix stream socket bound to `path`, or on `sock`; return a Server.
+
+    A socket file already at `path` is replaced, whether somebody listens on it or not. With `cleanup_socket` closing
+    the server removes its file, unless another one has taken the place. `backlog` is that of listen(2).
+
+    Raises ValueError and TypeError for arguments that do not fit together, OSError if `path` cannot be bound,
+    NotImplementedError for `ssl`. A failed call leaves no socket behind.
+    """
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    target = _target(path, sock, "path was not specified, and no sock specified")
+    refuse_tls(ssl)
+    if isinstance(target, str | bytes):
+        target = _bound(target)
+    socket_file = SocketFile.of(target) if cleanup_socket else None
+    return await open_server(loop, [target], protocol_factory, backlog, start_serving, socket_file)
+
+
+def _target(path: _Path | None, sock: socket.socket | None, neither: str) -> socket.socket | str | bytes:
+    """The one of the two that was given; ValueError with the text `neither` if none was."""
+    if path is not None:
+        if sock is not None:
+            raise ValueError("path and sock can not be specified at the same time")
+        return os.fspath(path)
+    if sock is None:
+        raise ValueError(neither)
+    check_not_ssl_socket(sock)
+    if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+    return sock
+
+
+async def _connect(loop: "EventLoop", path: str | bytes) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bound(path: str | bytes) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        remove_stale_file(path)
+        sock.bind(path)
+    except BaseException as exc:
+        sock.close()
+        if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
+            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from None
+        raise
+    return sock
+
+
+def remove_stale_file(path: str | bytes) -> None:
+    """Remove a socket file at `path`, nothing else; what goes wrong is logged and left for bind(2) to judge.
+
+    Raises IndexError for an empty path: to bind that would give the socket an arbitrary abstract name.
+    """
+    if _is_abstract(path):
+        return
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.remove(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
+
+
+def _is_abstract(path: str | bytes) -> bool:
+    return path[0] in (0, "\0")
+
+
+class SocketFile:
+    """The file of a listening socket, to be removed with the socket."""
+
+    def __init__(self, path: str, status: os.stat_result) -> None:
+        self._path = path
+        self._status = status
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> "SocketFile | None":
+        """The file behind a socket; None for an abstract name, or if it cannot be found any more."""
+        path = sock.getsockname()
+        if not path or _is_abstract(path):
+            return None
+        try:
+            return cls(path, os.stat(path))
+        except OSError:
+            return None
+
+    def remove(self) -> None:
+        """Remove the file, unless another one has taken its place."""
+        try:
+            if os.path.samestat(os.stat(self._path), self._status):
+                os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            logger.error("Unable to clean up listening UNIX socket %r: %r", self._path, exc)

@@ -1,0 +1,681 @@
+"""S28, S29: Unix stream sockets: connecting, serving, and their files."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import os
+import socket
+import ssl
+import struct
+import sys
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.gates import before, ferroloop_only, since
+from support.log import LogList
+from support.net import eventually, receive_all, scripted
+from support.protocols import Recorder
+from support.turns import turn
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+CLEANS_UP = sys.version_info >= (3, 13)
+
+
+def never() -> Any:
+    """A protocol factory that must not be called."""
+    raise AssertionError("protocol_factory was called")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where a socket may be bound."""
+    return str(tmp_path / "socket")
+
+
+@contextlib.contextmanager
+def listening(address: str | bytes, backlog: int = 10) -> Iterator[socket.socket]:
+    """A listening socket that accepts nothing by itself."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(address)
+        sock.listen(backlog)
+        sock.settimeout(5)
+        yield sock
+
+
+def accept(listener: socket.socket) -> socket.socket:
+    """The next connection, non-blocking."""
+    peer, _ = listener.accept()
+    peer.setblocking(False)
+    return peer
+
+
+@contextlib.asynccontextmanager
+async def served(*args: Any, **kwargs: Any) -> AsyncIterator[tuple[Any, list[Recorder]]]:
+    """A Unix server and the protocols of its connections; all closed afterwards."""
+    protocols: list[Recorder] = []
+
+    def make() -> Recorder:
+        protocols.append(Recorder())
+        return protocols[-1]
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(make, *args, **kwargs)
+    try:
+        yield server, protocols
+    finally:
+        server.close()
+        for protocol in protocols:
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@contextlib.contextmanager
+def full(path: str) -> Iterator[socket.socket]:
+    """A listener whose backlog has no place left."""
+    with listening(path, backlog=0) as listener, contextlib.ExitStack() as queue:
+        while True:
+            waiting = queue.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            try:
+                waiting.connect(path)
+            except BlockingIOError:
+                break
+        yield listener
+
+
+# Connecting.
+
+WRONG_CONNECTION: dict[str, tuple[dict[str, Any], type[Exception], str | None]] = {
+    "hostname of another type": (
+        {"path": "p", "ssl": CONTEXT, "server_hostname": b"h"},
+        AssertionError,
+        None,
+    ),
+    "ssl without hostname": (
+        {"path": "p", "ssl": CONTEXT},
+        ValueError,
+        "^you have to pass server_hostname when using ssl$",
+    ),
+    "hostname without ssl": (
+        {"path": "p", "server_hostname": "h"},
+        ValueError,
+        "^server_hostname is only meaningful with ssl$",
+    ),
+    "handshake timeout": (
+        {"path": "p", "ssl_handshake_timeout": 1.0},
+        ValueError,
+        "^ssl_handshake_timeout is only meaningful with ssl$",
+    ),
+    "shutdown timeout": (
+        {"path": "p", "ssl_shutdown_timeout": 1.0},
+        ValueError,
+        "^ssl_shutdown_timeout is only meaningful with ssl$",
+    ),
+    "nothing": ({}, ValueError, "^no path and sock were specified$"),
+    "no path": ({"path": 3}, TypeError, "expected str, bytes or os.PathLike object, not int"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CONNECTION)
+def test_wrong_connection(loop: Loop, run: Run, name: str) -> None:
+    """S28.1, S28.2, S28.3, S28.4, S28.5."""
+    kwargs, kind, text = WRONG_CONNECTION[name]
+    with pytest.raises(kind, match=text):
+        run(loop.create_unix_connection(never, **kwargs))
+
+
+@pytest.mark.parametrize("make", ["create_unix_connection", "create_unix_server"])
+def test_path_and_sock(loop: Loop, run: Run, make: str) -> None:
+    """S28.4, S29.2: the caller's socket stays the caller's."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        text = "^path and sock can not be specified at the same time$"
+        with pytest.raises(ValueError, match=text):
+            run(getattr(loop, make)(never, "p", sock=sock))
+        assert sock.fileno() != -1
+
+
+@pytest.mark.parametrize("make", ["create_unix_connection", "create_unix_server"])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM),
+        (socket.AF_UNIX, socket.SOCK_DGRAM),
+        (socket.AF_UNIX, socket.SOCK_SEQPACKET),
+    ],
+)
+def test_other_sockets(loop: Loop, run: Run, make: str, family: int, kind: int) -> None:
+    """S28.6, S29.3."""
+    with socket.socket(family, kind) as sock:
+        with pytest.raises(ValueError, match="A UNIX Domain Stream Socket was expected") as caught:
+            run(getattr(loop, make)(never, sock=sock))
+        assert str(caught.value) == f"A UNIX Domain Stream Socket was expected, got {sock!r}"
+        assert sock.fileno() != -1
+
+
+@pytest.mark.parametrize("form", [str, os.fsencode, Path])
+def test_connects(loop: Loop, run: Run, path: str, form: Callable[[str], Any]) -> None:
+    """S28.5, S14.22: a path as text, bytes or path object."""
+
+    async def main(listener: socket.socket) -> None:
+        made = Recorder()
+        transport, protocol = await loop.create_unix_connection(lambda: made, form(path))
+        assert protocol is made
+        assert made.names == ["made"]
+        peer = accept(listener)
+        transport.write(b"data")
+        transport.close()
+        assert await receive_all(peer) == b"data"
+        peer.close()
+
+    with listening(path) as listener:
+        run(main(listener))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+@pytest.mark.parametrize("name", ["\0ferroloop-{}", b"\0ferroloop-\xff-{}"])
+def test_abstract_names(loop: Loop, run: Run, name: Any) -> None:
+    """S28.5, S29.6, S29.11, S16.4: nothing in the file system; the name comes back as bytes."""
+    unique = str(os.getpid())
+    name = name.replace(b"{}", unique.encode()) if isinstance(name, bytes) else name.format(unique)
+    raw = name if isinstance(name, bytes) else name.encode()
+
+    async def main() -> None:
+        async with served(name) as (server, protocols):
+            transport, _ = await loop.create_unix_connection(Recorder, name)
+            assert transport.get_extra_info("peername") == raw
+            assert transport.get_extra_info("sockname") == ""
+            await eventually(lambda: protocols and protocols[0].transport)
+            accepted = protocols[0].transport
+            assert accepted.get_extra_info("sockname") == raw
+            assert accepted.get_extra_info("peername") == ""
+            assert server.sockets[0].getsockname() == raw
+            transport.abort()
+
+    run(main())
+
+
+def test_takes_a_socket_over(loop: Loop, run: Run) -> None:
+    """S28.6, S14.19, S46.1: it becomes non-blocking."""
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        transport, protocol = await loop.create_unix_connection(Recorder, sock=left)
+        assert left.gettimeout() == 0
+        assert isinstance(transport.get_extra_info("socket"), asyncio.trsock.TransportSocket)
+        right.send(b"data")
+        await eventually(lambda: protocol.data == b"data")
+        right.close()
+        await eventually(lambda: protocol.lost == [None])
+        assert left.fileno() == -1
+
+    run(main())
+
+
+def test_missing(loop: Loop, run: Run, path: str) -> None:
+    """S28.7: plain errors; the protocol is made only when the connection stands."""
+    with pytest.raises(FileNotFoundError):
+        run(loop.create_unix_connection(never, path))
+
+
+def test_refused(loop: Loop, run: Run, path: str) -> None:
+    """S28.7: a file nobody listens on."""
+    with listening(path):
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        run(loop.create_unix_connection(never, path))
+
+
+@ferroloop_only("leaks the socket", "S14.20", when=sys.version_info < (3, 14))
+def test_failing_factory(loop: Loop, run: Run, path: str) -> None:
+    """S28.9, S14.20: nothing is left open (see the fixture)."""
+
+    def fail() -> Any:
+        raise ZeroDivisionError
+
+    with listening(path), pytest.raises(ZeroDivisionError):
+        run(loop.create_unix_connection(fail, path))
+
+
+class Refused(ConnectionRefusedError):
+    """Can be referred to weakly."""
+
+
+def test_failed_call_leaves_no_cycle(loop_class: type) -> None:
+    """S28.9, S14.24: the error dies without the collector."""
+
+    async def connect(loop: Any, sock: socket.socket, address: Any) -> None:
+        raise Refused
+
+    async def main() -> "weakref.ref[Refused]":
+        try:
+            await loop.create_unix_connection(never, "path")
+        except Refused as exc:
+            return weakref.ref(exc)
+        raise AssertionError
+
+    loop = scripted(loop_class, connect=connect)
+    gc.collect()
+    gc.disable()
+    try:
+        assert loop.run_until_complete(main())() is None
+    finally:
+        gc.enable()
+        loop.close()
+
+
+FALSE_SUCCESS = "reports success on a socket that is not connected"
+
+
+@ferroloop_only(FALSE_SUCCESS, "S28.8")
+def test_full_backlog(loop: Loop, run: Run, path: str) -> None:
+    """S28.8: retried until there is room, without spinning."""
+
+    async def main(listener: socket.socket) -> None:
+        connecting = asyncio.ensure_future(loop.create_unix_connection(Recorder, path))
+        used = time.process_time()
+        await asyncio.sleep(0.3)
+        assert not connecting.done()
+        assert time.process_time() - used < 0.15
+        with accept(listener):
+            transport, _ = await connecting
+        transport.close()
+        assert transport.get_extra_info("peername") == path
+
+    with full(path) as listener:
+        run(main(listener))
+
+
+@ferroloop_only(FALSE_SUCCESS, "S28.8")
+def test_full_backlog_of_sock_connect(loop: Loop, run: Run, path: str) -> None:
+    """S28.8."""
+
+    async def main(listener: socket.socket) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)
+            connecting = asyncio.ensure_future(loop.sock_connect(sock, path))
+            await asyncio.sleep(0.05)
+            assert not connecting.done()
+            accept(listener).close()
+            await connecting
+            assert sock.getpeername() == path
+
+    with full(path) as listener:
+        run(main(listener))
+
+
+@ferroloop_only(FALSE_SUCCESS, "S28.8")
+def test_refused_while_full(loop: Loop, run: Run, path: str) -> None:
+    """S28.8, S28.7: the listener goes away."""
+
+    async def main(listener: socket.socket) -> None:
+        connecting = asyncio.ensure_future(loop.create_unix_connection(never, path))
+        await asyncio.sleep(0.02)
+        listener.close()
+        with pytest.raises(ConnectionRefusedError):
+            await connecting
+
+    with full(path) as listener:
+        run(main(listener))
+
+
+@ferroloop_only(FALSE_SUCCESS, "S28.8")
+def test_cancelled_while_full(loop: Loop, run: Run, path: str) -> None:
+    """S28.8, S28.7: the socket is closed (see the fixture)."""
+
+    async def main() -> None:
+        connecting = asyncio.ensure_future(loop.create_unix_connection(never, path))
+        await asyncio.sleep(0.02)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+    with full(path):
+        run(main())
+
+
+def test_cancelled_at_every_step(loop: Loop, path: str) -> None:
+    """S28.7, S14.21: whatever has begun, no socket is left (see the fixture)."""
+    with listening(path):
+        for turns in range(6):
+            task = loop.create_task(loop.create_unix_connection(Recorder, path))
+            turn(loop, turns)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                transport, _ = loop.run_until_complete(task)
+                transport.abort()
+            turn(loop, 3)
+
+
+# Serving.
+
+WRONG_SERVER: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "ssl a bool": (
+        {"path": "p", "ssl": True},
+        TypeError,
+        "^ssl argument must be an SSLContext or None$",
+    ),
+    "handshake timeout": (
+        {"path": "p", "ssl_handshake_timeout": 1.0},
+        ValueError,
+        "^ssl_handshake_timeout is only meaningful with ssl$",
+    ),
+    "shutdown timeout": (
+        {"path": "p", "ssl_shutdown_timeout": 1.0},
+        ValueError,
+        "^ssl_shutdown_timeout is only meaningful with ssl$",
+    ),
+    "nothing": ({}, ValueError, "^path was not specified, and no sock specified$"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SERVER)
+def test_wrong_server(loop: Loop, run: Run, name: str) -> None:
+    """S29.1, S29.2."""
+    kwargs, kind, text = WRONG_SERVER[name]
+    with pytest.raises(kind, match=text):
+        run(loop.create_unix_server(never, **kwargs))
+
+
+@before(3, 13)
+def test_cleanup_socket_is_newer(loop: Loop, run: Run, path: str) -> None:
+    """S0.3, S53.3."""
+    with pytest.raises(TypeError):
+        run(loop.create_unix_server(never, path, cleanup_socket=True))
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("form", [str, os.fsencode, Path])
+def test_serves(loop: Loop, run: Run, path: str, form: Callable[[str], Any]) -> None:
+    """S29.9, S46.1, S16.4, S57.2."""
+
+    async def main() -> None:
+        async with served(form(path)) as (server, protocols):
+            assert server.is_serving()
+            (view,) = server.sockets
+            assert view.getsockname() == path
+            reader, writer = await asyncio.open_unix_connection(path)
+            assert writer.get_extra_info("peername") == path
+            assert writer.get_extra_info("sockname") == ""
+            writer.write(b"question")
+            await eventually(lambda: protocols and protocols[0].data == b"question")
+            accepted = protocols[0].transport
+            assert accepted.get_extra_info("sockname") == path
+            assert accepted.get_extra_info("peername") == ""
+            accepted.write(b"answer")
+            accepted.close()
+            assert await reader.read() == b"answer"
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_names_of_bound_clients(loop: Loop, run: Run, path: str, tmp_path: Path) -> None:
+    """S16.4: a client may have a name of its own."""
+    own = str(tmp_path / "client-\udce9")
+
+    async def main() -> None:
+        async with served(path) as (_, protocols):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.bind(own)
+                client.connect(path)
+                await eventually(lambda: protocols and protocols[0].transport)
+                assert protocols[0].transport.get_extra_info("peername") == own
+
+    run(main())
+
+
+def test_peer_credentials(loop: Loop, run: Run, path: str) -> None:
+    """S46.2: who is at the other end is asked of the view."""
+
+    async def main() -> None:
+        async with served(path) as (_, protocols):
+            transport, _ = await loop.create_unix_connection(Recorder, path)
+            await eventually(lambda: protocols and protocols[0].transport)
+            for end in transport, protocols[0].transport:
+                sock = end.get_extra_info("socket")
+                size = struct.calcsize("3i")
+                raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+                assert struct.unpack("3i", raw) == (os.getpid(), os.getuid(), os.getgid())
+                assert sock.family == socket.AF_UNIX
+                assert sock.type == socket.SOCK_STREAM
+            transport.abort()
+
+    run(main())
+
+
+def test_passing_descriptors(loop: Loop, run: Run, tmp_path: Path) -> None:
+    """S46.3: through a duplicate of the socket, after what was written before."""
+    sent = tmp_path / "file"
+    sent.write_bytes(b"content")
+
+    async def main() -> None:
+        left, right = socket.socketpair()
+        transport, _ = await loop.create_unix_connection(Recorder, sock=left)
+        transport.write(b"first,")
+        with transport.get_extra_info("socket").dup() as duplicate, open(sent) as file:
+            socket.send_fds(duplicate, [b"second"], [file.fileno()])
+        transport.close()
+        data, fds, _, _ = socket.recv_fds(right, 6, 1)
+        assert (data, fds) == (b"first,", [])
+        data, (fd,), _, _ = socket.recv_fds(right, 100, 1)
+        assert data == b"second"
+        with open(fd, "rb") as received:
+            assert received.read() == b"content"
+        right.close()
+
+    run(main())
+
+
+def test_streams(loop: Loop, run: Run, path: str) -> None:
+    """S57.2: start_unix_server and open_unix_connection, unchanged."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        data = os.urandom(1 << 20)
+        server = await asyncio.start_unix_server(echo, path)
+        reader, writer = await asyncio.open_unix_connection(path)
+
+        async def send() -> None:
+            writer.write(data)
+            await writer.drain()
+            writer.write_eof()
+
+        received, _ = await asyncio.gather(reader.read(), send())
+        assert received == data
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+def test_starts_later(loop: Loop, run: Run, path: str) -> None:
+    """S29.9: bound, but not listening."""
+
+    async def main() -> None:
+        async with served(path, start_serving=False) as (server, protocols):
+            assert not server.is_serving()
+            with pytest.raises(ConnectionRefusedError):
+                await loop.create_unix_connection(never, path)
+            await server.start_serving()
+            transport, _ = await loop.create_unix_connection(Recorder, path)
+            await eventually(lambda: len(protocols) == 1)
+            transport.abort()
+
+    run(main())
+
+
+def test_starting_takes_one_iteration(loop: Loop, path: str) -> None:
+    """S29.9."""
+    task = loop.create_task(loop.create_unix_server(Recorder, path))
+    turn(loop)
+    assert not task.done()
+    turn(loop)
+    task.result().close()
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_socket_file_is_replaced(loop: Loop, run: Run, path: str, alive: bool) -> None:
+    """S29.4: whether or not somebody listens on it."""
+
+    async def main() -> None:
+        with listening(path) as other:
+            if not alive:
+                other.close()
+            async with served(path) as (_, protocols):
+                transport, _ = await loop.create_unix_connection(Recorder, path)
+                await eventually(lambda: len(protocols) == 1)
+                transport.abort()
+
+    run(main())
+
+
+def test_other_files_are_left_alone(loop: Loop, run: Run, path: str) -> None:
+    """S29.4, S29.7: and the error names the path, without a cause."""
+    Path(path).write_text("precious")
+    with pytest.raises(OSError, match="is already in use") as caught:
+        run(loop.create_unix_server(never, path))
+    assert caught.value.errno == errno.EADDRINUSE
+    assert caught.value.strerror == f"Address {path!r} is already in use"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert Path(path).read_text() == "precious"
+
+
+def test_other_bind_errors(loop: Loop, run: Run, tmp_path: Path, logged: LogList) -> None:
+    """S29.5, S29.7: a missing file is fine, and bind says what else is wrong."""
+    with pytest.raises(FileNotFoundError):
+        run(loop.create_unix_server(never, str(tmp_path / "nowhere" / "socket")))
+    assert logged.texts(40) == []
+    with pytest.raises(OSError, match="AF_UNIX path too long"):
+        run(loop.create_unix_server(never, "x" * 200))
+
+
+def test_unreadable_place(loop: Loop, run: Run, path: str, logged: LogList) -> None:
+    """S29.5: logged, and bind is tried anyway."""
+    Path(path).write_text("a file where a directory should be")
+    below = os.path.join(path, "socket")
+    with pytest.raises(NotADirectoryError) as caught:
+        run(loop.create_unix_server(never, below))
+    text = f"Unable to check or remove stale UNIX socket {below!r}: {caught.value!r}"
+    assert logged.texts(40) == [text]
+
+
+@ferroloop_only("leaks the socket", "S29.8")
+@pytest.mark.parametrize("empty", ["", b""])
+def test_empty_path(loop: Loop, run: Run, empty: Any) -> None:
+    """S29.8: refused, and nothing is left open (see the fixture)."""
+    with pytest.raises(IndexError):
+        run(loop.create_unix_server(never, empty))
+
+
+@ferroloop_only("fails in its own search for the file", "S29.10", when=CLEANS_UP)
+def test_unbound_socket(loop: Loop, run: Run) -> None:
+    """S29.3: the kernel says what is wrong with it."""
+    with socket.socket(socket.AF_UNIX) as sock, pytest.raises(OSError, match="Invalid argument"):
+        run(loop.create_unix_server(never, sock=sock))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_cleanup(loop: Loop, run: Run, path: str, given: bool) -> None:
+    """S29.10, S29.12, S18.13: the file goes with the server; also that of a given socket."""
+
+    async def main() -> None:
+        if given:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(path)
+            server = await loop.create_unix_server(never, sock=sock)
+        else:
+            server = await loop.create_unix_server(never, path)
+        assert os.path.exists(path)
+        server.close()
+        await server.wait_closed()
+        assert os.path.exists(path) is not CLEANS_UP
+
+    run(main())
+
+
+@since(3, 13)
+def test_no_cleanup(loop: Loop, run: Run, path: str) -> None:
+    """S29.10."""
+
+    async def main() -> None:
+        server = await loop.create_unix_server(never, path, cleanup_socket=False)
+        server.close()
+        await server.wait_closed()
+        assert os.path.exists(path)
+
+    run(main())
+
+
+@since(3, 13)
+@pytest.mark.parametrize("successor", ["nothing", "socket", "file"])
+def test_cleanup_of_the_right_file(loop: Loop, run: Run, path: str, successor: str) -> None:
+    """S29.10, S29.11: only if it is still the same."""
+
+    async def main() -> None:
+        server = await loop.create_unix_server(never, path)
+        os.rename(path, path + ".old")  # keeps the inode from being given to the successor
+        if successor == "socket":
+            other = await loop.create_unix_server(never, path)
+        elif successor == "file":
+            Path(path).write_text("precious")
+        server.close()
+        await server.wait_closed()
+        assert os.path.exists(path) is (successor != "nothing")
+        if successor == "socket":
+            other.close()
+            assert not os.path.exists(path)
+
+    run(main())
+
+
+@since(3, 13)
+def test_cleanup_fails(loop: Loop, run: Run, path: str, logged: LogList) -> None:
+    """S29.11."""
+    directory = os.path.dirname(path)
+
+    async def main() -> None:
+        server = await loop.create_unix_server(never, path)
+        os.rename(directory, directory + ".old")
+        Path(directory).write_text("a file in the place of the directory")
+        server.close()
+
+    run(main())
+    error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    assert logged.texts(40) == [f"Unable to clean up listening UNIX socket {path!r}: {error!r}"]
+
+
+def test_loop_close_leaves_the_file(loop: Loop, path: str) -> None:
+    """S29.13."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        loop.run_until_complete(loop.create_unix_server(never, sock=sock))
+        loop.close()
+    assert os.path.exists(path)
+
+
+@ferroloop_only("has no such limit", "S22")
+@pytest.mark.parametrize("make", ["create_unix_connection", "create_unix_server"])
+def test_no_tls_yet(loop: Loop, run: Run, path: str, make: str) -> None:
+    """S28.2, S29.1: refused with a clear text, after the arguments were checked."""
+    name = {"server_hostname": "h"} if make == "create_unix_connection" else {}
+    with pytest.raises(NotImplementedError, match="does not speak TLS yet"):
+        run(getattr(loop, make)(never, path, ssl=CONTEXT, **name))
+    assert not os.path.exists(path)
