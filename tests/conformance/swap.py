@@ -50,8 +50,9 @@ def install(loop: str) -> Tally:
     subject = _subject(getattr(importlib.import_module(module), name), tally)
     _count(tally, subject)
     _replace_names(subject)
-    base_events.__class__ = _BaseEvents
-    base_events.package = module.partition(".")[0]
+    for source in base_events, unix_events:
+        source.__class__ = _Patched
+        source.package = module.partition(".")[0]
     return tally
 
 
@@ -92,8 +93,8 @@ def _replace_names(subject: type) -> None:
         events._ThreadSafeHandle = events.Handle
 
 
-class _BaseEvents(types.ModuleType):
-    """asyncio.base_events, where replacing `logger` or `socket` replaces what another loop uses in their place.
+class _Patched(types.ModuleType):
+    """A module of asyncio where replacing `logger` or `socket` replaces what another loop uses in their place.
 
     Many tests patch `asyncio.base_events.logger` to see what the loop logs: another loop logs to the same logger
     object through a name of its own, so the object has to answer in the mock's place. Others patch
