@@ -45,6 +45,12 @@ def _threads(loop: "EventLoop") -> ThreadPoolExecutor:
     return loop._resolver
 
 
+def abandon_lookups(loop: "EventLoop") -> None:
+    """On close: nobody is left to tell, so what has not begun never will."""
+    if loop._resolver is not None:
+        loop._resolver.shutdown(wait=False, cancel_futures=True)
+
+
 def _timed_lookup(
     loop: "EventLoop",
     host: str | bytes | None,

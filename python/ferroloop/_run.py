@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _ferroloop
+from ._resolve import abandon_lookups
 from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def close(loop: "EventLoop") -> None:
         loop._release()
         loop._executor_shutdown_called = True
         executor, loop._default_executor = loop._default_executor, None
-        for pool in (executor, loop._resolver):
-            if pool is not None:
-                pool.shutdown(wait=False)
+        if executor is not None:
+            executor.shutdown(wait=False)
+        abandon_lookups(loop)
 
 
 def has_custom_clock(loop: "EventLoop") -> bool:
