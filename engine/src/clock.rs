@@ -1,7 +1,9 @@
 //! The loop's clock: the one `time.monotonic()` reads, rounded as Python rounds it.
 //!
 //! A loop compares its own `time()` with deadlines that programs computed from `time.monotonic()`,
-//! so both must give the same float for the same instant, to the last bit.
+//! so both must give the same float for the same instant, to the last bit. (On macOS they do not
+//! yet: Python reads `mach_absolute_time`, which stands still while the machine sleeps, and rustix
+//! offers only `CLOCK_MONOTONIC`, which does not.)
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,4 +1,93 @@
 //! The organs of an event loop, without Python and without callbacks.
+//!
+//! This crate has no loop. It has what a loop is made of: a [`Poller`] over epoll or kqueue,
+//! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, and the
+//! state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]). The host puts them together, owns
+//! every descriptor and every payload, and runs its own code between the calls.
+//!
+//! # The law: the engine never calls out
+//!
+//! It is asked and it answers, with a slice, an enum or an [`std::io::Result`]. It takes no closure
+//! and no trait object, logs nothing, starts no thread, and drops nothing that belongs to the host:
+//! what must die is handed back. So a host cannot be re-entered in the middle of an operation, and
+//! has no exception to carry through one. `WouldBlock` is an answer (`NotReady`, `Blocked`), not an
+//! error; errors keep the kernel's number.
+//!
+//! # The turn
+//!
+//! One turn of a loop is always the same, and so is the order of what it queues: first what was
+//! queued already, then what the kernel reports, then the timers that are due.
+//!
+//! ```
+//! use std::io;
+//! use std::time::Duration;
+//! use ferroloop_engine::{Cancel, Poller, Readiness, Ready, Timers, Token, clock};
+//!
+//! enum Job {
+//!     Io(Token, Readiness),
+//!     Timer(&'static str),
+//! }
+//!
+//! struct Timer(&'static str);
+//!
+//! impl Cancel for Timer {
+//!     fn is_cancelled(&self) -> bool {
+//!         false
+//!     }
+//! }
+//!
+//! fn turn(
+//!     poller: &mut Poller<()>,
+//!     timers: &mut Timers<Timer>,
+//!     ready: &mut Ready<Job>,
+//! ) -> io::Result<()> {
+//!     // How long may it sleep? Not at all if there is work; else to the next deadline.
+//!     let mut dead = Vec::new();
+//!     timers.purge(&mut dead);
+//!     let timeout = if ready.is_empty() {
+//!         clock::poll_timeout(timers.next_deadline(), clock::now())
+//!     } else {
+//!         Some(Duration::ZERO)
+//!     };
+//!
+//!     // Sleep. `run` is the only call that blocks, and borrows nothing.
+//!     let mut wait = poller.begin(timeout)?;
+//!     wait.run()?;
+//!     poller.end(wait);
+//!
+//!     // Queue what the kernel reports, then what is due.
+//!     for (token, readiness, ()) in poller.events() {
+//!         ready.push(Job::Io(token, readiness));
+//!     }
+//!     let now = clock::now();
+//!     while let Some(Timer(name)) = timers.pop_due(now + clock::due_margin(now)) {
+//!         ready.push(Job::Timer(name));
+//!     }
+//!
+//!     // Run what is queued now. What that queues waits for the next turn.
+//!     let mut batch = ready.take_batch();
+//!     while let Some(job) = batch.pop_front() {
+//!         match job {
+//!             Job::Io(token, _) => println!("{} is ready", token.fd()),
+//!             Job::Timer(name) => println!("{name} is due"),
+//!         }
+//!     }
+//!     ready.finish_batch(batch);
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> io::Result<()> {
+//! let (mut poller, mut timers, mut ready) = (Poller::new()?, Timers::new(), Ready::new());
+//! timers.insert(clock::now() + 0.001, Timer("the kettle"));
+//! while !timers.is_empty() {
+//!     turn(&mut poller, &mut timers, &mut ready)?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The `examples` folder has complete programs: an echo server, a clock, signals, and threads that
+//! hand their results to a sleeping loop.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

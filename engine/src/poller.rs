@@ -140,7 +140,8 @@ impl<W> Poller<W> {
     /// Has the kernel watch `token`'s descriptor for `interest`, whatever it watched before.
     ///
     /// The kernel is asked even if the table sees no difference: the descriptor may have been
-    /// closed and its number reused since, which takes the watch away without a word (S7.8).
+    /// closed and its number reused since, which takes the watch away without a word (S7.8). If it
+    /// refuses, what was wanted before is tried again, and reported, by the next poll.
     fn change_now(&mut self, token: Token, interest: Interest) -> io::Result<()> {
         let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
         let mut changed = self.kernel.change(token, armed, interest);
@@ -148,8 +149,17 @@ impl<W> Poller<W> {
             // A watch for nothing is not the kernel's business; whether the number is open still is.
             changed = sys::check_open(token.fd());
         }
-        if let Some(slot) = self.table.get_mut(token.fd()) {
-            slot.armed = if changed.is_ok() { interest } else { Interest::NONE };
+        let Some(slot) = self.table.get_mut(token.fd()) else {
+            return changed;
+        };
+        if changed.is_ok() {
+            slot.wanted = interest;
+            slot.armed = interest;
+        } else {
+            slot.armed = Interest::NONE;
+            if slot.differs() {
+                self.dirty.push(token.fd());
+            }
         }
         changed
     }
@@ -173,10 +183,10 @@ impl<W> Poller<W> {
     ///
     /// # Errors
     ///
-    /// As [`insert`](Poller::insert); `ENOENT` if the registration has ended. The payload stays.
+    /// As [`insert`](Poller::insert); `ENOENT` if the registration has ended. The payload stays, and
+    /// so does the former interest.
     pub fn verify(&mut self, token: Token, interest: Interest) -> io::Result<()> {
-        let slot = self.table.current_mut(token).ok_or(Errno::NOENT)?;
-        slot.wanted = interest;
+        self.table.current(token).ok_or(Errno::NOENT)?;
         self.change_now(token, interest)
     }
 
@@ -187,8 +197,9 @@ impl<W> Poller<W> {
         let armed = slot.armed;
         let payload = slot.vacate();
         self.occupied -= 1;
-        // Errors other than "not there" cannot happen to a deletion, and would change nothing.
-        let _ = self.kernel.change(token, armed, Interest::NONE);
+        if !armed.is_none() {
+            self.kernel.delete(token.fd());
+        }
         payload
     }
 

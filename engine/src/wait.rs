@@ -62,12 +62,6 @@ impl Wait {
         self.interrupted
     }
 
-    /// Whether this poll can sleep: its timeout is not zero.
-    #[inline]
-    pub fn may_block(&self) -> bool {
-        self.timeout != Some(Duration::ZERO)
-    }
-
     pub(crate) fn push_failed(&mut self, token: Token) {
         self.events.push_failed(token);
     }

@@ -211,7 +211,10 @@ fn a_closed_number_is_refused_when_added_again() {
     let error = poller.verify(token, Interest::BOTH).expect_err("closed");
     assert_eq!(Errno::from_io_error(&error), Some(Errno::BADF));
     assert_eq!(errno(poller.insert(fd, Interest::READ, 2)), Some(Errno::BADF));
-    assert_eq!(poller.remove(token), Some(1), "the payload that was there stays");
+    // The registration that was there stays, and its owner is told to look.
+    assert_eq!(poll(&mut poller, NAP), [(token, Readiness::BOTH, 1)]);
+    assert!(is_quiet(&mut poller));
+    assert_eq!(poller.remove(token), Some(1));
 }
 
 /// The kernel knows more than the table: it is brought into line, not complained about.

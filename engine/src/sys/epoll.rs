@@ -50,20 +50,21 @@ impl Kernel {
     /// registered, asked or not, and a reader that paused could not make such an event go away.
     pub(crate) fn change(&self, token: Token, armed: Interest, wanted: Interest) -> io::Result<()> {
         let fd = borrow_fd(token.fd())?;
+        let (epoll, flags) = (&*self.epoll, event_flags(wanted));
         let data = EventData::new_u64(token.to_u64());
-        let flags = event_flags(wanted);
-        let add = || epoll::add(&*self.epoll, fd, data, flags);
-        let modify = || epoll::modify(&*self.epoll, fd, data, flags);
-        let result = match (armed.is_none(), wanted.is_none()) {
-            (true, true) => Ok(()),
-            (false, true) => {
-                self.delete(token.fd());
-                Ok(())
-            }
-            (true, false) => add().or_else(|error| instead(error, Errno::EXIST, modify)),
-            (false, false) => modify().or_else(|error| instead(error, Errno::NOENT, add)),
-        };
-        Ok(result?)
+        match (armed.is_none(), wanted.is_none()) {
+            (true, true) => {}
+            (false, true) => self.delete(token.fd()),
+            (true, false) => match epoll::add(epoll, fd, data, flags) {
+                Err(Errno::EXIST) => epoll::modify(epoll, fd, data, flags)?,
+                outcome => outcome?,
+            },
+            (false, false) => match epoll::modify(epoll, fd, data, flags) {
+                Err(Errno::NOENT) => epoll::add(epoll, fd, data, flags)?,
+                outcome => outcome?,
+            },
+        }
+        Ok(())
     }
 
     /// Watches a waker's read end. Edge-triggered: one wake is reported once and never read back.
@@ -119,15 +120,6 @@ impl Kernel {
         rustix::event::poll(&mut epoll, Some(&timespec(left)))?;
         Ok(())
     }
-}
-
-/// Tries the other verb if the kernel said that it is the right one.
-fn instead(
-    error: Errno,
-    expected: Errno,
-    other: impl FnOnce() -> rustix::io::Result<()>,
-) -> rustix::io::Result<()> {
-    if error == expected { other() } else { Err(error) }
 }
 
 fn split_millis(timeout: Duration) -> (Duration, Duration) {
