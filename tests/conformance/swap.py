@@ -114,4 +114,4 @@ class _Patched(types.ModuleType):
         elif name == "socket":
             for module in list(sys.modules.values()):
                 if module.__name__.partition(".")[0] == self.package and "socket" in vars(module):
-                    setattr(module, "socket", value)
+                    module.socket = value

@@ -36,9 +36,7 @@ class Excuse:
 
     def applies(self, python: tuple[int, int] = PYTHON) -> bool:
         """Whether the line speaks of this Python; no versions mean every Python."""
-        return self.versions is None or any(
-            _within(python, span.strip()) for span in self.versions.split(",")
-        )
+        return self.versions is None or any(_within(python, span.strip()) for span in self.versions.split(","))
 
 
 def _within(python: tuple[int, int], span: str) -> bool:
