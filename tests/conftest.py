@@ -30,12 +30,15 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
-def pytest_report_header() -> str:
+def pytest_sessionstart() -> None:
     """Fail here, before any test, if ferroloop is wanted and cannot be imported."""
-    halves = loops.kinds()
-    for kind in halves:
+    for kind in loops.kinds():
         loops.factory(kind)
-    return f"loops: {', '.join(halves)}"
+
+
+def pytest_report_header() -> str:
+    """Say which halves run."""
+    return f"loops: {', '.join(loops.kinds())}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

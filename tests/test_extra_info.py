@@ -1,0 +1,151 @@
+"""S46, S16.4: what get_extra_info tells, and the restricted socket."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.net import connection, eventually, tcp_pair, unix_pair
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+
+
+def test_addresses(loop: Loop, run: Run) -> None:
+    """S16.4."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            assert transport.get_extra_info("sockname") == peer.getpeername()
+            assert transport.get_extra_info("peername") == peer.getsockname()
+
+    run(main())
+
+
+def test_addresses_of_unix_sockets(loop: Loop, run: Run) -> None:
+    """S16.4."""
+
+    async def main() -> None:
+        async with connection(pair=unix_pair) as (transport, _, _):
+            assert transport.get_extra_info("sockname") == ""
+            assert transport.get_extra_info("peername") == ""
+
+    run(main())
+
+
+def test_peer_already_gone(loop: Loop, run: Run) -> None:
+    """S16.4: peername is None if unavailable, sockname is known."""
+    left, right = tcp_pair()
+    name = left.getsockname()
+    left.shutdown(socket.SHUT_RDWR)
+    right.shutdown(socket.SHUT_RDWR)
+    right.close()
+
+    async def main() -> None:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)
+        assert transport.get_extra_info("peername") is None
+        assert transport.get_extra_info("sockname") == name
+        transport.abort()
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_unknown_names(loop: Loop, run: Run) -> None:
+    """S16.4: the default."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, _):
+            assert transport.get_extra_info("nothing") is None
+            assert transport.get_extra_info("nothing", 3) == 3
+            assert transport.get_extra_info("sslcontext") is None
+
+    run(main())
+
+
+def test_addresses_survive_the_end(loop: Loop, run: Run) -> None:
+    """S16.4, S16.22: access logs ask after the connection is gone."""
+
+    async def main() -> None:
+        async with connection() as (transport, protocol, peer):
+            names = peer.getpeername(), peer.getsockname()
+            peer.close()
+            await eventually(lambda: protocol.lost)
+            assert transport.get_extra_info("sockname") == names[0]
+            assert transport.get_extra_info("peername") == names[1]
+            assert transport.get_extra_info("socket").fileno() == -1
+
+    run(main())
+
+
+def test_transport_socket(loop: Loop, run: Run) -> None:
+    """S46.1, S46.2, S46.3."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            sock = transport.get_extra_info("socket")
+            assert type(sock) is asyncio.trsock.TransportSocket
+            assert repr(sock).startswith("<asyncio.TransportSocket fd=")
+            assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
+            assert sock.proto in (0, socket.IPPROTO_TCP)
+            assert sock.getsockname() == peer.getpeername()
+            assert sock.getpeername() == peer.getsockname()
+            assert sock.gettimeout() == 0
+            sock.settimeout(0)
+            sock.setblocking(False)
+            assert sock.get_inheritable() is False
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            sock.shutdown(socket.SHUT_WR)
+            await asyncio.sleep(0)
+            assert peer.recv(1) == b""
+
+    run(main())
+
+
+def test_transport_socket_is_restricted(loop: Loop, run: Run) -> None:
+    """S46.2: nothing that closes, reads, writes or blocks."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, _):
+            sock = transport.get_extra_info("socket")
+            for name in ("close", "recv", "send", "sendall", "accept", "connect", "detach"):
+                assert not hasattr(sock, name)
+            with pytest.raises(ValueError, match="settimeout"):
+                sock.settimeout(1)
+            with pytest.raises(ValueError, match="setblocking"):
+                sock.setblocking(True)
+
+    run(main())
+
+
+def test_dup(loop: Loop, run: Run) -> None:
+    """S46.2, S46.3: a real socket stands behind it; the copy is the caller's."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            copy = transport.get_extra_info("socket").dup()
+            assert isinstance(copy, socket.socket)
+            transport.abort()
+            await asyncio.sleep(0)
+            copy.send(b"still open")
+            copy.close()
+            await asyncio.sleep(0)
+            assert peer.recv(100) == b"still open"
+
+    run(main())
+
+
+def test_given_socket_stands_behind(loop: Loop, run: Run) -> None:
+    """S46.3."""
+    left, right = tcp_pair()
+
+    async def main() -> None:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)
+        assert transport.get_extra_info("socket")._sock is left
+        transport.abort()
+        await asyncio.sleep(0)
+
+    run(main())
+    right.close()
