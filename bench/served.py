@@ -19,6 +19,7 @@ class Served:
     kind: str
     load: tuple[str, ...]
     unit: str = "/s"
+    transport: str = "tcp"
     has_native: bool = False
     # For a load that keeps its core busier than the server its own: only the server's time tells what it could do.
     by_cpu_time: bool = False
@@ -27,16 +28,16 @@ class Served:
     def sample(self, loop: str, seconds: float) -> Sample:
         """Start the server, load it, and count operations and the server's CPU time in the measured window."""
         server_core, load_core = cores()
-        with server(server_command(loop, self.kind), server_core) as (pid, port):
-            command = [loadgen.path(), *self.load, "--port", str(port), "--server-pid", str(pid)]
-            command += ["--warmup", str(WARMUP), "--seconds", str(seconds)]
+        with server(server_command(loop, self.kind, self.transport), server_core) as (pid, port):
+            command = [loadgen.path(), *self.load, "--transport", self.transport, "--port", str(port)]
+            command += ["--server-pid", str(pid), "--warmup", str(WARMUP), "--seconds", str(seconds)]
             result = json.loads(answer(command, load_core, timeout=60 + seconds))
         operations, cpu = max(result["operations"], 1), result["server_cpu_seconds"]
         return Sample(operations / (cpu if self.by_cpu_time else result["seconds"]), cpu / operations)
 
 
-def server_command(loop: str, kind: str) -> list[str]:
+def server_command(loop: str, kind: str, transport: str = "tcp") -> list[str]:
     """The command of a server of `kind` on `loop`; the minimal epoll server if that is `native`."""
     if loop == NATIVE:
         return [loadgen.path(), "serve"]
-    return python("server_child.py", loop, kind)
+    return python("server_child.py", loop, kind, transport)

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import cast
 
+from servers.listening import serve
+
 
 class Once(asyncio.Protocol):
     """Echoes what comes first and says goodbye."""
@@ -20,4 +22,4 @@ class Once(asyncio.Protocol):
 
 async def start(sock: socket.socket) -> None:
     """Serve on `sock`."""
-    await asyncio.get_running_loop().create_server(Once, sock=sock)
+    await serve(Once, sock)

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import cast
 
+from servers.listening import serve
+
 _SIZE = 256 * 1024
 
 
@@ -26,4 +28,4 @@ class Echo(asyncio.BufferedProtocol):
 
 async def start(sock: socket.socket) -> None:
     """Serve on `sock`."""
-    await asyncio.get_running_loop().create_server(Echo, sock=sock)
+    await serve(Echo, sock)

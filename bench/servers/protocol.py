@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import cast
 
+from servers.listening import serve
+
 
 class Echo(asyncio.Protocol):
     """Writes back what it reads."""
@@ -19,4 +21,4 @@ class Echo(asyncio.Protocol):
 
 async def start(sock: socket.socket) -> None:
     """Serve on `sock`."""
-    await asyncio.get_running_loop().create_server(Echo, sock=sock)
+    await serve(Echo, sock)

@@ -16,4 +16,5 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def start(sock: socket.socket) -> None:
     """Serve on `sock`."""
-    await asyncio.start_server(echo, sock=sock)
+    start_server = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
+    await start_server(echo, sock=sock)

@@ -2,7 +2,7 @@
 
 from workload import Workload
 
-from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers
+from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers, unix
 
 ALL: tuple[Workload, ...] = (
     *call_soon.WORKLOADS,
@@ -11,6 +11,7 @@ ALL: tuple[Workload, ...] = (
     *tasks.WORKLOADS,
     *tcp_echo.WORKLOADS,
     *tcp_accept.WORKLOADS,
+    *unix.WORKLOADS,
     *http.WORKLOADS,
     *lifecycle.WORKLOADS,
     *footprint.WORKLOADS,

@@ -1,8 +1,8 @@
 //! Accept rate: each connection sends one byte, gets it back, sees the server close, and makes room for the next.
 //! The server closes first, so `TIME_WAIT` stays on its side and the client does not run out of ports.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 
 use crate::options::Options;
 use crate::poll::Poll;
@@ -11,11 +11,11 @@ use crate::window::{Report, Window};
 const QUESTION: u8 = b'?';
 
 struct Visit {
-    stream: TcpStream,
+    stream: File,
     answered: bool,
 }
 
-/// Options: `--port`, `--connections` open at a time, and the window's.
+/// Options: `--transport`, `--port`, `--connections` open at a time, and the window's.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let mut window = Window::new(options)?;
     let mut poll = Poll::new()?;
@@ -44,10 +44,7 @@ impl Visit {
         let mut stream = options.connect()?;
         stream.write_all(&[QUESTION])?;
         poll.add(&stream, key)?;
-        Ok(Self {
-            stream,
-            answered: false,
-        })
+        Ok(Self { stream, answered: false })
     }
 
     fn is_over(&mut self) -> io::Result<bool> {
@@ -57,9 +54,7 @@ impl Visit {
                 Ok(0) if self.answered => return Ok(true),
                 Ok(1) if !self.answered && answer[0] == QUESTION => self.answered = true,
                 Ok(count) => {
-                    return Err(io::Error::other(format!(
-                        "unexpected answer of {count} bytes"
-                    )));
+                    return Err(io::Error::other(format!("unexpected answer of {count} bytes")));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),

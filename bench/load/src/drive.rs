@@ -1,14 +1,14 @@
 //! Many conversations at once, until the window is over.
 
+use std::fs::File;
 use std::io;
-use std::net::TcpStream;
 
 use crate::poll::Poll;
 use crate::window::{Report, Window};
 
 /// One connection that asks, waits for the whole answer, checks it and asks again.
 pub(crate) trait Conversation {
-    fn stream(&self) -> &TcpStream;
+    fn stream(&self) -> &File;
     /// Goes on as far as the socket allows; answers with the number of exchanges finished.
     fn advance(&mut self) -> io::Result<u64>;
 }

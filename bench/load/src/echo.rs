@@ -1,7 +1,7 @@
 //! Echo: every byte comes back, in order, before the next message goes out.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 use std::rc::Rc;
 
 use crate::drive::{Conversation, drive, transferred};
@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 use crate::window::{Report, Window};
 
 struct Echo {
-    stream: TcpStream,
+    stream: File,
     pattern: Rc<Pattern>,
     buffer: Vec<u8>,
     /// Position in the pattern at which the current message starts.
@@ -19,7 +19,7 @@ struct Echo {
     received: usize,
 }
 
-/// Options: `--port`, `--connections`, `--size` of a message in bytes, and the window's.
+/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and the window's.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let size = options.number("--size")?;
     let pattern = Rc::new(Pattern::new(size));
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 }
 
 impl Conversation for Echo {
-    fn stream(&self) -> &TcpStream {
+    fn stream(&self) -> &File {
         &self.stream
     }
 
@@ -60,9 +60,7 @@ impl Conversation for Echo {
 impl Echo {
     fn send(&mut self) -> io::Result<()> {
         while self.sent < self.buffer.len() {
-            let rest = self
-                .pattern
-                .piece(self.start + self.sent, self.buffer.len() - self.sent);
+            let rest = self.pattern.piece(self.start + self.sent, self.buffer.len() - self.sent);
             let Some(count) = transferred(self.stream.write(rest))? else {
                 break;
             };

@@ -1,7 +1,7 @@
 //! HTTP/1.1 over connections that are kept alive: one GET after the other, status and body checked.
 
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
@@ -10,14 +10,14 @@ use crate::window::{Report, Window};
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
 
 struct Exchange {
-    stream: TcpStream,
+    stream: File,
     body: Box<[u8]>,
     buffer: Box<[u8]>,
     received: usize,
     asked: bool,
 }
 
-/// Options: `--port`, `--connections`, `--body` that every answer must have, and the window's.
+/// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and the window's.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let body = options.text("--body")?.as_bytes();
     let connect = |_| {
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 }
 
 impl Conversation for Exchange {
-    fn stream(&self) -> &TcpStream {
+    fn stream(&self) -> &File {
         &self.stream
     }
 
@@ -86,11 +86,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
     let is_name =
         |line: &&[u8]| line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME);
     let line = head.split(|&byte| byte == b'\n').find(is_name)?;
-    std::str::from_utf8(&line[NAME.len()..])
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    std::str::from_utf8(&line[NAME.len()..]).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -110,18 +106,10 @@ mod tests {
     #[test]
     fn another_status_length_or_body_is_an_error() {
         assert!(
-            is_answered(
-                b"HTTP/1.1 500 OK\r\nContent-Length: 5\r\n\r\nhello",
-                b"hello"
-            )
-            .is_err()
+            is_answered(b"HTTP/1.1 500 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello").is_err()
         );
         assert!(
-            is_answered(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
-                b"hello"
-            )
-            .is_err()
+            is_answered(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell", b"hello").is_err()
         );
         assert!(is_answered(b"HTTP/1.1 200 OK\r\n\r\nhello", b"hello").is_err());
         assert!(is_answered(ANSWER, b"jello").is_err());

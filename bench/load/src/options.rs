@@ -1,8 +1,12 @@
 //! Options of the command line, each `--name value`.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,23 +31,46 @@ impl Options {
 
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> io::Result<T> {
         let value = self.text(name)?;
-        value
-            .parse()
-            .map_err(|_| io::Error::other(format!("{name}: {value} is no such number")))
+        value.parse().map_err(|_| io::Error::other(format!("{name}: {value} is no such number")))
     }
 
     pub(crate) fn seconds(&self, name: &str) -> io::Result<Duration> {
         Duration::try_from_secs_f64(self.number(name)?).map_err(io::Error::other)
     }
 
-    /// Connects to `--port` of this machine: non-blocking, without Nagle's delay.
-    pub(crate) fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(SocketAddr::from((
-            Ipv4Addr::LOCALHOST,
-            self.number("--port")?,
-        )))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        Ok(stream)
+    /// Connects to `--port` of this machine over `--transport`: `tcp`, `udp`, or `unix`, where the port is part of an
+    /// abstract name. Non-blocking; `read(2)` and `write(2)` are all that a connected socket needs, whatever its kind.
+    pub(crate) fn connect(&self) -> io::Result<File> {
+        let port: u16 = self.number("--port")?;
+        let server = (Ipv4Addr::LOCALHOST, port);
+        let socket = match self.text("--transport")? {
+            "tcp" => tcp(server)?,
+            "udp" => udp(server)?,
+            "unix" => unix(port)?,
+            other => return Err(io::Error::other(format!("no transport {other}"))),
+        };
+        Ok(File::from(socket))
     }
+}
+
+/// Without Nagle's delay.
+fn tcp(server: (Ipv4Addr, u16)) -> io::Result<OwnedFd> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream.into())
+}
+
+fn udp(server: (Ipv4Addr, u16)) -> io::Result<OwnedFd> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(server)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn unix(port: u16) -> io::Result<OwnedFd> {
+    let name = SocketAddr::from_abstract_name(format!("ferroloop-bench-{port}"))?;
+    let stream = UnixStream::connect_addr(&name)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream.into())
 }
