@@ -1,8 +1,8 @@
 //! The organs of an event loop, without Python and without callbacks.
 //!
 //! This crate has no loop. It has what a loop is made of: a [`Poller`] over epoll or kqueue,
-//! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, and the
-//! state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]). The host puts them together, owns
+//! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, child
+//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]). The host puts them together, owns
 //! every descriptor and every payload, and runs its own code between the calls.
 //!
 //! # The law: the engine never calls out
