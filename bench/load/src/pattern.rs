@@ -17,14 +17,7 @@ impl Pattern {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             period.push(state.to_be_bytes()[0]);
         }
-        Self {
-            bytes: period
-                .iter()
-                .copied()
-                .cycle()
-                .take(PERIOD + longest)
-                .collect(),
-        }
+        Self { bytes: period.iter().copied().cycle().take(PERIOD + longest).collect() }
     }
 
     /// The `length` bytes from position `offset` of the stream.

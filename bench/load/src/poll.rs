@@ -8,10 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 const BATCH: usize = 512;
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 10,
-    tv_nsec: 0,
-};
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 pub(crate) struct Poll {
     epoll: OwnedFd,
@@ -21,10 +18,7 @@ pub(crate) struct Poll {
 impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self {
-            epoll,
-            events: Vec::with_capacity(BATCH),
-        })
+        Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
     }
 
     /// A closed fd leaves by itself.

@@ -33,13 +33,7 @@ pub(crate) fn run() -> io::Result<()> {
     poll.add(&listener, LISTENER)?;
     poll.add(io::stdin(), STDIN)?;
     writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
-    Server {
-        listener,
-        poll,
-        peers: Vec::new(),
-        buffer: vec![0; BUFFER],
-    }
-    .serve()
+    Server { listener, poll, peers: Vec::new(), buffer: vec![0; BUFFER] }.serve()
 }
 
 impl Server {
@@ -70,19 +64,13 @@ impl Server {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         self.poll.add(&stream, FIRST_PEER + self.peers.len())?;
-        self.peers.push(Some(Peer {
-            stream,
-            unsent: Vec::new(),
-        }));
+        self.peers.push(Some(Peer { stream, unsent: Vec::new() }));
         Ok(())
     }
 
     fn echo(&mut self, key: usize) {
         let place = &mut self.peers[key - FIRST_PEER];
-        if place
-            .as_mut()
-            .is_some_and(|peer| !peer.echo(&mut self.buffer).unwrap_or(false))
-        {
+        if place.as_mut().is_some_and(|peer| !peer.echo(&mut self.buffer).unwrap_or(false)) {
             *place = None;
         }
     }

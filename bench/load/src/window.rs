@@ -55,11 +55,7 @@ impl Window {
 
     fn opening(&self, at: Instant) -> io::Result<Opening> {
         let server_cpu = cpu::of_process(self.server)?;
-        Ok(Opening {
-            at,
-            server_cpu,
-            operations: self.operations,
-        })
+        Ok(Opening { at, server_cpu, operations: self.operations })
     }
 
     fn report(&self, opening: &Opening) -> io::Result<Report> {
