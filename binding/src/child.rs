@@ -47,10 +47,7 @@ impl Child {
             callback,
             args,
         };
-        Ok(Self {
-            pid,
-            cell: LoopCell::new(Some(watched)),
-        })
+        Ok(Self { pid, cell: LoopCell::new(Some(watched)) })
     }
 
     #[pyo3(signature = (r#loop, *_args))]
@@ -69,9 +66,9 @@ impl Child {
 
     /// The pidfd is readable: reaps the child, gives the pidfd up, tells the callback.
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let exit = self.cell.with(py, |watched, _| {
-            watched.as_ref().map(|watched| watched.child.try_wait())
-        });
+        let exit = self
+            .cell
+            .with(py, |watched, _| watched.as_ref().map(|watched| watched.child.try_wait()));
         let exit = match exit {
             // While a debugger holds a dead child it cannot be reaped, and is asked for again.
             None | Some(Ok(Exit::Running)) => return Ok(()),
@@ -86,9 +83,7 @@ impl Child {
             Exit::Running | Exit::Unknown => self.status_is_lost(py)?,
         };
         let ended = PyTuple::new(py, [self.pid, code])?;
-        let args = ended
-            .as_sequence()
-            .concat(watched.args.bind(py).as_sequence())?;
+        let args = ended.as_sequence().concat(watched.args.bind(py).as_sequence())?;
         watched.callback.call1(py, args.cast::<PyTuple>()?)?;
         Ok(())
     }
@@ -181,10 +176,7 @@ type Ended<'py> = (i32, Bound<'py, PyAny>, Option<i32>);
 /// Reaps those of `pids` that have ended and are in `table`, and takes them out of it.
 #[pyfunction]
 pub(crate) fn sweep(table: Py<PyDict>, pids: Vec<i32>) -> Sweep {
-    Sweep {
-        table,
-        pids: LoopCell::new(pids.into_iter()),
-    }
+    Sweep { table, pids: LoopCell::new(pids.into_iter()) }
 }
 
 /// Reaps the child `pid`: its code, None if there is no such child.
@@ -205,8 +197,7 @@ pub(crate) fn reap_any(py: Python<'_>) -> PyResult<Option<(i32, i32)>> {
 /// Blocks until the child `pid` has ended, and does not reap it.
 #[pyfunction]
 pub(crate) fn await_exit(py: Python<'_>, pid: i32) -> PyResult<()> {
-    py.detach(|| engine::await_exit(pid))
-        .map_err(|error| os_error(py, &error))
+    py.detach(|| engine::await_exit(pid)).map_err(|error| os_error(py, &error))
 }
 
 /// Whether `PidfdChildWatcher` works on this system.

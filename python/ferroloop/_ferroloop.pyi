@@ -87,6 +87,10 @@ class EventLoop:
     def _run_once(self) -> None:
         """One iteration; for whoever drives the loop between `_run_forever_setup` and `_run_forever_cleanup`."""
     def _end_run(self) -> None: ...
+    # Stop the loop's thread for ever where it is detached, and whether that has happened; for `ferroloop._finalize`.
+    def _park(self) -> None: ...
+    @property
+    def _parked(self) -> bool: ...
     def _signal_fd(self) -> int:
         """Write end of the self-pipe, made on first use, for signal.set_wakeup_fd; feeds `_process_signals`."""
     def _process_signals(self, numbers: bytes) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _ferroloop
+from ._finalize import note_run
 from ._resolve import abandon_lookups
 from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
 
@@ -77,6 +78,7 @@ def _run_forever_setup(loop: "EventLoop") -> None:
     _log_first_start(loop)
     loop._outside = Outside(sys.get_asyncgen_hooks(), take_wakeup_fd(loop))
     loop._custom_clock = has_custom_clock(loop)
+    note_run(loop)
     loop._begin_run(threading.get_ident())
     loop._set_coroutine_origin_tracking(loop.get_debug())
     sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)

@@ -162,6 +162,18 @@ impl EventLoop {
         Self::run_once(slf)
     }
 
+    /// Has the loop's thread stop for ever where it is detached; see `ferroloop._finalize`.
+    fn _park(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.parking.request();
+        self.wake(py);
+    }
+
+    #[getter(_parked)]
+    fn is_parked(&self) -> bool {
+        self.parking.is_parked()
+    }
+
     fn _end_run(&self) {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
 
 mod api;
+mod parking;
 mod run;
 mod schedule;
 mod watch;
@@ -24,6 +25,7 @@ use crate::job::Job;
 use crate::transport::StreamTransport;
 use crate::{errors, names};
 
+use parking::Parking;
 pub(crate) use watch::Watch;
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,
@@ -40,6 +42,8 @@ pub(crate) struct EventLoop {
     custom_clock: AtomicBool,
     /// A job is running: writes wait for its end, so that they leave together.
     corking: AtomicBool,
+    /// The interpreter is about to end under a daemon thread's loop; see `parking`.
+    parking: Parking,
     /// `threading.get_ident()` of the thread that runs the loop, or 0.
     thread_id: AtomicU64,
     cell: LoopCell<LoopState>,
@@ -82,6 +86,7 @@ impl EventLoop {
             stopping: AtomicBool::new(false),
             custom_clock: AtomicBool::new(false),
             corking: AtomicBool::new(false),
+            parking: Parking::default(),
             thread_id: AtomicU64::new(0),
             cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),
             corked: LoopCell::new(VecDeque::new()),

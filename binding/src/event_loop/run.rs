@@ -14,13 +14,17 @@ use super::{EventLoop, LoopState, Reactor};
 use crate::cell::Share;
 use crate::errors::os_error;
 use crate::job::Job;
-use crate::transport::StreamTransport;
+use crate::transport::{Caller, StreamTransport};
 
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
     pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
         loop {
             Self::run_once(this)?;
+            if this.get().parking.is_requested() {
+                let parking = &this.get().parking;
+                this.py().detach(|| parking.park_if_requested());
+            }
             if this.get().stopping.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -79,8 +83,10 @@ impl EventLoop {
         let Some(mut wait) = wait else {
             return Ok(false);
         };
+        let parking = &self.parking;
         let (wait, outcome) = py.detach(move || {
             let outcome = wait.run();
+            parking.park_if_requested();
             (wait, outcome)
         });
         self.cell.with(py, move |state, share| {
@@ -126,7 +132,7 @@ impl EventLoop {
     fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         while let Some(transport) = this.get().corked.with(py, |corked, _| corked.pop_front()) {
-            StreamTransport::uncork(transport.bind(py), this)?;
+            StreamTransport::uncork(transport.bind(py), this, Caller::Loop)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::writing::Caller;
 use super::{Descriptor, Parts, State, StreamTransport, chunk, extra, protocol};
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
@@ -102,7 +103,7 @@ impl StreamTransport {
     /// Stops reading, sends what is buffered, then `connection_lost(None)` in a later iteration.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().event_loop(slf.py()) {
-            Some(event_loop) => Self::close_gently(slf, &event_loop),
+            Some(event_loop) => Self::close_gently(slf, &event_loop, Caller::Application),
             None => Ok(()),
         }
     }

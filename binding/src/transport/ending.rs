@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::writing::Caller;
 use super::{Descriptor, StreamTransport};
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::EventLoop;
@@ -21,8 +22,9 @@ impl StreamTransport {
     pub(super) fn close_gently(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
     ) -> PyResult<()> {
-        Self::uncork(this, event_loop)?;
+        Self::uncork(this, event_loop, caller)?;
         if this.get().cell.with(this.py(), |state, _| state.stream.close()) {
             Self::update_interest(this, event_loop)?;
             Self::lose_if_drained(this, event_loop);

@@ -23,10 +23,12 @@ use crate::cell::{LoopCell, Share};
 use crate::event_loop::{EventLoop, Watch};
 use crate::ffi::add_finalizer;
 use crate::job::Job;
+use crate::names;
 use chunk::Chunk;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
+pub(crate) use writing::Caller;
 
 /// A connected stream socket (asyncio.Transport).
 #[pyclass(frozen, dict, weakref, module = "ferroloop._ferroloop")]
@@ -233,6 +235,8 @@ impl State {
 
 /// Registers the class with its finalizer.
 pub(crate) fn add_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // At interpreter shutdown, when the last finalizers run, nothing can be imported any more.
+    names::warn(module.py())?;
     module.add_class::<StreamTransport>()?;
     add_finalizer::<StreamTransport>(module.py());
     Ok(())

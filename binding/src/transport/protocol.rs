@@ -4,6 +4,7 @@ use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::writing::Caller;
 use super::{State, StreamTransport};
 use crate::cell::Share;
 use crate::errors::{self, Report};
@@ -69,18 +70,23 @@ impl StreamTransport {
         errors::job_failed(event_loop, call, target.context, error)
     }
 
-    /// Calls `pause_writing` or `resume_writing` right here, as asyncio does: the caller's context
-    /// is the current one. Their failure is reported and the transport lives on (S17.5).
+    /// Calls `pause_writing` or `resume_writing`. Their failure is reported and the transport lives
+    /// on (S17.5).
     pub(super) fn signal<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
         method: &Bound<'py, PyString>,
+        caller: Caller,
     ) -> PyResult<()> {
         let py = this.py();
         let Some(target) = this.get().target(py) else {
             return Ok(());
         };
-        let Err(error) = target.protocol.call_method0(method) else {
+        let outcome = match caller {
+            Caller::Application => target.protocol.call_method0(method),
+            Caller::Loop => target.call(method, ()),
+        };
+        let Err(error) = outcome else {
             return Ok(());
         };
         if errors::is_exit_request(py, &error) {

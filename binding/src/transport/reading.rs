@@ -8,6 +8,7 @@ use pyo3::types::PyBytes;
 
 use super::StreamTransport;
 use super::protocol::Target;
+use super::writing::Caller;
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
@@ -138,7 +139,7 @@ impl StreamTransport {
             target.call(intern!(py, "eof_received"), ()).and_then(|keep| keep.is_truthy());
         match keep_open {
             Ok(true) => Self::update_interest(this, event_loop),
-            Ok(false) => Self::close_gently(this, event_loop),
+            Ok(false) => Self::close_gently(this, event_loop, Caller::Loop),
             Err(error) => Self::protocol_failed(this, event_loop, error, "eof_received"),
         }
     }

@@ -20,6 +20,14 @@ const QUIET_LOST_WRITES: u32 = 5;
 
 const WRITE_ERROR: &str = "Fatal write error on socket transport";
 
+/// Who is calling, and thus where the protocol is called back: right here, in the application's
+/// current context as asyncio does, or in the transport's context.
+#[derive(Clone, Copy)]
+pub(crate) enum Caller {
+    Application,
+    Loop,
+}
+
 /// What is to be done about the chunks in the outbox.
 enum Plan {
     /// Nothing: a flush at the end of the job is due already.
@@ -53,8 +61,8 @@ impl StreamTransport {
                 event_loop.get().cork(this);
                 Ok(())
             }
-            Plan::Flush => Self::flush(this, &event_loop),
-            Plan::Blocked => Self::judge_pressure(this, &event_loop),
+            Plan::Flush => Self::flush(this, &event_loop, Caller::Application),
+            Plan::Blocked => Self::judge_pressure(this, &event_loop, Caller::Application),
         }
     }
 
@@ -72,22 +80,24 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// Flushes what the job that just ended has written.
+    /// Flushes what is corked: the loop when a job has ended, the application for calls that must
+    /// not run ahead of earlier writes.
     #[inline]
     pub(crate) fn uncork(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
     ) -> PyResult<()> {
         if this.get().cell.with(this.py(), |state, _| state.corked) {
-            return Self::flush(this, event_loop);
+            return Self::flush(this, event_loop, caller);
         }
         Ok(())
     }
 
-    /// The same, for calls that must not run ahead of earlier writes.
+    /// The application's uncorking, without a loop at hand.
     pub(super) fn uncork_now(this: &Bound<'_, Self>) -> PyResult<()> {
         match this.get().event_loop(this.py()) {
-            Some(event_loop) => Self::uncork(this, &event_loop),
+            Some(event_loop) => Self::uncork(this, &event_loop, Caller::Application),
             None => Ok(()),
         }
     }
@@ -98,20 +108,24 @@ impl StreamTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         if this.get().cell.with(this.py(), |state, _| state.is_blocked()) {
-            return Self::flush(this, event_loop);
+            return Self::flush(this, event_loop, Caller::Loop);
         }
         Ok(())
     }
 
     /// Gives the kernel what it takes; then tells poller and protocol what that has changed.
     #[inline]
-    fn flush(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+    fn flush(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
+    ) -> PyResult<()> {
         let sent = this.get().check_descriptor(this.py()).and_then(|()| this.get().send(this.py()));
         if let Err(error) = sent {
             return Self::fatal(this, event_loop, error, WRITE_ERROR);
         }
         Self::update_interest(this, event_loop)?;
-        Self::judge_pressure(this, event_loop)?;
+        Self::judge_pressure(this, event_loop, caller)?;
         Self::lose_if_drained(this, event_loop);
         Ok(())
     }
@@ -130,15 +144,20 @@ impl StreamTransport {
     /// Pauses or resumes the writer when a water mark is crossed (S17.2, S17.3). Judged after a
     /// flush, never before: what the kernel takes at once puts no pressure on anybody.
     #[inline]
-    pub(super) fn judge_pressure(
+    fn judge_pressure(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
     ) -> PyResult<()> {
         let py = this.py();
         match this.get().cell.with(py, |state, _| state.pressure()) {
             None => Ok(()),
-            Some(Pressure::High) => Self::signal(this, event_loop, intern!(py, "pause_writing")),
-            Some(Pressure::Low) => Self::signal(this, event_loop, intern!(py, "resume_writing")),
+            Some(Pressure::High) => {
+                Self::signal(this, event_loop, intern!(py, "pause_writing"), caller)
+            }
+            Some(Pressure::Low) => {
+                Self::signal(this, event_loop, intern!(py, "resume_writing"), caller)
+            }
         }
     }
 
@@ -152,7 +171,10 @@ impl StreamTransport {
             .get()
             .cell
             .with(py, |state, _| state.marks.rise(state.stream.outbox().len_bytes()).is_some());
-        if rises { Self::signal(this, event_loop, intern!(py, "pause_writing")) } else { Ok(()) }
+        if !rises {
+            return Ok(());
+        }
+        Self::signal(this, event_loop, intern!(py, "pause_writing"), Caller::Application)
     }
 
     /// A closing transport ends when its last byte is out. Asked after `resume_writing`, which may

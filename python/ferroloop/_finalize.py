@@ -1,0 +1,41 @@
+"""The end of the interpreter, for loops that run in daemon threads.
+
+Until Python 3.14 a daemon thread that asks for the GIL of an ending interpreter is ended by force, which takes the whole
+process down if the thread's stack holds frames that cannot be unwound, as a native loop's. So those loops are told to
+stop where they hold no GIL. From then on they refuse work as closed loops do, so that an exit function that comes
+later and still wants one gets an error and does not wait for ever.
+"""
+
+import atexit
+import sys
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+
+# Seconds to wait for callbacks that are running.
+_PATIENCE = 1.0
+
+_loops: "weakref.WeakSet[EventLoop]" = weakref.WeakSet()
+
+
+def note_run(loop: "EventLoop") -> None:
+    """Remember a loop that runs outside of the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        _loops.add(loop)
+
+
+def _park_loops() -> None:
+    running = [loop for loop in _loops if loop.is_running()]
+    for loop in running:
+        loop._park()
+    deadline = time.monotonic() + _PATIENCE
+    while not all(loop._parked for loop in running) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+if sys.version_info < (3, 14):
+    atexit.register(_park_loops)
