@@ -5,10 +5,29 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context
 from traceback import StackSummary
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, Self, TypeVar, TypeVarTuple, final
+
+from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
+
+__all__ = [
+    "BACKEND",
+    "Acceptor",
+    "Child",
+    "EventLoop",
+    "Handle",
+    "StreamTransport",
+    "TimerHandle",
+    "__version__",
+    "await_exit",
+    "can_use_pidfd",
+    "literal_address",
+    "reap",
+    "reap_any",
+    "sweep",
+]
 
 __version__: str
 # The engine's poller, "epoll" or "kqueue".
@@ -17,7 +36,8 @@ BACKEND: str
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-# By `__class__`, not by inheritance, and so are TimerHandle and the transports.
+# An asyncio.Handle by `__class__`, not by inheritance; so are TimerHandle and the transports what they say.
+@disjoint_base
 class Handle(asyncio.Handle):
     """One scheduled callback (asyncio.Handle). Made by the loop, never by hand."""
 
@@ -32,11 +52,18 @@ class Handle(asyncio.Handle):
     def cancelled(self) -> bool: ...
     def get_context(self) -> Context: ...
 
-class TimerHandle(Handle, asyncio.TimerHandle):
+@final
+class TimerHandle(Handle, asyncio.TimerHandle):  # type: ignore[misc]  # which no real class could inherit
     """A callback with a deadline (asyncio.TimerHandle)."""
 
     def when(self) -> float: ...
+    def __lt__(self, other: object, /) -> bool: ...
+    def __le__(self, other: object, /) -> bool: ...
+    def __gt__(self, other: object, /) -> bool: ...
+    def __ge__(self, other: object, /) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
 
+@disjoint_base
 class EventLoop:
     """Ready queue, timers, poller and run loop; `ferroloop.EventLoop` adds what runs once per loop or connection."""
 
@@ -48,6 +75,7 @@ class EventLoop:
     # `time` is overridden (in a subclass or on the instance): timers must ask it, not the native clock.
     _custom_clock: bool
 
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None) -> Handle: ...
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
@@ -98,6 +126,7 @@ class EventLoop:
     def _release(self) -> None:
         """The native part of close(): drop queue and timers unrun, close poller, waker and self-pipe."""
 
+@final
 class StreamTransport(asyncio.Transport):
     """A connected stream socket, TCP or Unix (asyncio.Transport)."""
 
@@ -135,6 +164,7 @@ class StreamTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int: ...
     def _force_close(self, exc: BaseException | None) -> None: ...
 
+@final
 class Acceptor:
     """Accepts on one listening socket and makes a StreamTransport of each connection."""
 
@@ -154,6 +184,7 @@ class Acceptor:
     def close(self) -> None:
         """Stop watching the socket and cancel a pending retry. Idempotent. The socket is closed by its owner."""
 
+@final
 class Child:
     """A child process under watch by its pidfd, in any loop with `add_reader`."""
 
@@ -168,8 +199,8 @@ class Child:
 
         Raises OSError of pidfd_open(2). The loop's reader holds the object; if both die, so does the pidfd.
         """
-    def __call__(self) -> None:
-        """The reader callback."""
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """The reader callback; it takes no arguments."""
     def forget(self) -> bool:
         """Stop watching; the child is not reaped. False if its end was reported already."""
 
