@@ -1,9 +1,9 @@
 """The end of the interpreter, for loops that run in daemon threads.
 
-Until Python 3.14 a daemon thread that asks for the GIL of an ending interpreter is ended by force, which takes the whole
+Until Python 3.14 a daemon thread that asks for the GIL of an ending interpreter is ended by force. That takes the whole
 process down if the thread's stack holds frames that cannot be unwound, as a native loop's. So those loops are told to
-stop where they hold no GIL. From then on they refuse work as closed loops do, so that an exit function that comes
-later and still wants one gets an error and does not wait for ever.
+stop where they hold no GIL. From then on they refuse work as closed loops do, so that an exit function that comes later
+and still wants one gets an error and does not wait for ever.
 """
 
 import atexit

@@ -164,7 +164,6 @@ impl EventLoop {
 
     /// Has the loop's thread stop for ever where it is detached; see `ferroloop._finalize`.
     fn _park(&self, py: Python<'_>) {
-        self.closed.store(true, Ordering::Relaxed);
         self.parking.request();
         self.wake(py);
     }
@@ -186,7 +185,9 @@ impl EventLoop {
     }
 
     /// Overridden by the Python side.
-    fn _process_signals(&self, _numbers: &[u8]) {}
+    fn _process_signals(&self, numbers: &[u8]) {
+        let _ = numbers;
+    }
 
     /// The native part of `close()`: whatever dies does so with the cell shut.
     fn _release(&self, py: Python<'_>) {

@@ -22,8 +22,8 @@ impl EventLoop {
         loop {
             Self::run_once(this)?;
             if this.get().parking.is_requested() {
-                let parking = &this.get().parking;
-                this.py().detach(|| parking.park_if_requested());
+                let Self { parking, closed, .. } = this.get();
+                this.py().detach(|| parking.park_if_requested(closed));
             }
             if this.get().stopping.load(Ordering::Relaxed) {
                 return Ok(());
@@ -83,10 +83,10 @@ impl EventLoop {
         let Some(mut wait) = wait else {
             return Ok(false);
         };
-        let parking = &self.parking;
+        let Self { parking, closed, .. } = self;
         let (wait, outcome) = py.detach(move || {
             let outcome = wait.run();
-            parking.park_if_requested();
+            parking.park_if_requested(closed);
             (wait, outcome)
         });
         self.cell.with(py, move |state, share| {

@@ -220,6 +220,16 @@ impl StreamTransport {
         true
     }
 
+    /// Reading was paused, and nothing has ended it (asyncio's private spelling).
+    #[getter(_paused)]
+    fn is_paused(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| {
+            state.stream.phase() == Phase::Open
+                && !state.stream.is_reading()
+                && !state.stream.eof_received()
+        })
+    }
+
     #[getter(_loop)]
     fn get_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
         self.event_loop(py)

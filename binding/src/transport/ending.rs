@@ -13,7 +13,8 @@ use super::writing::Caller;
 use super::{Descriptor, StreamTransport};
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::EventLoop;
-use crate::ffi::Finalize;
+use crate::ffi::{self, Finalize};
+use crate::handle::{Args, Call};
 use crate::job::Job;
 use crate::names;
 
@@ -124,7 +125,16 @@ impl StreamTransport {
         let py = this.py();
         let reason = reason.unwrap_or_else(|| py.None()).into_bound(py);
         let notified = Self::notify(this, event_loop, intern!(py, "connection_lost"), &reason);
-        let released = Self::release(this);
+        let released = Self::release(this).or_else(|error| {
+            let close = this.getattr(intern!(py, "close"))?.unbind();
+            let context = ffi::copy_context(py)?;
+            errors::job_failed(
+                event_loop,
+                Call { callback: close, args: Args::None },
+                context,
+                error,
+            )
+        });
         notified.and(released)
     }
 
