@@ -62,7 +62,7 @@ impl StreamTransport {
                 Ok(())
             }
             Plan::Flush => Self::flush(this, &event_loop, Caller::Application),
-            Plan::Blocked => Self::judge_pressure(this, &event_loop, Caller::Application),
+            Plan::Blocked => Self::pause_if_above(this, &event_loop),
         }
     }
 
