@@ -21,12 +21,11 @@ from support.fds import open_fds
 from support.log import LogList
 from support.scripts import Script, run_python
 
-settings.register_profile(
-    "suite",
-    deadline=None,
-    max_examples=40,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+for name, examples in (("suite", 60), ("thorough", 3000)):
+    settings.register_profile(
+        name, deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
+    )
+# `--hypothesis-profile=thorough` takes minutes.
 settings.load_profile("suite")
 
 

@@ -296,6 +296,14 @@ def test_running_handle_is_remembered(loop: Loop, logged: LogList) -> None:
     assert logged.texts(logging.ERROR)[-1] == "later"
 
 
+def test_blocking_sockets_are_refused(loop: Loop) -> None:
+    """S8.10: by sock_connect."""
+    loop.set_debug(True)
+    with socket.socket() as sock:
+        with pytest.raises(ValueError, match="^the socket must be non-blocking$"):
+            loop.run_until_complete(loop.sock_connect(sock, ("127.0.0.1", 1)))
+
+
 @since(3, 14)
 def test_inner_checks_do_not_warn(loop: Loop) -> None:
     """S56.2: telling coroutine functions apart uses no deprecated name."""

@@ -231,6 +231,26 @@ def test_no_winner_and_no_error(loop_class: type) -> None:
     assert race.open == []
 
 
+@since(3, 14)
+def test_awaited_by(loop_class: type) -> None:
+    """S52.3: introspection sees that the caller waits for its attempts."""
+    waiting: list[Any] = []
+
+    async def connect(loop: Any, sock: socket.socket, address: Any) -> None:
+        graph: Any = asyncio.capture_call_graph()  # type: ignore[attr-defined]
+        waiting.extend(caller.future for caller in graph.awaited_by)
+        raise refused(1)
+
+    loop = scripted(loop_class, {"name": [info("10.0.0.1", 1)]}, connect)
+    task = loop.create_task(
+        loop.create_connection(Recorder, "name", 1, happy_eyeballs_delay=1)
+    )
+    with pytest.raises(OSError, match="scripted 1"):
+        loop.run_until_complete(task)
+    loop.close()
+    assert waiting == [task]
+
+
 @since(3, 12)
 @ferroloop_only("the race lost its first task", "S15.8", sys.version_info < (3, 13, 1))
 def test_eager_tasks(loop_class: type) -> None:

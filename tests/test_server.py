@@ -60,7 +60,7 @@ async def serving(**options: Any) -> AsyncIterator[Served]:
 
 
 def test_repr_and_sockets(loop: Loop, run: Run) -> None:
-    """S19.1, S19.2, S46.1."""
+    """S19.1, S19.2, S46.1, S46.4, S0.10."""
 
     async def main() -> None:
         async with serving() as served:

@@ -305,6 +305,21 @@ def test_two_loops(new_loop: NewLoop) -> None:
     first.close()
 
 
+def test_wakeup_channel(loop: Loop) -> None:
+    """S6.4, S36.2: zeros only wake, numbers name signals, unknown ones are ignored."""
+    seen: list[int] = []
+    loop.add_signal_handler(USR1, seen.append, 1)
+    fd = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(fd)
+    for data in (bytes(3), bytes([USR2]), bytes([255]), bytes(5000)):
+        os.write(fd, data)
+        loop.run_until_complete(asyncio.sleep(0.001))
+    assert seen == []
+    os.write(fd, bytes([0, USR1, 0]))
+    until(loop, lambda: seen == [1])
+    loop.remove_signal_handler(USR1)
+
+
 def test_signal_storm(loop: Loop) -> None:
     """S36.4, S36.13: nothing is lost for ever."""
     seen: list[int] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -245,6 +246,22 @@ def test_timer_made_late_runs_in_the_next_iteration(loop: Loop) -> None:
     assert seen == []
     turn(loop)
     assert seen == ["late"]
+
+
+@ferroloop_only("a coarse clock never got past its own margin", "S5.4", sys.version_info < (3, 15))
+def test_coarse_clock(loop_class: type) -> None:
+    """S5.4: the margin is at least one step of the float."""
+
+    class Coarse(loop_class):  # type: ignore[misc,valid-type]
+        def time(self) -> float:
+            return 2.0**60
+
+    seen: list[str] = []
+    loop = Coarse()
+    loop.call_later(0, seen.append, "fired")
+    turn(loop)
+    loop.close()
+    assert seen == ["fired"]
 
 
 def test_own_clock_moves_the_timers(loop_class: type) -> None:

@@ -1,0 +1,36 @@
+"""S16, S17: any use of a connection shows both ends what asyncio's would."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from properties.stream import KINDS, Connection, Outcome, Step, scripts
+from support import loops
+from support.gates import since
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def outcome(make: NewLoop, script: list[Step], inside: bool, eof: bool, kind: str) -> Outcome:
+    """Play the script on a fresh loop."""
+    loop = make()
+    try:
+        return Connection(loop, inside, eof, KINDS[kind]).run(script)
+    finally:
+        loop.close()
+
+
+@since(3, 14)
+@pytest.mark.parametrize("kind", KINDS)
+@given(script=scripts(), inside=st.booleans(), eof=st.booleans())
+@example(script=[("write", 1 << 20), ("close",), ("peer_drain",)], inside=True, eof=False)
+@example(script=[("writelines", [1 << 20]), ("abort",), ("writelines", [])], inside=False, eof=False)
+@example(script=[("write", 1 << 20), ("peer_close",), ("turns", 3)], inside=False, eof=True)
+def test_same_outcome(
+    loop_kind: str, kind: str, script: list[Step], inside: bool, eof: bool
+) -> None:
+    """S16.8-S16.24, S17.1-S17.4: events, bytes both ways, the way it ended."""
+    expected = outcome(asyncio.SelectorEventLoop, script, inside, eof, kind)
+    assert outcome(loops.factory(loop_kind), script, inside, eof, kind) == expected
