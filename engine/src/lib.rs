@@ -93,11 +93,13 @@
 #![warn(missing_docs)]
 
 mod address;
+mod channel;
 mod child;
 pub mod clock;
 mod connect;
 mod listener;
 mod outbox;
+mod pipe;
 mod poller;
 mod pressure;
 mod readiness;
@@ -113,10 +115,12 @@ mod wait;
 mod waker;
 
 pub use address::Address;
+pub use channel::Channel;
 pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
 pub use listener::{Accept, accept, nodelay};
 pub use outbox::{Flushed, Outbox};
+pub use pipe::{PipeKind, set_nonblocking};
 pub use poller::{Poller, Refused};
 pub use pressure::{InvalidLimits, Pressure, WaterMarks};
 pub use readiness::{Interest, Readiness};

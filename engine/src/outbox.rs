@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::BorrowedFd;
 
-use crate::sys;
+use crate::channel::Channel;
 
 /// Buffers gathered by one `sendmsg`: enough to amortise the call, little enough for the stack.
 const GATHERED: usize = 64;
@@ -63,21 +63,27 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.bytes == 0
     }
 
-    /// Sends what the kernel takes, without blocking and without `SIGPIPE`, and moves the buffers
-    /// that are through into `done`.
+    /// Sends what the kernel takes, without blocking, and moves the buffers that are through into
+    /// `done`.
     ///
-    /// A single buffer goes by `send(2)`, several go together by `sendmsg(2)`. A short count means
-    /// that the kernel is full, so it is not asked again.
+    /// A single buffer goes by `send(2)` or `write(2)`, several go together by `sendmsg(2)` or
+    /// `writev(2)`. A short count means that the kernel is full, so it is not asked again.
     ///
     /// # Errors
     ///
-    /// Those of `send(2)`, `EPIPE` and `ECONNRESET` above all. The outbox keeps what is unsent.
-    pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<Flushed> {
+    /// Those of `send(2)` or `write(2)`, `EPIPE` and `ECONNRESET` above all. The outbox keeps what
+    /// is unsent.
+    pub fn flush(
+        &mut self,
+        channel: Channel,
+        fd: BorrowedFd<'_>,
+        done: &mut Vec<B>,
+    ) -> io::Result<Flushed> {
         for _ in 0..SENDS {
             if self.bytes == 0 {
                 break;
             }
-            let (offered, sent) = match self.send_some(fd) {
+            let (offered, sent) = match self.send_some(channel, fd) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 outcome => outcome?,
             };
@@ -94,16 +100,16 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     }
 
     /// One system call: how much was offered, how much the kernel took.
-    fn send_some(&self, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
+    fn send_some(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
         if self.buffers.len() > 1 {
-            return self.send_gathered(fd);
+            return self.send_gathered(channel, fd);
         }
         let first = self.buffers.front().map_or(&[][..], AsRef::as_ref);
         let unsent = first.get(self.sent..).unwrap_or_default();
-        Ok((unsent.len(), sys::send(fd, unsent)?))
+        Ok((unsent.len(), channel.send(fd, unsent)?))
     }
 
-    fn send_gathered(&self, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
+    fn send_gathered(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
         let mut slices = [IoSlice::new(&[]); GATHERED];
         let mut offered = 0;
         let mut skip = self.sent;
@@ -114,7 +120,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             *slice = IoSlice::new(unsent);
         }
         let used = self.buffers.len().min(GATHERED);
-        let sent = sys::send_gathered(fd, slices.get(..used).unwrap_or_default())?;
+        let sent = channel.send_gathered(fd, slices.get(..used).unwrap_or_default())?;
         Ok((offered, sent))
     }
 

@@ -1,8 +1,9 @@
-//! A connected stream socket: what it may still do, and its bytes in and out.
+//! A stream of bytes, over a socket or one end of a pipe: what it may still do, its bytes in and out.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 
+use crate::channel::Channel;
 use crate::outbox::{Flushed, Outbox};
 use crate::readiness::Interest;
 use crate::sys;
@@ -43,6 +44,7 @@ enum Ending {
 /// The state of one connection. The descriptor stays with the host, which lends it to each call.
 #[derive(Debug)]
 pub struct Stream<B> {
+    channel: Channel,
     phase: Phase,
     reading: bool,
     eof_received: bool,
@@ -52,14 +54,21 @@ pub struct Stream<B> {
 
 impl<B: AsRef<[u8]>> Stream<B> {
     /// A connection that is open and not yet reading.
-    pub const fn new() -> Self {
+    pub const fn new(channel: Channel) -> Self {
         Self {
+            channel,
             phase: Phase::Open,
             reading: false,
             eof_received: false,
             ending: Ending::None,
             outbox: Outbox::new(),
         }
+    }
+
+    /// What the stream's descriptor is good for.
+    #[inline]
+    pub const fn channel(&self) -> Channel {
+        self.channel
     }
 
     /// Where in its life the stream is.
@@ -97,13 +106,18 @@ impl<B: AsRef<[u8]>> Stream<B> {
     #[inline]
     pub fn interest(&self) -> Interest {
         let mut interest = Interest::NONE;
-        if self.is_reading() {
+        if self.is_reading() || self.minds_readers() {
             interest = interest.with(Interest::READ);
         }
         if !self.outbox.is_empty() {
             interest = interest.with(Interest::WRITE);
         }
         interest
+    }
+
+    /// Whether the reader of a pipe is watched: while bytes drain it may still go (S31.5).
+    fn minds_readers(&self) -> bool {
+        self.channel == Channel::WriteEnd && self.reading && self.phase != Phase::Lost
     }
 
     /// Starts asking for bytes, or asks again. Whether that changed anything (S16.24).
@@ -124,13 +138,14 @@ impl<B: AsRef<[u8]>> Stream<B> {
     ///
     /// # Errors
     ///
-    /// Those of `recv(2)`, `ECONNRESET` and `ETIMEDOUT` above all.
+    /// Those of `recv(2)` or `read(2)`: `ECONNRESET`, `ETIMEDOUT`, and `EIO` of a terminal whose
+    /// other side has gone.
     pub fn recv<'scratch>(
         &mut self,
         fd: BorrowedFd<'_>,
         scratch: &'scratch mut [u8],
     ) -> io::Result<Read<'scratch>> {
-        match sys::recv(fd, scratch) {
+        match self.channel.recv(fd, scratch) {
             Ok(0) => {
                 self.eof_received = true;
                 Ok(Read::Eof)
@@ -156,8 +171,10 @@ impl<B: AsRef<[u8]>> Stream<B> {
     fn takes_writes(&self) -> bool {
         match self.phase {
             Phase::Open => !self.eof_written(),
-            // asyncio goes on buffering while a closing transport still drains.
-            Phase::Closing => !self.eof_written() && !self.outbox.is_empty(),
+            // asyncio goes on buffering while a closing socket still drains, but not for a pipe.
+            Phase::Closing => {
+                self.channel == Channel::Socket && !self.eof_written() && !self.outbox.is_empty()
+            }
             Phase::Lost => false,
         }
     }
@@ -167,15 +184,15 @@ impl<B: AsRef<[u8]>> Stream<B> {
     ///
     /// # Errors
     ///
-    /// Those of `send(2)` and `shutdown(2)`.
+    /// Those of `send(2)`, `write(2)` and `shutdown(2)`.
     pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<Flushed> {
-        let flushed = self.outbox.flush(fd, done)?;
+        let flushed = self.outbox.flush(self.channel, fd, done)?;
         self.end_if_drained(fd)?;
         Ok(flushed)
     }
 
     /// Ends our side once the outbox is empty; the peer then reads end of file. Again, or while
-    /// closing, it does nothing (S16.23).
+    /// closing, it does nothing (S16.23). For sockets: a pipe ends by being closed.
     ///
     /// # Errors
     ///
@@ -212,11 +229,5 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.phase = Phase::Lost;
         self.outbox.clear(done);
         loses
-    }
-}
-
-impl<B: AsRef<[u8]>> Default for Stream<B> {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use common::{drain, fill, pair};
-use ferroloop_engine::{Flushed, Outbox};
+use ferroloop_engine::{Channel, Flushed, Outbox};
 use proptest::prelude::*;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
@@ -50,7 +50,10 @@ fn an_empty_outbox_has_nothing_to_do() {
     let mut outbox = Outbox::<Vec<u8>>::new();
     let mut done = Vec::new();
     assert!(outbox.is_empty());
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert!(done.is_empty());
 }
 
@@ -63,7 +66,10 @@ fn several_buffers_leave_whole_and_in_order() {
     }
     assert_eq!(outbox.len_bytes(), 13);
     let mut done = Vec::new();
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert_eq!(done, ["one ", "", "two ", "three"]);
     assert_eq!(receive_all(&right), b"one two three");
     assert!(outbox.is_empty() && outbox.len_bytes() == 0);
@@ -79,7 +85,10 @@ fn any_number_of_buffers_leaves() {
         outbox.push(part.clone());
     }
     let mut done = Vec::new();
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert_eq!(done, parts);
     assert_eq!(receive_all(&right), parts.concat());
 }
@@ -93,7 +102,10 @@ fn empty_buffers_alone_need_no_system_call() {
     assert!(outbox.is_empty(), "nothing to send");
     let mut done = Vec::new();
     // A send would be EPIPE.
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert_eq!(done, [""]);
 }
 
@@ -104,11 +116,17 @@ fn a_full_kernel_keeps_the_rest_waiting() {
     let mut outbox = Outbox::new();
     outbox.push("late");
     let mut done = Vec::new();
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Blocked);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Blocked
+    );
     assert_eq!(outbox.iter().collect::<Vec<_>>(), [&"late"]);
     assert!(done.is_empty());
     assert_eq!(receive_all(&right).len(), filler);
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert_eq!(receive_all(&right), b"late");
 }
 
@@ -123,9 +141,15 @@ fn a_flush_is_bounded() {
         outbox.push("x");
     }
     let mut done = Vec::new();
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Blocked);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Blocked
+    );
     assert_eq!(outbox.len_bytes(), 1);
-    assert_eq!(outbox.flush(left.as_fd(), &mut done).expect("flush"), Flushed::Empty);
+    assert_eq!(
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush"),
+        Flushed::Empty
+    );
     assert_eq!(receive_all(&right).len(), buffers);
 }
 
@@ -140,7 +164,8 @@ fn a_gone_peer_is_an_error() {
             outbox.push(*part);
         }
         let mut done = Vec::new();
-        let error = outbox.flush(left.as_fd(), &mut done).expect_err("broken pipe");
+        let error =
+            outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect_err("broken pipe");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         outbox.clear(&mut done);
         assert_eq!(done, parts);
@@ -158,7 +183,7 @@ fn no_buffer_is_dropped_inside() {
         for size in [10, 0, 100_000, 400_000] {
             outbox.push(Noted { bytes: vec![1; size], drops: Rc::clone(&drops) });
         }
-        outbox.flush(left.as_fd(), &mut done).expect("flush");
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
     }
     outbox.clear(&mut done);
     drop(outbox);
@@ -204,7 +229,7 @@ proptest! {
                     outbox.push(buffer);
                 }
                 Step::Flush => {
-                    let flushed = outbox.flush(left.as_fd(), &mut done).expect("flush");
+                    let flushed = outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
                     prop_assert_eq!(flushed == Flushed::Empty, outbox.is_empty());
                 }
                 Step::Receive(size) => received.extend(drain(&right, size)),
@@ -217,7 +242,7 @@ proptest! {
             prop_assert!(outbox.len_bytes() <= left);
             prop_assert!(received.len() + outbox.len_bytes() <= written.len());
         }
-        while outbox.flush(left.as_fd(), &mut done).expect("flush") == Flushed::Blocked {
+        while outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush") == Flushed::Blocked {
             received.extend(receive_all(&right));
         }
         received.extend(receive_all(&right));

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use common::{drain, fill, pair};
-use ferroloop_engine::{Flushed, Interest, Phase, Read, Stream};
+use ferroloop_engine::{Channel, Flushed, Interest, Phase, Read, Stream};
 
 /// A stream over one end of a pair, and the peer.
 struct Connection {
@@ -21,7 +21,7 @@ struct Connection {
 impl Connection {
     fn open() -> Self {
         let (socket, peer) = pair();
-        Self { stream: Stream::new(), socket, peer, done: Vec::new() }
+        Self { stream: Stream::new(Channel::Socket), socket, peer, done: Vec::new() }
     }
 
     fn recv(&mut self) -> Vec<u8> {
@@ -82,7 +82,7 @@ fn reading_gives_bytes_nothing_or_the_end() {
 /// S16.24.
 #[test]
 fn pausing_and_resuming_are_idempotent() {
-    let mut stream = Stream::<Vec<u8>>::new();
+    let mut stream = Stream::<Vec<u8>>::new(Channel::Socket);
     assert!(!stream.pause_reading());
     assert!(stream.resume_reading());
     assert!(!stream.resume_reading());

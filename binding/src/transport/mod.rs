@@ -14,7 +14,7 @@ mod protocol;
 mod reading;
 mod writing;
 
-use ferroloop_engine::{Address, Interest, Phase, Readiness, Stream, Token, WaterMarks};
+use ferroloop_engine::{Address, Channel, Interest, Phase, Readiness, Stream, Token, WaterMarks};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -93,7 +93,7 @@ impl StreamTransport {
             context: parts.context.unbind(),
             server: parts.server.map(Bound::unbind),
         };
-        let mut stream = Stream::new();
+        let mut stream = Stream::new(Channel::Socket);
         // Reading counts as on from the beginning, so that `connection_made` can pause it; the
         // poller hears of it in `begin`.
         stream.resume_reading();

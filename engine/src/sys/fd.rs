@@ -2,9 +2,10 @@
 
 #![allow(unsafe_code, reason = "a descriptor number from outside is borrowed here")]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
+use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
 
 /// Borrows a descriptor by a number that came from outside, for the length of a system call.
@@ -50,6 +51,19 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
 }
 
+/// `fstat(2)`: the type of the open file, and how many names it has.
+pub(crate) fn file_type(fd: BorrowedFd<'_>) -> io::Result<(FileType, u64)> {
+    let stat = rustix::fs::fstat(fd)?;
+    #[allow(clippy::useless_conversion, reason = "the field's type differs between systems")]
+    let links = u64::from(stat.st_nlink);
+    Ok((FileType::from_raw_mode(stat.st_mode), links))
+}
+
+/// `ioctl(2)` of `FIONBIO`.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
 /// `read(2)`, retried when a signal interrupts it. Zero is end of file, `WouldBlock` is empty.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::read(fd, &mut *buffer))?)
@@ -58,4 +72,9 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 /// `write(2)`, retried when a signal interrupts it.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| rustix::io::write(fd, bytes))?)
+}
+
+/// `writev(2)` of several buffers at once, retried when a signal interrupts it.
+pub(crate) fn write_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(retry_on_intr(|| rustix::io::writev(fd, buffers))?)
 }

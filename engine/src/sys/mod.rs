@@ -23,7 +23,7 @@ mod process;
 mod socket;
 
 pub use fd::borrow_fd;
-pub(crate) use fd::{check_open, pipe, read, write};
+pub(crate) use fd::{check_open, file_type, pipe, read, set_nonblocking, write, write_gathered};
 pub(crate) use poll::{Events, Kernel};
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use socket::{
