@@ -137,7 +137,7 @@ impl Acceptor {
         peer: &Address,
     ) -> PyResult<()> {
         let peer = address_to_python(py, peer)?;
-        let line = ("%r got a new connection from %r: %r", &self.server, peer, connection.socket());
+        let line = ("%r got a new connection from %r: %r", &self.server, peer, connection.object());
         names::logger(py)?.call_method1(intern!(py, "debug"), line).map(drop)
     }
 

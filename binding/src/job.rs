@@ -11,7 +11,7 @@ use crate::acceptor::Acceptor;
 use crate::event_loop::EventLoop;
 use crate::handle::{Handle, TimerHandle};
 use crate::names;
-use crate::transport::StreamTransport;
+use crate::transport::BaseTransport;
 
 /// One entry of the ready queue.
 pub(crate) enum Job {
@@ -22,13 +22,15 @@ pub(crate) enum Job {
     /// The reader or writer callback of an fd that is ready.
     Watch(Py<Handle>),
     /// A transport's socket is ready.
-    Stream(Py<StreamTransport>, Readiness),
+    Stream(Py<BaseTransport>, Readiness),
     /// A new transport tells its protocol.
-    Made(Py<StreamTransport>),
+    Made(Py<BaseTransport>),
     /// A transport starts to read and wakes whoever waits for it.
-    Begin(Py<StreamTransport>, Option<Py<PyAny>>),
+    Begin(Py<BaseTransport>, Option<Py<PyAny>>),
+    /// A pipe has been read to its end.
+    Eof(Py<BaseTransport>),
     /// A transport has ended: None, or the exception that ended it.
-    Lost(Py<StreamTransport>, Option<Py<PyAny>>),
+    Lost(Py<BaseTransport>, Option<Py<PyAny>>),
     /// A listening socket has connections.
     Accept(Py<Acceptor>),
     /// Signal numbers wait in the self-pipe.
@@ -53,14 +55,15 @@ impl Job {
             Self::Timer(timer) => Handle::run(timer.bind(py).as_super()),
             Self::Watch(handle) => Handle::run_again(handle.bind(py)),
             Self::Stream(transport, readiness) => {
-                StreamTransport::on_ready(transport.bind(py), event_loop, readiness)
+                BaseTransport::on_ready(transport.bind(py), event_loop, readiness)
             }
-            Self::Made(transport) => StreamTransport::made(transport.bind(py), event_loop),
+            Self::Made(transport) => BaseTransport::made(transport.bind(py), event_loop),
             Self::Begin(transport, waiter) => {
-                StreamTransport::begin(transport.bind(py), event_loop, waiter)
+                BaseTransport::begin(transport.bind(py), event_loop, waiter)
             }
+            Self::Eof(transport) => BaseTransport::end_of_file(transport.bind(py), event_loop),
             Self::Lost(transport, reason) => {
-                StreamTransport::lost(transport.bind(py), event_loop, reason)
+                BaseTransport::lost(transport.bind(py), event_loop, reason)
             }
             Self::Accept(acceptor) => Acceptor::on_ready(acceptor.bind(py), event_loop),
             Self::Signals => EventLoop::on_signals(event_loop),
@@ -107,6 +110,7 @@ impl Job {
             Self::Stream(transport, _)
             | Self::Made(transport)
             | Self::Begin(transport, _)
+            | Self::Eof(transport)
             | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
             Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
             Self::Signals => event_loop.as_any().clone(),
@@ -118,7 +122,9 @@ impl Job {
         match self {
             Self::Call(handle) | Self::Watch(handle) => visit.call(handle),
             Self::Timer(timer) => visit.call(timer),
-            Self::Stream(transport, _) | Self::Made(transport) => visit.call(transport),
+            Self::Stream(transport, _) | Self::Made(transport) | Self::Eof(transport) => {
+                visit.call(transport)
+            }
             Self::Begin(transport, other) | Self::Lost(transport, other) => {
                 visit.call(transport)?;
                 visit.call(other)

@@ -26,7 +26,7 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("BACKEND", ferroloop_engine::Poller::<()>::NAME)?;
     event_loop::add_class(module)?;
-    transport::add_class(module)?;
+    transport::add_classes(module)?;
     module.add_class::<handle::Handle>()?;
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<acceptor::Acceptor>()?;

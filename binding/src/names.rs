@@ -18,6 +18,8 @@ imported! {
     handle_class = "asyncio"."Handle";
     timer_handle_class = "asyncio"."TimerHandle";
     transport_class = "asyncio"."Transport";
+    read_transport_class = "asyncio"."ReadTransport";
+    write_transport_class = "asyncio"."WriteTransport";
     task_class = "asyncio"."Task";
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";

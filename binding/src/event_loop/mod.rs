@@ -22,11 +22,11 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::cell::LoopCell;
 use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
-use crate::transport::StreamTransport;
+use crate::transport::BaseTransport;
 use crate::{errors, names};
 
 use parking::Parking;
-pub(crate) use watch::Watch;
+pub(crate) use watch::{Side, Watch};
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,
 /// and an exact `bytes` is made of what came: a fresh large object per read costs page faults.
@@ -48,7 +48,7 @@ pub(crate) struct EventLoop {
     thread_id: AtomicU64,
     cell: LoopCell<LoopState>,
     /// Transports written to by the running job.
-    corked: LoopCell<VecDeque<Py<StreamTransport>>>,
+    corked: LoopCell<VecDeque<Py<BaseTransport>>>,
     current_handle: LoopCell<Option<Py<Handle>>>,
 }
 
@@ -151,7 +151,7 @@ impl EventLoop {
 
     /// Has `transport` flushed when the running job ends.
     #[inline]
-    pub(crate) fn cork(&self, transport: &Bound<'_, StreamTransport>) {
+    pub(crate) fn cork(&self, transport: &Bound<'_, BaseTransport>) {
         let py = transport.py();
         let transport = transport.clone().unbind();
         self.corked.with(py, move |corked, _| corked.push_back(transport));

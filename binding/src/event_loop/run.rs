@@ -9,12 +9,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::watch::{Callbacks, Watch};
+use super::watch::Watch;
 use super::{EventLoop, LoopState, Reactor};
 use crate::cell::Share;
 use crate::errors::os_error;
 use crate::job::Job;
-use crate::transport::{Caller, StreamTransport};
+use crate::transport::{BaseTransport, Caller};
 
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
@@ -132,7 +132,7 @@ impl EventLoop {
     fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         while let Some(transport) = this.get().corked.with(py, |corked, _| corked.pop_front()) {
-            StreamTransport::uncork(transport.bind(py), this, Caller::Loop)?;
+            BaseTransport::uncork(transport.bind(py), this, Caller::Loop)?;
         }
         Ok(())
     }
@@ -188,13 +188,7 @@ impl Reactor {
     fn gather(&self, ready: &mut Ready<Job>, share: Share<'_>) {
         for (_, readiness, watch) in self.poller.events() {
             match watch {
-                Watch::Callbacks(Callbacks { reader, writer }) => {
-                    let reader = reader.iter().filter(|_| readiness.readable());
-                    let writer = writer.iter().filter(|_| readiness.writable());
-                    for handle in reader.chain(writer) {
-                        ready.push(Job::Watch(share.share(handle)));
-                    }
-                }
+                Watch::Callbacks(callbacks) => callbacks.gather(readiness, ready, share),
                 Watch::Stream(transport) => {
                     ready.push(Job::Stream(share.share(transport), readiness));
                 }

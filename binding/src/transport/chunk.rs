@@ -1,6 +1,6 @@
 //! `Chunk`: what `write` was given, safe from later changes by the caller (S16.15).
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
@@ -11,18 +11,34 @@ pub(super) type Chunk = PyBackedBytes;
 /// Errors: asyncio's TypeError for anything but bytes, bytearray and memoryview.
 #[inline]
 pub(super) fn from_object(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    match take(data)? {
+        Some(chunk) => Ok(chunk),
+        None => Err(wrong_type(data)?),
+    }
+}
+
+/// Errors: AssertionError for anything else, as asyncio's write pipes have it (S31.7).
+pub(super) fn for_pipe(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    match take(data)? {
+        Some(chunk) => Ok(chunk),
+        None => Err(PyAssertionError::new_err(data.repr()?.unbind())),
+    }
+}
+
+#[inline]
+fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(bytes.clone().into());
+        return Ok(Some(bytes.clone().into()));
     }
     if let Ok(bytes) = data.cast::<PyByteArray>() {
-        return Ok(bytes.clone().into());
+        return Ok(Some(bytes.clone().into()));
     }
     if data.is_instance_of::<PyMemoryView>() {
         // By bytes, whatever the items (S16.16).
         let copy = data.py().get_type::<PyBytes>().call1((data,))?;
-        return Ok(copy.cast_into::<PyBytes>()?.into());
+        return Ok(Some(copy.cast_into::<PyBytes>()?.into()));
     }
-    Err(wrong_type(data)?)
+    Ok(None)
 }
 
 /// The text changed in Python 3.14 (S16.11).

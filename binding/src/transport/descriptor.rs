@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use ferroloop_engine::{borrow_fd, nodelay};
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -14,23 +14,23 @@ use crate::names;
 /// The same everywhere (`getprotobyname(3)`).
 const IPPROTO_TCP: i32 = 6;
 
-/// EBADF, for a socket that was closed behind the transport's back.
+/// EBADF, for a descriptor that was closed behind the transport's back.
 const EBADF: i32 = 9;
 
 pub(crate) enum Descriptor {
     /// Accepted by the loop; no Python object knows it yet.
     Owned(OwnedFd),
-    /// Owned by this Python socket.
-    Socket(Py<PyAny>, RawFd),
+    /// Owned by this Python object: a socket, or what was given as a pipe.
+    Object(Py<PyAny>, RawFd),
     /// The connection is lost.
     Closed,
 }
 
 impl Descriptor {
-    /// Adopts a Python socket.
-    pub(crate) fn of_socket(socket: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let fd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
-        Ok(Self::Socket(socket.clone().unbind(), fd))
+    /// Adopts a Python object with `fileno()`.
+    pub(crate) fn of(owner: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let fd = owner.call_method0(intern!(owner.py(), "fileno"))?.extract()?;
+        Ok(Self::Object(owner.clone().unbind(), fd))
     }
 
     /// Has TCP send small writes at once (S16.3); other sockets have no such delay.
@@ -49,15 +49,15 @@ impl Descriptor {
     pub(crate) fn fd(&self) -> RawFd {
         match self {
             Self::Owned(fd) => fd.as_raw_fd(),
-            Self::Socket(_, fd) => *fd,
+            Self::Object(_, fd) => *fd,
             Self::Closed => -1,
         }
     }
 
-    /// The Python socket, if there is one already.
-    pub(crate) fn socket(&self) -> Option<&Py<PyAny>> {
+    /// The Python object, if there is one already.
+    pub(crate) fn object(&self) -> Option<&Py<PyAny>> {
         match self {
-            Self::Socket(socket, _) => Some(socket),
+            Self::Object(owner, _) => Some(owner),
             _ => None,
         }
     }
@@ -66,26 +66,26 @@ impl Descriptor {
     pub(crate) fn into_socket(self, py: Python<'_>) -> PyResult<Self> {
         let Self::Owned(fd) = self else { return Ok(self) };
         let socket = python_socket(py, fd.as_raw_fd())?;
-        Ok(Self::Socket(socket.unbind(), fd.into_raw_fd()))
+        Ok(Self::Object(socket.unbind(), fd.into_raw_fd()))
     }
 
     /// The same for a descriptor in place: `socket` was made of its number.
     pub(super) fn hand_over(&mut self, socket: Py<PyAny>) {
         if let Self::Owned(fd) = std::mem::replace(self, Self::Closed) {
-            *self = Self::Socket(socket, fd.into_raw_fd());
+            *self = Self::Object(socket, fd.into_raw_fd());
         }
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.socket().map_or(Ok(()), |socket| visit.call(socket))
+        self.object().map_or(Ok(()), |owner| visit.call(owner))
     }
 
-    /// Closes the fd, through the Python socket if that owns it.
+    /// Closes the fd, through the Python object if that owns it (S30.13).
     pub(crate) fn close(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Owned(fd) => drop(fd),
-            Self::Socket(socket, _) => {
-                socket.call_method0(py, intern!(py, "close"))?;
+            Self::Object(owner, _) => {
+                owner.call_method0(py, intern!(py, "close"))?;
             }
             Self::Closed => {}
         }
@@ -106,12 +106,14 @@ pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyA
     Ok(socket)
 }
 
-/// EBADF if `socket` no longer owns `fd`. The number may be a stranger's by now: without this look
-/// a socket closed behind our back would send its peer's bytes to somebody else.
-pub(super) fn check_owner(py: Python<'_>, socket: &Py<PyAny>, fd: RawFd) -> PyResult<()> {
-    let current: RawFd = socket.call_method0(py, intern!(py, "fileno"))?.extract(py)?;
-    if current == fd {
-        return Ok(());
+/// EBADF if `owner` no longer owns `fd`. The number may be a stranger's by now: without this look a
+/// socket closed behind our back would send its peer's bytes to somebody else.
+pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyResult<()> {
+    match owner.call_method0(py, intern!(py, "fileno")) {
+        Ok(current) if current.extract::<RawFd>(py)? == fd => return Ok(()),
+        // A closed socket has the number -1, a closed file none at all.
+        Err(error) if !error.is_instance_of::<PyValueError>(py) => return Err(error),
+        Ok(_) | Err(_) => {}
     }
     let text = names::strerror(py)?.call1((EBADF,))?;
     Err(PyOSError::new_err((EBADF, text.unbind())))

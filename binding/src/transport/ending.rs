@@ -3,14 +3,16 @@
 use std::sync::OnceLock;
 
 use ferroloop_engine::{Phase, borrow_fd};
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyResourceWarning;
 use pyo3::ffi::destructor;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::writing::Caller;
-use super::{Descriptor, StreamTransport};
+use super::{
+    BaseTransport, Descriptor, ReadPipeTransport, StreamTransport, WritePipeTransport, channel,
+};
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::EventLoop;
 use crate::ffi::{self, Finalize};
@@ -18,8 +20,25 @@ use crate::handle::{Args, Call};
 use crate::job::Job;
 use crate::names;
 
-impl StreamTransport {
-    /// `close()`: stops reading; what is queued still goes out, then the connection is lost.
+impl BaseTransport {
+    /// `close()`, if there is anything left to close.
+    pub(super) fn close(this: &Bound<'_, Self>) -> PyResult<()> {
+        match this.get().event_loop(this.py()) {
+            Some(event_loop) => Self::close_gently(this, &event_loop, Caller::Application),
+            None => Ok(()),
+        }
+    }
+
+    /// `abort()`, with a reason for `connection_lost`.
+    pub(super) fn abort(this: &Bound<'_, Self>, reason: Option<Py<PyAny>>) -> PyResult<()> {
+        match this.get().event_loop(this.py()) {
+            Some(event_loop) => Self::force_close(this, &event_loop, reason),
+            None => Ok(()),
+        }
+    }
+
+    /// `close()` of a living transport: stops reading; what is queued still goes out, then
+    /// the connection is lost.
     pub(super) fn close_gently(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
@@ -65,8 +84,8 @@ impl StreamTransport {
         outcome.map_err(|error| os_error(py, &error))
     }
 
-    /// An error of the socket or of our own: reported unless it is the network's, then the
-    /// connection is lost with it (S16.10).
+    /// An error of the descriptor or of our own: reported unless it is quiet, then the connection
+    /// is lost with it (S16.10).
     #[cold]
     pub(super) fn fatal<'py>(
         this: &Bound<'py, Self>,
@@ -76,7 +95,7 @@ impl StreamTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let reason = error.value(py).clone().into_any().unbind();
-        if error.is_instance_of::<PyOSError>(py) {
+        if channel::is_quiet(this.get().channel(py), py, &error)? {
             if event_loop.get().debug() {
                 let options = PyDict::new(py);
                 options.set_item(intern!(py, "exc_info"), &reason)?;
@@ -124,32 +143,32 @@ impl StreamTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let reason = reason.unwrap_or_else(|| py.None()).into_bound(py);
-        let notified = Self::notify(this, event_loop, intern!(py, "connection_lost"), &reason);
-        let released = Self::release(this).or_else(|error| {
-            let close = this.getattr(intern!(py, "close"))?.unbind();
-            let context = ffi::copy_context(py)?;
-            errors::job_failed(
-                event_loop,
-                Call { callback: close, args: Args::None },
-                context,
-                error,
-            )
-        });
-        notified.and(released)
+        let notified =
+            Self::notify(this, event_loop, intern!(py, "connection_lost"), Some(&reason));
+        let released = Self::release(this);
+        notified.and(released.or_else(|error| Self::close_failed(this, event_loop, error)))
+    }
+
+    /// The `close()` of a socket or pipe may be user code: its failure is a failed callback.
+    #[cold]
+    fn close_failed(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let callback = this.getattr(intern!(this.py(), "close"))?.unbind();
+        let call = Call { callback, args: Args::None };
+        errors::job_failed(event_loop, call, ffi::copy_context(this.py())?, error)
     }
 
     /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
     pub(super) fn release(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let (token, descriptor, ties) = this.get().cell.with(py, |state, _| {
-            (
-                state.token,
-                std::mem::replace(&mut state.descriptor, Descriptor::Closed),
-                state.ties.take(),
-            )
+        let (descriptor, ties) = this.get().cell.with(py, |state, _| {
+            (std::mem::replace(&mut state.descriptor, Descriptor::Closed), state.ties.take())
         });
         if let Some(ties) = &ties {
-            drop(ties.event_loop.get().dismiss(py, token));
+            Self::unwatch(this, ties.event_loop.bind(py));
         }
         let closed = descriptor.close(py);
         if let Some(server) = ties.as_ref().and_then(|ties| ties.server.as_ref()) {
@@ -166,14 +185,14 @@ impl StreamTransport {
         drop(descriptor);
     }
 
-    /// EBADF if the Python socket was closed behind our back.
+    /// EBADF if the Python object was closed behind our back.
     #[inline]
     pub(super) fn check_descriptor(&self, py: Python<'_>) -> PyResult<()> {
-        let socket = self.cell.with(py, |state, share| {
-            state.descriptor.socket().map(|socket| (share.share(socket), state.descriptor.fd()))
+        let owner = self.cell.with(py, |state, share| {
+            state.descriptor.object().map(|owner| (share.share(owner), state.descriptor.fd()))
         });
-        match socket {
-            Some((socket, fd)) => super::descriptor::check_owner(py, &socket, fd),
+        match owner {
+            Some((owner, fd)) => super::descriptor::check_owner(py, &owner, fd),
             None => Ok(()),
         }
     }
@@ -184,20 +203,50 @@ impl StreamTransport {
         event_loop: &Bound<'_, EventLoop>,
         format: &str,
     ) -> PyResult<()> {
+        Self::log(this, event_loop, intern!(this.py(), "debug"), format)
+    }
+
+    /// The same at level INFO, where asyncio has the end of a pipe.
+    pub(super) fn info_log(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        format: &str,
+    ) -> PyResult<()> {
+        Self::log(this, event_loop, intern!(this.py(), "info"), format)
+    }
+
+    fn log(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        level: &Bound<'_, PyString>,
+        format: &str,
+    ) -> PyResult<()> {
         if event_loop.get().debug() {
-            names::logger(this.py())?.call_method1(intern!(this.py(), "debug"), (format, this))?;
+            names::logger(this.py())?.call_method1(level, (format, this))?;
         }
         Ok(())
     }
 }
 
-impl Finalize for StreamTransport {
-    fn dealloc() -> &'static OnceLock<destructor> {
-        static DEALLOC: OnceLock<destructor> = OnceLock::new();
-        &DEALLOC
-    }
+macro_rules! finalized {
+    ($($class:ty),*) => {$(
+        impl Finalize for $class {
+            fn dealloc() -> &'static OnceLock<destructor> {
+                static DEALLOC: OnceLock<destructor> = OnceLock::new();
+                &DEALLOC
+            }
 
-    /// Nobody holds the transport any more and it was never closed (S16.26).
+            fn finalize(this: &Bound<'_, Self>) -> PyResult<()> {
+                BaseTransport::finalize(this.as_super())
+            }
+        }
+    )*};
+}
+
+finalized!(StreamTransport, ReadPipeTransport, WritePipeTransport);
+
+impl BaseTransport {
+    /// Nobody holds the transport any more and it was never closed (S16.26, S30.15).
     fn finalize(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         if this.get().cell.with(py, |state, _| matches!(state.descriptor, Descriptor::Closed)) {

@@ -2,13 +2,14 @@
 
 use std::os::fd::RawFd;
 
+use ferroloop_engine::Channel;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::address::address_to_python;
 use super::descriptor::python_socket;
-use super::{Names, StreamTransport};
+use super::{BaseTransport, Names};
 use crate::names;
 
 /// The extra info of a transport over a Python socket, gathered as asyncio does: at once, since
@@ -31,7 +32,7 @@ pub(super) fn of_socket<'py>(
     Ok(extra)
 }
 
-impl StreamTransport {
+impl BaseTransport {
     pub(super) fn extra_info<'py>(
         this: &Bound<'py, Self>,
         name: &Bound<'py, PyAny>,
@@ -42,7 +43,7 @@ impl StreamTransport {
             return Ok(Some(value));
         }
         let value = match name.extract::<&str>() {
-            Ok("socket") => Self::socket_view(this)?,
+            Ok("socket") if this.get().channel(py) == Channel::Socket => Self::socket_view(this)?,
             Ok("sockname") => this.get().name(py, |names| &names.own)?,
             Ok("peername") => this.get().name(py, |names| &names.peer)?,
             _ => None,
@@ -83,7 +84,7 @@ impl StreamTransport {
     fn socket_view<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = this.py();
         let (fd, socket) = this.get().cell.with(py, |state, share| {
-            let socket = state.descriptor.socket().map(|socket| share.share(socket));
+            let socket = state.descriptor.object().map(|socket| share.share(socket));
             (state.descriptor.fd(), socket)
         });
         let socket = match socket {

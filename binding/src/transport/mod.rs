@@ -1,40 +1,48 @@
-//! `StreamTransport`: a connected stream socket, TCP or Unix.
+//! Transports that carry a stream of bytes: `StreamTransport` over a socket, `ReadPipeTransport` and
+//! `WritePipeTransport` over one end of a pipe.
 //!
-//! The state machine is the engine's [`Stream`]; here are the Python objects around it and the
-//! calls of the protocol. `reading`, `writing` and `ending` each hold one stretch of its life,
-//! `api` is the Python surface.
+//! They share one implementation, `BaseTransport`: the state machine is the engine's [`Stream`];
+//! here are the Python objects around it and the calls of the protocol. `reading`, `writing` and
+//! `ending` each hold one stretch of its life, `watching` what the poller is told, and `channel`
+//! names what the three differ in. The Python surface is in `base`, `stream` and `pipe`.
 
 mod address;
-mod api;
+mod base;
+mod channel;
 mod chunk;
 mod descriptor;
 mod ending;
 mod extra;
+mod pipe;
 mod protocol;
 mod reading;
+mod stream;
+mod watching;
 mod writing;
 
 use ferroloop_engine::{Address, Channel, Interest, Phase, Readiness, Stream, Token, WaterMarks};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyWeakrefReference};
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::{LoopCell, Share};
 use crate::errors;
-use crate::event_loop::{EventLoop, Watch};
+use crate::event_loop::EventLoop;
 use crate::ffi::{self, add_finalizer};
 use crate::handle::{Args, Call};
 use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
+use pipe::{ReadPipeTransport, WritePipeTransport};
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
+pub(crate) use stream::StreamTransport;
 pub(crate) use writing::Caller;
 
-/// A connected stream socket (asyncio.Transport).
-#[pyclass(frozen, dict, weakref, module = "ferroloop._ferroloop")]
-pub(crate) struct StreamTransport {
+/// What all transports have in common (asyncio.BaseTransport). Never made by itself.
+#[pyclass(frozen, subclass, dict, weakref, module = "ferroloop._ferroloop")]
+pub(crate) struct BaseTransport {
     cell: LoopCell<State>,
 }
 
@@ -47,7 +55,7 @@ struct State {
     interest: Option<Interest>,
     /// Written to by the running job, and flushed when it ends.
     corked: bool,
-    /// Writes since the end of writing; from the fifth on each is worth a warning (S16.18).
+    /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
     lost_writes: u32,
     /// What the transport lets go of when the connection is lost.
     ties: Option<Ties>,
@@ -83,9 +91,13 @@ pub(crate) struct Parts<'py> {
     pub(crate) extra: Option<Bound<'py, PyDict>>,
 }
 
-impl StreamTransport {
-    fn new(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<Self> {
-        let buffered = protocol::is_buffered(&parts.protocol)?;
+impl BaseTransport {
+    fn new(
+        event_loop: &Bound<'_, EventLoop>,
+        channel: Channel,
+        parts: Parts<'_>,
+    ) -> PyResult<Self> {
+        let buffered = channel == Channel::Socket && protocol::is_buffered(&parts.protocol)?;
         let ties = Ties {
             event_loop: event_loop.clone().unbind(),
             protocol: parts.protocol.unbind(),
@@ -93,7 +105,7 @@ impl StreamTransport {
             context: parts.context.unbind(),
             server: parts.server.map(Bound::unbind),
         };
-        let mut stream = Stream::new(Channel::Socket);
+        let mut stream = Stream::new(channel);
         // Reading counts as on from the beginning, so that `connection_made` can pause it; the
         // poller hears of it in `begin`.
         stream.resume_reading();
@@ -105,7 +117,7 @@ impl StreamTransport {
                 descriptor: parts.descriptor,
                 interest: None,
                 corked: false,
-                lost_writes: 0,
+                lost_writes: channel::first_lost_write(channel),
                 ties: Some(ties),
                 names: parts.names,
                 extra: parts.extra.map(Bound::unbind),
@@ -113,36 +125,16 @@ impl StreamTransport {
         })
     }
 
-    /// Enters the transport into the poller's table and its server's list, and queues its start:
-    /// `connection_made`, then reading and the waiter (S16.1).
-    fn start(
-        this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
-        waiter: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let py = this.py();
-        let fd = this.get().cell.with(py, |state, _| state.descriptor.fd());
-        let watch = Watch::Stream(this.clone().unbind());
-        let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
-        this.get().cell.with(py, |state, _| state.token = token);
-        let server = this.get().cell.with(py, |state, share| state.server(share));
-        if let Some(server) = server {
-            server.call_method1(py, intern!(py, "_attach"), (this,))?;
-        }
-        event_loop.get().push(py, Job::Made(this.clone().unbind()));
-        event_loop.get().push(py, Job::Begin(this.clone().unbind(), waiter));
-        Ok(())
-    }
-
-    /// A transport for a connection the loop accepted.
-    pub(crate) fn accepted(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<()> {
-        let this = Bound::new(event_loop.py(), Self::new(event_loop, parts)?)?;
-        Self::start(&this, event_loop, None).or_else(|error| Self::release(&this).and(Err(error)))
+    /// Queues the start: `connection_made`, then reading and the waiter (S16.1, S30.3, S31.3).
+    fn start(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>, waiter: Option<Py<PyAny>>) {
+        let (py, event_loop) = (this.py(), event_loop.get());
+        event_loop.push(py, Job::Made(this.clone().unbind()));
+        event_loop.push(py, Job::Begin(this.clone().unbind(), waiter));
     }
 
     /// Tells the protocol about its transport.
     pub(crate) fn made(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        Self::notify(this, event_loop, intern!(this.py(), "connection_made"), this.as_any())
+        Self::notify(this, event_loop, intern!(this.py(), "connection_made"), Some(this.as_any()))
     }
 
     /// Starts to read, unless `connection_made` paused or closed, and wakes the creator.
@@ -175,31 +167,6 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// Tells the poller what the stream now waits for, if that has changed.
-    #[inline]
-    fn update_interest(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        let change = this.get().cell.with(this.py(), |state, _| {
-            let wanted = state.stream.interest();
-            let told = state.interest.replace(wanted);
-            (told != Some(wanted)).then_some((
-                state.token,
-                told.is_none_or(Interest::is_none),
-                wanted,
-            ))
-        });
-        let Some((token, was_idle, wanted)) = change else { return Ok(()) };
-        if wanted.is_none() {
-            // Nothing will call the transport, so the loop must not be what keeps it alive (S57.3).
-            let weak = PyWeakrefReference::new(this)?.unbind();
-            drop(event_loop.get().replace_watch(this.py(), token, Watch::Idle(weak)));
-        } else if was_idle {
-            let strong = Watch::Stream(this.clone().unbind());
-            drop(event_loop.get().replace_watch(this.py(), token, strong));
-        }
-        event_loop.get().set_interest(this.py(), token, wanted);
-        Ok(())
-    }
-
     /// The loop, while the connection lives.
     #[inline]
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
@@ -207,6 +174,11 @@ impl StreamTransport {
             .cell
             .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.event_loop)));
         event_loop.map(|event_loop| event_loop.into_bound(py))
+    }
+
+    #[inline]
+    fn channel(&self, py: Python<'_>) -> Channel {
+        self.cell.with(py, |state, _| state.stream.channel())
     }
 
     /// `close()` or worse has begun.
@@ -249,11 +221,15 @@ fn wake(waiter: &Bound<'_, PyAny>, event_loop: &Bound<'_, EventLoop>) -> PyResul
     })
 }
 
-/// Registers the class with its finalizer.
-pub(crate) fn add_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
+/// Registers the classes with their finalizers.
+pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // At interpreter shutdown, when the last finalizers run, nothing can be imported any more.
     names::warn(module.py())?;
     module.add_class::<StreamTransport>()?;
+    module.add_class::<ReadPipeTransport>()?;
+    module.add_class::<WritePipeTransport>()?;
     add_finalizer::<StreamTransport>(module.py());
+    add_finalizer::<ReadPipeTransport>(module.py());
+    add_finalizer::<WritePipeTransport>(module.py());
     Ok(())
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::writing::Caller;
-use super::{State, StreamTransport};
+use super::{BaseTransport, State};
 use crate::cell::Share;
 use crate::errors::{self, Report};
 use crate::event_loop::EventLoop;
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-impl StreamTransport {
+impl BaseTransport {
     /// The protocol, while the connection lives.
     #[inline]
     pub(super) fn target<'py>(&self, py: Python<'py>) -> Option<Target<'py>> {
@@ -51,22 +51,27 @@ impl StreamTransport {
         Some(Target { protocol: protocol.into_bound(py), context: context.into_bound(py) })
     }
 
-    /// Calls a method whose failure is a failed callback and no more: `connection_made` and
-    /// `connection_lost`.
+    /// Calls a method whose failure is a failed callback and no more: `connection_made`,
+    /// `connection_lost`, and what a pipe tells its protocol in between (S30.8).
     pub(super) fn notify<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
         method: &Bound<'py, PyString>,
-        argument: &Bound<'py, PyAny>,
+        argument: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let Some(target) = this.get().target(this.py()) else {
             return Ok(());
         };
-        let Err(error) = target.call(method, (argument,)) else {
+        let called = match argument {
+            Some(argument) => target.call(method, (argument,)),
+            None => target.call(method, ()),
+        };
+        let Err(error) = called else {
             return Ok(());
         };
         let callback = target.protocol.getattr(method)?.unbind();
-        let call = Call { callback, args: Args::One(argument.clone().unbind()) };
+        let args = argument.map_or(Args::None, |argument| Args::One(argument.clone().unbind()));
+        let call = Call { callback, args };
         errors::job_failed(event_loop, call, target.context, error)
     }
 

@@ -1,46 +1,50 @@
-//! The read side: bytes and EOF, from the socket to the protocol.
+//! The read side: bytes and end of file, from the descriptor to the protocol.
 
-use ferroloop_engine::{Read, borrow_fd};
+use ferroloop_engine::{Channel, Read, borrow_fd};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::StreamTransport;
 use super::protocol::Target;
 use super::writing::Caller;
+use super::{BaseTransport, channel};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
 
-/// What one look at the socket brought.
-enum Received<T> {
+/// What one look at the descriptor brought.
+pub(super) enum Received<T> {
     Data(T),
     Eof,
     Nothing,
 }
 
-impl StreamTransport {
+impl BaseTransport {
     #[inline]
     pub(super) fn on_readable<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<()> {
         let py = this.py();
+        let (channel, buffered) = this.get().cell.with(py, |state, _| {
+            let buffered = state.ties.as_ref().is_some_and(|ties| ties.buffered);
+            (state.stream.channel(), buffered)
+        });
         if let Err(error) = this.get().check_descriptor(py) {
-            return Self::fatal(this, event_loop, error, READ_ERROR);
+            return Self::fatal(this, event_loop, error, channel::read_error(channel));
         }
-        let buffered = this
-            .get()
-            .cell
-            .with(py, |state, _| state.ties.as_ref().is_some_and(|ties| ties.buffered));
-        let Some(target) = this.get().target(py) else {
-            return Ok(());
-        };
-        if buffered {
-            Self::read_into_buffer(this, event_loop, &target)
-        } else {
-            Self::read_data(this, event_loop, &target)
+        match channel {
+            Channel::Socket => {
+                let Some(target) = this.get().target(py) else { return Ok(()) };
+                if buffered {
+                    Self::read_into_buffer(this, event_loop, &target)
+                } else {
+                    Self::read_data(this, event_loop, &target)
+                }
+            }
+            Channel::ReadEnd => Self::read_pipe(this, event_loop),
+            Channel::WriteEnd => Self::on_lost_reader(this, event_loop),
         }
     }
 
@@ -59,13 +63,15 @@ impl StreamTransport {
                 Ok(_) => Ok(()),
                 Err(error) => Self::protocol_failed(this, event_loop, error, "data_received"),
             },
-            Err(error) => Self::fatal(this, event_loop, error, READ_ERROR),
+            Err(error) => {
+                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
+            }
         }
     }
 
     /// Reads into the loop's buffer and makes an exact `bytes` of what came.
     #[inline]
-    fn receive_bytes<'py>(
+    pub(super) fn receive_bytes<'py>(
         &self,
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<Received<Bound<'py, PyBytes>>> {
@@ -123,7 +129,9 @@ impl StreamTransport {
                     Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
                 }
             }
-            Err(error) => Self::fatal(this, event_loop, error, READ_ERROR),
+            Err(error) => {
+                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
+            }
         }
     }
 
@@ -145,7 +153,32 @@ impl StreamTransport {
     }
 }
 
-const READ_ERROR: &str = "Fatal read error on socket transport";
+impl BaseTransport {
+    pub(super) fn is_reading(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.stream.is_reading())
+    }
+
+    pub(super) fn pause_reading(this: &Bound<'_, Self>) -> PyResult<()> {
+        let changed = this.get().cell.with(this.py(), |state, _| state.stream.pause_reading());
+        Self::after_reading_change(this, changed, "%r pauses reading")
+    }
+
+    pub(super) fn resume_reading(this: &Bound<'_, Self>) -> PyResult<()> {
+        let changed = this.get().cell.with(this.py(), |state, _| state.stream.resume_reading());
+        Self::after_reading_change(this, changed, "%r resumes reading")
+    }
+
+    fn after_reading_change(this: &Bound<'_, Self>, changed: bool, log: &str) -> PyResult<()> {
+        let Some(event_loop) = this.get().event_loop(this.py()) else {
+            return Ok(());
+        };
+        if !changed {
+            return Ok(());
+        }
+        Self::update_interest(this, &event_loop)?;
+        Self::debug_log(this, &event_loop, log)
+    }
+}
 
 fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
     let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;

@@ -1,11 +1,12 @@
-//! The write side: chunks from the protocol to the socket, and flow control.
+//! The write side: chunks from the protocol to the descriptor, and flow control.
 
-use ferroloop_engine::{Interest, Phase, Pressure, borrow_fd};
+use ferroloop_engine::{Channel, Interest, Phase, Pressure, borrow_fd};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::chunk::Chunk;
-use super::{State, StreamTransport};
+use super::{BaseTransport, State, channel};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::job::Job;
@@ -17,8 +18,6 @@ const CORK_LIMIT: i64 = 64 * 1024;
 
 /// Writes after the end of writing that pass without a warning (S0.24).
 const QUIET_LOST_WRITES: u32 = 5;
-
-const WRITE_ERROR: &str = "Fatal write error on socket transport";
 
 /// Who is calling, and thus where the protocol is called back: right here, in the application's
 /// current context as asyncio does, or in the transport's context.
@@ -39,17 +38,38 @@ enum Plan {
     Blocked,
 }
 
-impl StreamTransport {
+impl BaseTransport {
+    /// `write()` of one chunk.
+    #[inline]
+    pub(super) fn write(this: &Bound<'_, Self>, chunk: Chunk) -> PyResult<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let taken = this.get().queue(this.py(), chunk);
+        if taken { Self::after_write(this) } else { this.get().lose_write(this.py()) }
+    }
+
+    /// `writelines()`: all at once.
+    pub(super) fn write_all(this: &Bound<'_, Self>, chunks: Vec<Chunk>) -> PyResult<()> {
+        let mut taken = true;
+        for chunk in chunks {
+            if !chunk.is_empty() {
+                taken &= this.get().queue(this.py(), chunk);
+            }
+        }
+        if taken { Self::after_write(this) } else { this.get().lose_write(this.py()) }
+    }
+
     /// Queues one chunk; false if the stream takes no more.
     #[inline]
-    pub(super) fn queue(&self, py: Python<'_>, chunk: Chunk) -> bool {
+    fn queue(&self, py: Python<'_>, chunk: Chunk) -> bool {
         let refused = self.cell.with(py, move |state, _| state.stream.write(chunk));
         refused.is_none()
     }
 
     /// Sends what was queued, now or when the running job ends.
     #[inline]
-    pub(super) fn after_write(this: &Bound<'_, Self>) -> PyResult<()> {
+    fn after_write(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let Some(event_loop) = this.get().event_loop(py) else {
             return Ok(());
@@ -66,15 +86,13 @@ impl StreamTransport {
         }
     }
 
-    /// A write that nobody will read: counted, and from the fifth on worth a warning (S16.18).
+    /// A write that nobody will read: counted, and soon worth a warning (S16.18, S31.14).
     #[cold]
-    pub(super) fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
-        let count = self.cell.with(py, |state, _| {
-            state.lost_writes = state.lost_writes.saturating_add(1);
-            state.lost_writes
-        });
+    fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
+        let (count, channel) =
+            self.cell.with(py, |state, _| (state.count_lost_write(), state.stream.channel()));
         if count >= QUIET_LOST_WRITES {
-            let text = "socket.send() raised exception.";
+            let text = channel::lost_write(channel);
             names::logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
         }
         Ok(())
@@ -102,32 +120,62 @@ impl StreamTransport {
         }
     }
 
-    /// The poller found room in the socket.
+    /// The poller found room. With the last byte of a closing transport the connection is lost in
+    /// the same step (S31.12).
     pub(super) fn on_writable(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        if this.get().cell.with(this.py(), |state, _| state.is_blocked()) {
-            return Self::flush(this, event_loop, Caller::Loop);
+        if !this.get().cell.with(this.py(), |state, _| state.is_blocked()) {
+            return Ok(());
+        }
+        Self::pump(this, event_loop, Caller::Loop)?;
+        if this.get().loses_if_drained(this.py()) {
+            return Self::lost(this, event_loop, None);
         }
         Ok(())
     }
 
-    /// Gives the kernel what it takes; then tells poller and protocol what that has changed.
     #[inline]
     fn flush(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         caller: Caller,
     ) -> PyResult<()> {
-        let sent = this.get().check_descriptor(this.py()).and_then(|()| this.get().send(this.py()));
-        if let Err(error) = sent {
-            return Self::fatal(this, event_loop, error, WRITE_ERROR);
-        }
-        Self::update_interest(this, event_loop)?;
-        Self::judge_pressure(this, event_loop, caller)?;
+        Self::pump(this, event_loop, caller)?;
         Self::lose_if_drained(this, event_loop);
         Ok(())
+    }
+
+    /// Gives the kernel what it takes; then tells poller and protocol what that has changed.
+    #[inline]
+    fn pump(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
+    ) -> PyResult<()> {
+        let sent = this.get().check_descriptor(this.py()).and_then(|()| this.get().send(this.py()));
+        if let Err(error) = sent {
+            return Self::write_failed(this, event_loop, error);
+        }
+        Self::update_interest(this, event_loop)?;
+        Self::judge_pressure(this, event_loop, caller)
+    }
+
+    /// The error ends the connection; of a pipe it is also the first write lost (S31.9).
+    #[cold]
+    fn write_failed(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let channel = this.get().cell.with(this.py(), |state, _| {
+            if state.stream.channel() == Channel::WriteEnd {
+                state.count_lost_write();
+            }
+            state.stream.channel()
+        });
+        Self::fatal(this, event_loop, error, channel::write_error(channel))
     }
 
     /// The system calls of a flush.
@@ -161,35 +209,61 @@ impl StreamTransport {
         }
     }
 
-    /// New limits are checked at once, but only for pausing (S17.4).
-    pub(super) fn pause_if_above(
+    /// `set_write_buffer_limits()`: checked at once, but only for pausing (S17.4).
+    pub(super) fn set_limits(
         this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
+        high: Option<i64>,
+        low: Option<i64>,
     ) -> PyResult<()> {
         let py = this.py();
+        let outcome = this.get().cell.with(py, |state, _| state.marks.set_limits(high, low));
+        outcome.map_err(|limits| {
+            PyValueError::new_err(format!(
+                "high ({}) must be >= low ({}) must be >= 0",
+                limits.high, limits.low
+            ))
+        })?;
         let rises = this
             .get()
             .cell
             .with(py, |state, _| state.marks.rise(state.stream.outbox().len_bytes()).is_some());
-        if !rises {
-            return Ok(());
+        match this.get().event_loop(py) {
+            Some(event_loop) if rises => {
+                Self::signal(this, &event_loop, intern!(py, "pause_writing"), Caller::Application)
+            }
+            _ => Ok(()),
         }
-        Self::signal(this, event_loop, intern!(py, "pause_writing"), Caller::Application)
     }
 
-    /// A closing transport ends when its last byte is out. Asked after `resume_writing`, which may
-    /// have written more (S17.6).
+    /// The limits as (low, high).
+    pub(super) fn limits(&self, py: Python<'_>) -> (i64, i64) {
+        self.cell.with(py, |state, _| (state.marks.low(), state.marks.high()))
+    }
+
+    /// Bytes the kernel has not taken yet.
+    pub(super) fn buffer_size(this: &Bound<'_, Self>) -> PyResult<usize> {
+        // Bytes held back for the end of the job would look like a full socket.
+        Self::uncork_now(this)?;
+        Ok(this.get().cell.with(this.py(), |state, _| state.stream.outbox().len_bytes()))
+    }
+
+    /// Loses a closing transport whose last byte is out; true if this call did. Asked after
+    /// `resume_writing`, which may have written more (S17.6).
     #[inline]
-    pub(super) fn lose_if_drained(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
-        let py = this.py();
+    fn loses_if_drained(&self, py: Python<'_>) -> bool {
         let mut unsent = Vec::new();
-        let lost = this.get().cell.with(py, |state, _| {
+        self.cell.with(py, |state, _| {
             let drained =
                 state.stream.phase() == Phase::Closing && state.stream.outbox().is_empty();
             drained && state.stream.lose(&mut unsent)
-        });
-        if lost {
-            event_loop.get().push(py, Job::Lost(this.clone().unbind(), None));
+        })
+    }
+
+    /// The same, telling the protocol in a later step.
+    #[inline]
+    pub(super) fn lose_if_drained(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
+        if this.get().loses_if_drained(this.py()) {
+            event_loop.get().push(this.py(), Job::Lost(this.clone().unbind(), None));
         }
     }
 }
@@ -203,7 +277,8 @@ impl State {
         if self.is_blocked() {
             return Plan::Blocked;
         }
-        if corking && self.may_cork() {
+        // asyncio's pipes write at once, and so do these: their readers may be in this very thread.
+        if corking && self.stream.channel() == Channel::Socket && self.may_cork() {
             self.corked = true;
             return Plan::Cork;
         }
@@ -223,5 +298,12 @@ impl State {
     fn pressure(&mut self) -> Option<Pressure> {
         let waiting = self.stream.outbox().len_bytes();
         self.marks.rise(waiting).or_else(|| self.marks.fall(waiting))
+    }
+
+    /// How many writes were lost before this one.
+    fn count_lost_write(&mut self) -> u32 {
+        let count = self.lost_writes;
+        self.lost_writes = count.saturating_add(1);
+        count
     }
 }

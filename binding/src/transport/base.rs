@@ -1,0 +1,129 @@
+//! The Python surface that all transports share (asyncio.BaseTransport).
+
+use ferroloop_engine::{Channel, Interest, Phase};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{BaseTransport, Descriptor, State, channel, protocol};
+use crate::event_loop::EventLoop;
+
+#[pymethods]
+impl BaseTransport {
+    /// Stops reading, sends what is buffered, then `connection_lost(None)` in a later iteration.
+    #[pyo3(name = "close")]
+    fn py_close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::close(slf)
+    }
+
+    /// True once closing has begun.
+    #[pyo3(name = "is_closing")]
+    fn py_is_closing(&self, py: Python<'_>) -> bool {
+        self.is_closing(py)
+    }
+
+    /// What is known about the connection: 'socket', 'sockname', 'peername' of a stream, 'pipe' of
+    /// a pipe, and what the creator added.
+    #[pyo3(signature = (name, default = None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // Whoever gets the socket may use it beside us: what was written before goes first.
+        Self::uncork_now(slf)?;
+        Ok(Self::extra_info(slf, name)?.or(default))
+    }
+
+    /// Hands the connection to another protocol.
+    fn set_protocol(&self, protocol: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = protocol.py();
+        let buffered = protocol::is_buffered(&protocol)?;
+        let protocol = protocol.unbind();
+        let old = self.cell.with(py, move |state, _| {
+            let ties = state.ties.as_mut()?;
+            ties.buffered = buffered && state.stream.channel() == Channel::Socket;
+            Some(std::mem::replace(&mut ties.protocol, protocol))
+        });
+        drop(old);
+        Ok(())
+    }
+
+    /// The protocol; None after `connection_lost`.
+    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cell
+            .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.protocol)))
+    }
+
+    #[getter(_loop)]
+    fn get_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
+        self.event_loop(py)
+    }
+
+    #[getter(_protocol)]
+    fn protocol_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.get_protocol(py)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let polled =
+            self.event_loop(py).is_some_and(|event_loop| event_loop.get().check_closed().is_ok());
+        self.cell.with(py, |state, _| state.describe(polled))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.cell.clear(|state| (state.ties.take(), state.extra.take()));
+    }
+}
+
+impl State {
+    /// asyncio's description (S16.25, S30.14, S31.20); what is polled only while the loop is open.
+    fn describe(&self, polled: bool) -> String {
+        let name = channel::class_name(self.stream.channel());
+        let fd = self.token.fd();
+        let phase = match (&self.descriptor, self.stream.phase()) {
+            (Descriptor::Closed, _) => " closed",
+            (_, Phase::Open) => "",
+            (_, Phase::Closing | Phase::Lost) => " closing",
+        };
+        let polls = match self.stream.channel() {
+            Channel::Socket => self.describe_socket(polled),
+            Channel::ReadEnd | Channel::WriteEnd => self.describe_pipe(polled),
+        };
+        format!("<{name}{phase} fd={fd}{polls}>")
+    }
+
+    fn describe_socket(&self, polled: bool) -> String {
+        if !polled {
+            return String::new();
+        }
+        let (read, write) = (self.polling(Interest::READ), self.polling(Interest::WRITE));
+        let size = self.stream.outbox().len_bytes();
+        format!(" read={read} write=<{write}, bufsize={size}>")
+    }
+
+    fn describe_pipe(&self, polled: bool) -> String {
+        if matches!(self.descriptor, Descriptor::Closed) {
+            return " closed".into();
+        }
+        if !polled {
+            return " open".into();
+        }
+        if self.stream.channel() == Channel::ReadEnd {
+            return format!(" {}", self.polling(Interest::READ));
+        }
+        let size = self.stream.outbox().len_bytes();
+        format!(" {} bufsize={size}", self.polling(Interest::WRITE))
+    }
+
+    fn polling(&self, side: Interest) -> &'static str {
+        if self.interest.is_some_and(|interest| interest.contains(side)) {
+            "polling"
+        } else {
+            "idle"
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `ReadPipeTransport` and `WritePipeTransport`: one end of a pipe, or of what can pass for one.
+
+use ferroloop_engine::{Channel, Interest};
+use pyo3::exceptions::PyBrokenPipeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::reading::Received;
+use super::{BaseTransport, Parts, channel, chunk};
+use crate::event_loop::EventLoop;
+use crate::job::Job;
+use crate::{ffi, names};
+
+/// The end of a pipe that is read (asyncio.ReadTransport).
+#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+pub(crate) struct ReadPipeTransport;
+
+/// The end of a pipe that is written to (asyncio.WriteTransport).
+#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+pub(crate) struct WritePipeTransport;
+
+/// The common part of both constructors. A refused pipe is left as it was (S30.1).
+fn take_over<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    end: Channel,
+    pipe: &Bound<'py, PyAny>,
+    protocol: Bound<'py, PyAny>,
+    extra: Option<&Bound<'py, PyDict>>,
+) -> PyResult<PyClassInitializer<BaseTransport>> {
+    let py = pipe.py();
+    EventLoop::ensure_no_transport(event_loop, pipe)?;
+    let (descriptor, kind) = channel::adopt_pipe(pipe, end)?;
+    let known = PyDict::new(py);
+    if let Some(extra) = extra {
+        known.update(extra.as_mapping())?;
+    }
+    known.set_item(intern!(py, "pipe"), pipe)?;
+    let context = ffi::copy_context(py)?;
+    let extra = Some(known);
+    let parts = Parts { descriptor, protocol, context, server: None, names: None, extra };
+    let base = BaseTransport::new(event_loop, end, parts)?;
+    if end == Channel::WriteEnd && !kind.tells_of_lost_reader() {
+        base.cell.with(py, |state, _| state.stream.pause_reading());
+    }
+    Ok(base.into())
+}
+
+impl BaseTransport {
+    /// One read of up to 256 KiB, one `data_received` (S30.5), whose failure is a failed callback
+    /// and leaves the transport open (S30.8).
+    pub(super) fn read_pipe(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        match this.get().receive_bytes(event_loop) {
+            Ok(Received::Nothing) => Ok(()),
+            Ok(Received::Data(data)) => {
+                let method = intern!(py, "data_received");
+                Self::notify(this, event_loop, method, Some(data.as_any()))
+            }
+            Ok(Received::Eof) => {
+                Self::info_log(this, event_loop, "%r was closed by peer")?;
+                event_loop.get().push(py, Job::Eof(this.clone().unbind()));
+                Self::force_close(this, event_loop, None)
+            }
+            Err(error) => {
+                Self::fatal(this, event_loop, error, channel::read_error(Channel::ReadEnd))
+            }
+        }
+    }
+
+    /// Tells the protocol of a pipe about the end of file; whatever it answers, the transport
+    /// closes (S30.6).
+    pub(crate) fn end_of_file(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        Self::notify(this, event_loop, intern!(this.py(), "eof_received"), None)
+    }
+
+    /// Nobody can read what is written here any more (S31.5).
+    pub(super) fn on_lost_reader(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let (watched, unread) = this.get().cell.with(py, |state, _| {
+            (state.stream.interest().contains(Interest::READ), !state.stream.outbox().is_empty())
+        });
+        if !watched {
+            return Ok(());
+        }
+        Self::info_log(this, event_loop, "%r was closed by peer")?;
+        let reason = unread.then(|| PyBrokenPipeError::new_err(()).into_value(py).into_any());
+        Self::force_close(this, event_loop, reason)
+    }
+}
+
+#[pymethods]
+impl ReadPipeTransport {
+    /// The arguments are those of `__init__`, which sees the new object and starts it.
+    #[new]
+    #[pyo3(signature = (r#loop, pipe, protocol, waiter = None, extra = None))]
+    fn __new__<'py>(
+        r#loop: &Bound<'py, EventLoop>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let _ = waiter;
+        let base = take_over(r#loop, Channel::ReadEnd, pipe, protocol, extra)?;
+        Ok(base.add_subclass(Self))
+    }
+
+    #[pyo3(signature = (r#loop, _pipe, _protocol, waiter = None, *_args, **_options))]
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
+        r#loop: &Bound<'py, EventLoop>,
+        _pipe: &Bound<'py, PyAny>,
+        _protocol: &Bound<'py, PyAny>,
+        waiter: Option<Py<PyAny>>,
+        _args: &Bound<'py, PyTuple>,
+        _options: Option<&Bound<'py, PyDict>>,
+    ) {
+        BaseTransport::start(slf.as_super(), r#loop, waiter);
+    }
+
+    /// Stops `data_received`; again, or when closing, does nothing.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::pause_reading(slf.as_super())
+    }
+
+    /// Undoes `pause_reading()`.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::resume_reading(slf.as_super())
+    }
+
+    /// True if data is asked for.
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().is_reading(slf.py())
+    }
+
+    /// As for `StreamTransport`.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::read_transport_class(py)
+    }
+}
+
+#[pymethods]
+impl WritePipeTransport {
+    /// The arguments are those of `__init__`, which sees the new object and starts it.
+    #[new]
+    #[pyo3(signature = (r#loop, pipe, protocol, waiter = None, extra = None))]
+    fn __new__<'py>(
+        r#loop: &Bound<'py, EventLoop>,
+        pipe: &Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let _ = waiter;
+        let base = take_over(r#loop, Channel::WriteEnd, pipe, protocol, extra)?;
+        Ok(base.add_subclass(Self))
+    }
+
+    #[pyo3(signature = (r#loop, _pipe, _protocol, waiter = None, *_args, **_options))]
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
+        r#loop: &Bound<'py, EventLoop>,
+        _pipe: &Bound<'py, PyAny>,
+        _protocol: &Bound<'py, PyAny>,
+        waiter: Option<Py<PyAny>>,
+        _args: &Bound<'py, PyTuple>,
+        _options: Option<&Bound<'py, PyDict>>,
+    ) {
+        BaseTransport::start(slf.as_super(), r#loop, waiter);
+    }
+
+    /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
+    ///
+    /// Raises AssertionError for anything else.
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        BaseTransport::write(slf.as_super(), chunk::for_pipe(data)?)
+    }
+
+    /// Sends all the chunks of an iterable.
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let chunks = list_of_data
+            .try_iter()?
+            .map(|data| chunk::for_pipe(&data?))
+            .collect::<PyResult<Vec<_>>>()?;
+        BaseTransport::write_all(slf.as_super(), chunks)
+    }
+
+    /// `close()`: a pipe ends by being closed (S31.15).
+    fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::close(slf.as_super())
+    }
+
+    /// True.
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Drops what is buffered; `connection_lost(None)` in a later iteration.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::abort(slf.as_super(), None)
+    }
+
+    /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
+    ///
+    /// Raises ValueError unless high >= low >= 0.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        BaseTransport::set_limits(slf.as_super(), high, low)
+    }
+
+    /// The limits as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
+        slf.as_super().get().limits(slf.py())
+    }
+
+    /// Bytes the kernel has not taken yet.
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        BaseTransport::buffer_size(slf.as_super())
+    }
+
+    /// As for `StreamTransport`.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::write_transport_class(py)
+    }
+}

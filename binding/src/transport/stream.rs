@@ -1,0 +1,206 @@
+//! `StreamTransport`: a connected stream socket, TCP or Unix.
+
+use ferroloop_engine::{Channel, Interest, Phase};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::{BaseTransport, Descriptor, Parts, chunk, extra};
+use crate::event_loop::{EventLoop, Watch};
+use crate::{ffi, names};
+
+/// A connected stream socket (asyncio.Transport).
+#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+pub(crate) struct StreamTransport;
+
+impl StreamTransport {
+    /// A transport for a connection the loop accepted.
+    pub(crate) fn accepted(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<()> {
+        let base = BaseTransport::new(event_loop, Channel::Socket, parts)?;
+        let initializer = PyClassInitializer::from(base).add_subclass(Self);
+        let this = Bound::new(event_loop.py(), initializer)?;
+        Self::enter(this.as_super(), event_loop, None)
+            .or_else(|error| BaseTransport::release(this.as_super()).and(Err(error)))
+    }
+
+    /// Enters the transport into the poller's table and its server's list, and starts it.
+    fn enter(
+        this: &Bound<'_, BaseTransport>,
+        event_loop: &Bound<'_, EventLoop>,
+        waiter: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let fd = this.get().cell.with(py, |state, _| state.descriptor.fd());
+        let watch = Watch::Stream(this.clone().unbind());
+        let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
+        this.get().cell.with(py, |state, _| state.token = token);
+        let server = this.get().cell.with(py, |state, share| state.server(share));
+        if let Some(server) = server {
+            server.call_method1(py, intern!(py, "_attach"), (this,))?;
+        }
+        BaseTransport::start(this, event_loop, waiter);
+        Ok(())
+    }
+
+    /// RuntimeError after `write_eof()` (S16.12).
+    #[inline]
+    fn check_not_ended(this: &BaseTransport, py: Python<'_>, method: &str) -> PyResult<()> {
+        if this.cell.with(py, |state, _| state.stream.eof_written()) {
+            return Err(PyRuntimeError::new_err(format!(
+                "Cannot call {method}() after write_eof()"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl StreamTransport {
+    /// The arguments are those of `__init__`, which sees the new object and starts it.
+    #[new]
+    #[pyo3(signature = (r#loop, sock, protocol, waiter = None, extra = None, server = None, context = None))]
+    fn __new__<'py>(
+        r#loop: &Bound<'py, EventLoop>,
+        sock: &Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+        server: Option<Bound<'py, PyAny>>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let _ = waiter;
+        EventLoop::ensure_no_transport(r#loop, sock)?;
+        Descriptor::set_nodelay(sock)?;
+        let context = match context {
+            Some(context) => context,
+            None => ffi::copy_context(sock.py())?,
+        };
+        let parts = Parts {
+            descriptor: Descriptor::of(sock)?,
+            protocol,
+            context,
+            server,
+            names: None,
+            extra: Some(extra::of_socket(sock, extra)?),
+        };
+        let base = BaseTransport::new(r#loop, Channel::Socket, parts)?;
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+
+    #[pyo3(signature = (r#loop, _sock, _protocol, waiter = None, *_args, **_options))]
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
+        r#loop: &Bound<'py, EventLoop>,
+        _sock: &Bound<'py, PyAny>,
+        _protocol: &Bound<'py, PyAny>,
+        waiter: Option<Py<PyAny>>,
+        _args: &Bound<'py, PyTuple>,
+        _options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let this = slf.as_super();
+        Self::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
+    }
+
+    /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
+    #[inline]
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let this = slf.as_super();
+        let chunk = chunk::from_object(data)?;
+        Self::check_not_ended(this.get(), slf.py(), "write")?;
+        BaseTransport::write(this, chunk)
+    }
+
+    /// Sends all the chunks of an iterable.
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        // Until 3.12 asyncio's writelines was a write of everything joined, and said so.
+        let method = if slf.py().version_info() >= (3, 12) { "writelines" } else { "write" };
+        Self::check_not_ended(slf.as_super().get(), slf.py(), method)?;
+        let chunks = list_of_data
+            .try_iter()?
+            .map(|data| chunk::from_object(&data?))
+            .collect::<PyResult<Vec<_>>>()?;
+        BaseTransport::write_all(slf.as_super(), chunks)
+    }
+
+    /// Ends our side after what is buffered; the peer reads EOF.
+    fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::end_writing(slf.as_super())
+    }
+
+    /// True: stream sockets can be shut down one way.
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// Drops what is buffered; `connection_lost(None)` in a later iteration.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::abort(slf.as_super(), None)
+    }
+
+    /// Stops `data_received`; again, or when closing, does nothing.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::pause_reading(slf.as_super())
+    }
+
+    /// Undoes `pause_reading()`.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::resume_reading(slf.as_super())
+    }
+
+    /// True if data is asked for.
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().is_reading(slf.py())
+    }
+
+    /// Reading was paused, and nothing has ended it (asyncio's private spelling).
+    #[getter(_paused)]
+    fn is_paused(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().cell.with(slf.py(), |state, _| {
+            state.stream.phase() == Phase::Open
+                && !state.stream.is_reading()
+                && !state.stream.eof_received()
+        })
+    }
+
+    /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
+    ///
+    /// Raises ValueError unless high >= low >= 0.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        BaseTransport::set_limits(slf.as_super(), high, low)
+    }
+
+    /// The limits as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
+        slf.as_super().get().limits(slf.py())
+    }
+
+    /// Bytes the kernel has not taken yet.
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        BaseTransport::buffer_size(slf.as_super())
+    }
+
+    /// `abort()` with a reason for `connection_lost` (asyncio's private spelling).
+    #[pyo3(signature = (exc))]
+    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
+        BaseTransport::abort(slf.as_super(), exc)
+    }
+
+    /// asyncio's `start_tls` may be used on this transport.
+    #[classattr]
+    fn _start_tls_compatible() -> bool {
+        true
+    }
+
+    /// Makes `isinstance(transport, asyncio.Transport)` true: that class has slots, which a native
+    /// class cannot share.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::transport_class(py)
+    }
+}

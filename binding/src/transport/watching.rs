@@ -1,0 +1,93 @@
+//! What the poller is told: a stream's place in its table, or one side of a pipe's fd.
+
+use std::os::fd::RawFd;
+
+use ferroloop_engine::{Channel, Interest, Token};
+use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
+
+use super::{BaseTransport, channel};
+use crate::event_loop::{EventLoop, Side, Watch};
+
+impl BaseTransport {
+    /// Tells the poller what the stream now waits for, if that has changed.
+    #[inline]
+    pub(super) fn update_interest(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        let change = this.get().cell.with(this.py(), |state, _| {
+            let wanted = state.stream.interest();
+            let told = state.interest.replace(wanted);
+            (told != Some(wanted)).then_some((state.stream.channel(), state.token, told, wanted))
+        });
+        let Some((channel, token, told, wanted)) = change else { return Ok(()) };
+        let told = told.unwrap_or(Interest::NONE);
+        match channel {
+            Channel::Socket => Self::watch(this, event_loop, token, told, wanted),
+            Channel::ReadEnd | Channel::WriteEnd => {
+                Self::listen(this, event_loop, token.fd(), told, wanted)
+            }
+        }
+    }
+
+    /// A stream owns its place in the poller's table.
+    #[inline]
+    fn watch(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        token: Token,
+        told: Interest,
+        wanted: Interest,
+    ) -> PyResult<()> {
+        if wanted.is_none() {
+            // Nothing will call the transport, so the loop must not be what keeps it alive (S57.3).
+            let weak = PyWeakrefReference::new(this)?.unbind();
+            drop(event_loop.get().replace_watch(this.py(), token, Watch::Idle(weak)));
+        } else if told.is_none() {
+            let strong = Watch::Stream(this.clone().unbind());
+            drop(event_loop.get().replace_watch(this.py(), token, strong));
+        }
+        event_loop.get().set_interest(this.py(), token, wanted);
+        Ok(())
+    }
+
+    /// A pipe takes the sides of its fd that it needs and leaves the other free: a terminal is
+    /// often given to a read and a write transport at once.
+    fn listen(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        fd: RawFd,
+        told: Interest,
+        wanted: Interest,
+    ) -> PyResult<()> {
+        for side in [Side::Reader, Side::Writer] {
+            let (was_on, is_on) =
+                (told.contains(side.interest()), wanted.contains(side.interest()));
+            if was_on && !is_on {
+                drop(event_loop.get().unlisten(fd, side, this));
+            } else if is_on && !was_on {
+                let Err(error) = EventLoop::listen(event_loop, fd, side, this) else { continue };
+                // What cannot be watched would never be heard of again.
+                let message = channel::read_error(this.get().channel(this.py()));
+                return Self::fatal(this, event_loop, error, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the transport out of the poller's table.
+    pub(super) fn unwatch(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
+        let py = this.py();
+        let (channel, token) =
+            this.get().cell.with(py, |state, _| (state.stream.channel(), state.token));
+        match channel {
+            Channel::Socket => drop(event_loop.get().dismiss(py, token)),
+            Channel::ReadEnd | Channel::WriteEnd => {
+                for side in [Side::Reader, Side::Writer] {
+                    drop(event_loop.get().unlisten(token.fd(), side, this));
+                }
+            }
+        }
+    }
+}
