@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ferroloop_engine::Outbox;
+use ferroloop_engine::{Channel, Outbox};
 
 /// Writes `count` buffers of a kibibyte and reads them at the other end.
 fn echo(sockets: &mut (UnixStream, UnixStream), count: usize, scratch: &mut [u8]) {
@@ -16,7 +16,7 @@ fn echo(sockets: &mut (UnixStream, UnixStream), count: usize, scratch: &mut [u8]
         outbox.push(&KIBIBYTE[..]);
     }
     let mut done = Vec::new();
-    outbox.flush(sockets.0.as_fd(), &mut done).expect("flush");
+    outbox.flush(Channel::Socket, sockets.0.as_fd(), &mut done).expect("flush");
     assert!(outbox.is_empty());
     sockets.1.read_exact(&mut scratch[..count * KIBIBYTE.len()]).expect("read");
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ferroloop_engine::{
-    Accept, Flushed, Interest, Phase, Poller, Read, Readiness, Stream, Token, accept,
+    Accept, Channel, Flushed, Interest, Phase, Poller, Read, Readiness, Stream, Token, accept,
 };
 
 /// What a descriptor is watched for.
@@ -51,7 +51,7 @@ fn serve(
         Some(Watch::Listener(listener)) => {
             if let Accept::Connection(socket, _) = accept(listener.as_fd()) {
                 let fd = socket.as_raw_fd();
-                let mut stream = Stream::new();
+                let mut stream = Stream::new(Channel::Socket);
                 stream.resume_reading();
                 let watch = Watch::Connection(socket, stream);
                 poller.insert(fd, Interest::READ, watch).map_err(|refused| refused.error)?;

@@ -1,4 +1,5 @@
 //! Pipes: what can serve as one, both ends as streams, and a writer that outlives its readers.
+#![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;
 
@@ -97,7 +98,7 @@ fn a_write_end_keeps_what_does_not_fit() {
     assert!(stream.interest().contains(Interest::WRITE));
     let mut received = Vec::new();
     loop {
-        let mut portion = [0; 50_000];
+        let mut portion = vec![0; 50_000];
         let read = reader.read(&mut portion).expect("read");
         received.extend_from_slice(&portion[..read]);
         if stream.flush(writer.as_fd(), &mut done).expect("write") == Flushed::Empty {

@@ -20,6 +20,7 @@ from . import (
     _errors,
     _executor,
     _ferroloop,
+    _pipes,
     _resolve,
     _run,
     _serve,
@@ -114,6 +115,12 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
     sock_connect = _sock.sock_connect
     _make_socket_transport = _transports._make_socket_transport
+
+    # Pipes
+    connect_read_pipe = _pipes.connect_read_pipe
+    connect_write_pipe = _pipes.connect_write_pipe
+    _make_read_pipe_transport = _pipes._make_read_pipe_transport
+    _make_write_pipe_transport = _pipes._make_write_pipe_transport
 
     # Signals and child processes
     add_signal_handler = _signals.add_signal_handler

@@ -1,7 +1,7 @@
 """Making transports: the last step of every recipe that ends in a connection."""
 
 import socket
-from asyncio import BaseProtocol, Future
+from asyncio import BaseProtocol, BaseTransport, Future
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,6 +44,12 @@ async def connect_transport(
     except BaseException:
         sock.close()
         raise
+    await finish(transport, waiter)
+    return transport, protocol
+
+
+async def finish(transport: BaseTransport, waiter: "Future[None]") -> None:
+    """Wait until `connection_made` was called; close the transport if that fails or the caller is cancelled."""
     try:
         await waiter
     except BaseException:
@@ -51,4 +57,3 @@ async def connect_transport(
         raise
     finally:
         del waiter  # it may hold the error, whose traceback holds this frame
-    return transport, protocol
