@@ -1,0 +1,585 @@
+"""S30: the transport that reads a pipe."""
+
+import asyncio
+import contextvars
+import errno
+import fcntl
+import gc
+import logging
+import os
+import re
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.fds import is_open
+from support.gates import ferroloop_only
+from support.log import LogList
+from support.net import eventually
+from support.pipes import KINDS, both, pipe, reading, terminal
+from support.protocols import Recorder
+from support.turns import turn
+from support.unclosed import unclosed
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+Errors = list[dict[str, Any]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_be_read(loop: Loop, run: Run, kind: str) -> None:
+    """S30.1, S30.2."""
+
+    async def main() -> None:
+        async with reading(ends=KINDS[kind]) as (transport, protocol, writer):
+            pipe = transport.get_extra_info("pipe")
+            assert not os.get_blocking(pipe.fileno())
+            assert isinstance(transport, asyncio.ReadTransport)
+            os.write(writer.fileno(), b"bytes")
+            await eventually(lambda: protocol.data == b"bytes")
+            assert transport.get_protocol() is protocol
+            assert transport.get_extra_info("socket", "none") == "none"
+
+    run(main())
+
+
+def test_what_cannot_be_read(loop: Loop, run: Run) -> None:
+    """S30.1: the file stays its owner's; nobody keeps the protocol."""
+    protocol = Recorder()
+    gone = weakref.ref(protocol)
+    with open(__file__, "rb") as file:
+        factory = [protocol].pop
+        del protocol
+        with pytest.raises(ValueError, match=r"^Pipe transport is for pipes/sockets only\.$"):
+            run(loop.connect_read_pipe(factory, file))
+        gc.collect()
+        assert gone() is None
+        assert file.read(3) == b'"""'
+        assert os.get_blocking(file.fileno())
+
+
+@ferroloop_only("asyncio's finaliser warns, and closes the file", "S30.1")
+def test_a_number_that_is_not_open(loop: Loop, run: Run) -> None:
+    """S30.1: any constructor error leaves the file alone."""
+
+    class Closed:
+        def fileno(self) -> int:
+            return 1_000_000
+
+        def close(self) -> None:
+            raise AssertionError("closed by the transport")
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        run(loop.connect_read_pipe(Recorder, Closed()))
+    gc.collect()
+
+
+def test_starting_order(loop: Loop) -> None:
+    """S30.3: connection_made, then reading, then the creator."""
+    with both() as (reader, writer):
+        writer.write(b"early")
+        protocol = Recorder()
+        task = loop.create_task(loop.connect_read_pipe(lambda: protocol, reader))
+        turns = 0
+        while not protocol.events:
+            turn(loop)
+            turns += 1
+        assert protocol.names == ["made"]
+        assert turns <= 3
+        transport, same = loop.run_until_complete(task)
+        assert same is protocol
+        turn(loop, 2)
+        assert protocol.data == b"early"
+        transport.close()
+        turn(loop)
+
+
+@pytest.mark.parametrize("method", ["pause_reading", "close"])
+def test_connection_made_may_stop_reading(loop: Loop, run: Run, method: str) -> None:
+    """S30.4."""
+
+    class Protocol(Recorder):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            getattr(transport, method)()
+
+    def early() -> Any:
+        reader, writer = pipe()
+        writer.write(b"unread")
+        return reader, writer
+
+    async def main() -> None:
+        async with reading(Protocol, early) as (transport, protocol, _):
+            assert not transport.is_reading()
+            await asyncio.sleep(0.002)
+            assert protocol.names == (["made"] if method == "pause_reading" else ["made", "lost"])
+
+    run(main())
+
+
+def test_one_read_per_event(loop: Loop, run: Run) -> None:
+    """S30.5, S0.28: up to 256 KiB at once, and others have their turn in between."""
+    data = bytes(range(256)) * 4096
+    order: list[Any] = []
+
+    class Protocol(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            order.append(len(data))
+            loop.call_soon(order.append, "other")
+
+    async def main() -> None:
+        async with reading(Protocol) as (transport, protocol, writer):
+            transport.pause_reading()
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, len(data))
+            assert writer.write(data) == len(data)
+            transport.resume_reading()
+            await eventually(lambda: len(protocol.data) == len(data))
+            await asyncio.sleep(0)
+            assert order == [262144, "other"] * 4
+            assert protocol.data == data
+
+    run(main())
+
+
+def test_nothing_to_read_after_all(loop: Loop, run: Run, errors: Errors) -> None:
+    """S30.5: somebody else took the bytes between the event and the read."""
+
+    async def main() -> None:
+        async with reading() as (_, protocol, writer):
+            loop.call_soon(os.read, protocol.transport.get_extra_info("pipe").fileno(), 9)
+            writer.write(b"stolen")
+            await asyncio.sleep(0.001)
+            assert protocol.names == ["made"]
+            writer.write(b"ours")
+            await eventually(lambda: protocol.data == b"ours")
+
+    run(main())
+    assert errors == []
+
+
+@pytest.mark.parametrize("result", [None, True])
+def test_end_of_file(loop: Loop, run: Run, logged: LogList, result: Any) -> None:
+    """S30.6, S8.11: the transport closes whatever eof_received says."""
+    loop.set_debug(True)
+
+    class Protocol(Recorder):
+        def eof_received(self) -> bool | None:
+            assert self.transport.is_closing()
+            assert not self.transport.is_reading()
+            loop.call_soon(self.events.append, ("a later step",))
+            return super().eof_received()
+
+    async def main() -> None:
+        async with reading(lambda: Protocol(result)) as (transport, protocol, writer):
+            writer.write(b"last")
+            writer.close()
+            await eventually(lambda: protocol.lost)
+            await asyncio.sleep(0)
+            assert protocol.names[:4] == ["made", "data", "eof", "lost"]
+            assert protocol.lost == [None]
+            assert not is_open(int(re.findall(r"fd=(\d+)", repr(transport))[0]))
+
+    run(main())
+    assert [text.endswith("was closed by peer") for text in logged.texts(logging.INFO)] == [True]
+
+
+def test_failing_eof_received(loop: Loop, run: Run, errors: Errors) -> None:
+    """S30.6, S3.10."""
+
+    class Protocol(Recorder):
+        def eof_received(self) -> None:
+            raise ValueError("eof")
+
+    async def main() -> None:
+        async with reading(Protocol) as (_, protocol, writer):
+            writer.close()
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [None]
+
+    run(main())
+    assert [str(context["exception"]) for context in errors] == ["eof"]
+    assert "Exception in callback" in errors[0]["message"]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_terminal_whose_other_side_closed(loop: Loop, run: Run, logged: LogList, errors: Errors, debug: bool) -> None:
+    """S30.7: EIO is how a terminal ends, and no business of the exception handler."""
+    loop.set_debug(debug)
+
+    async def main() -> None:
+        async with reading(ends=terminal) as (_, protocol, program):
+            program.write(b"bye")
+            await eventually(lambda: protocol.data)
+            program.close()
+            await eventually(lambda: protocol.lost)
+            assert protocol.names == ["made", "data", "lost"]
+            assert protocol.lost[0].errno == errno.EIO
+
+    run(main())
+    assert errors == []
+    said = [text for text in logged.texts() if "Fatal read error on pipe transport" in text]
+    assert len(said) == debug
+
+
+def test_read_error(loop: Loop, run: Run, errors: Errors) -> None:
+    """S30.7: every other error is reported, and ends the connection without an eof_received."""
+
+    async def main() -> None:
+        async with reading() as (transport, protocol, writer):
+            fd = transport.get_extra_info("pipe").fileno()
+            copy = os.dup(fd)  # keeps the event coming
+            os.dup2(writer.fileno(), fd)
+            writer.write(b"x")
+            await eventually(lambda: protocol.lost)
+            os.close(copy)
+            assert protocol.names == ["made", "lost"]
+            assert protocol.lost[0].errno == errno.EBADF
+            assert errors[0]["message"] == "Fatal read error on pipe transport"
+            assert errors[0]["exception"] is protocol.lost[0]
+            assert errors[0]["transport"] is transport
+            assert errors[0]["protocol"] is protocol
+
+    run(main())
+    assert len(errors) == 1
+
+
+def test_failing_data_received(loop: Loop, run: Run, errors: Errors) -> None:
+    """S30.8: a failed callback; unlike a socket, the pipe goes on."""
+
+    class Protocol(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if data == b"bad":
+                raise ValueError(data)
+
+    async def main() -> None:
+        async with reading(Protocol) as (transport, protocol, writer):
+            writer.write(b"bad")
+            await eventually(lambda: protocol.data)
+            assert not transport.is_closing()
+            writer.write(b"good")
+            await eventually(lambda: protocol.data == b"badgood")
+
+    run(main())
+    assert [type(context["exception"]) for context in errors] == [ValueError]
+    assert "Exception in callback" in errors[0]["message"]
+    assert isinstance(errors[0]["handle"], asyncio.Handle)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_exit_requests_leave_the_run(loop: Loop, kind: type[BaseException]) -> None:
+    """S30.8, S0.11."""
+
+    class Protocol(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if data == b"out":
+                raise kind
+
+    with both() as (reader, writer):
+        connecting = loop.connect_read_pipe(Protocol, reader)
+        transport, protocol = loop.run_until_complete(connecting)
+        writer.write(b"out")
+        with pytest.raises(kind):
+            loop.run_forever()
+        writer.write(b"in")
+        turn(loop, 2)
+        assert protocol.data == b"outin"
+        transport.close()
+        turn(loop)
+
+
+def test_pausing(loop: Loop, run: Run, logged: LogList) -> None:
+    """S30.9, S30.10, S8.11: each change once; what comes meanwhile waits in the kernel."""
+    loop.set_debug(True)
+
+    async def main() -> None:
+        async with reading() as (transport, protocol, writer):
+            assert transport.is_reading()
+            for _ in range(2):
+                transport.pause_reading()
+            assert not transport.is_reading()
+            writer.write(b"waits")
+            await asyncio.sleep(0.002)
+            assert protocol.data == b""
+            for _ in range(2):
+                transport.resume_reading()
+            await eventually(lambda: protocol.data == b"waits")
+
+    run(main())
+    changes = [text.split()[-2:] for text in logged.texts(logging.DEBUG) if text.endswith("reading")]
+    assert changes == [["pauses", "reading"], ["resumes", "reading"]]
+
+
+def test_pausing_after_data_came(loop: Loop) -> None:
+    """S30.10: pausing between the event and the read leaves the data where it is."""
+    with both() as (reader, writer):
+        connecting = loop.connect_read_pipe(Recorder, reader)
+        transport, protocol = loop.run_until_complete(connecting)
+        loop.call_soon(transport.pause_reading)
+        writer.write(b"data")
+        turn(loop)
+        assert protocol.data == b""
+        transport.resume_reading()
+        turn(loop)
+        assert protocol.data == b"data"
+        transport.close()
+        turn(loop)
+
+
+def test_closing(loop: Loop) -> None:
+    """S30.11: no more data, no eof, connection_lost(None) in a later iteration, once."""
+    with both() as (reader, writer):
+        connecting = loop.connect_read_pipe(Recorder, reader)
+        transport, protocol = loop.run_until_complete(connecting)
+        writer.write(b"unread")
+        transport.close()
+        transport.close()
+        assert transport.is_closing()
+        assert protocol.names == ["made"]
+        transport.pause_reading()
+        transport.resume_reading()
+        assert not transport.is_reading()
+        turn(loop)
+        assert protocol.names == ["made", "lost"]
+        turn(loop, 2)
+        transport.close()
+        turn(loop)
+        assert protocol.lost == [None]
+        assert transport.get_protocol() is None
+        assert reader.closed
+
+
+@pytest.mark.parametrize("where", ["data_received", "eof_received", "connection_lost"])
+def test_lost_once(loop: Loop, run: Run, where: str) -> None:
+    """S30.12: the end of file comes in the same breath."""
+
+    class Protocol(Recorder):
+        pass
+
+    def method(self: Protocol, *args: Any) -> None:
+        getattr(Recorder, where)(self, *args)
+        self.transport.close()
+
+    setattr(Protocol, where, method)
+
+    async def main() -> None:
+        async with reading(Protocol) as (_, protocol, writer):
+            writer.write(b"last")
+            writer.close()
+            await eventually(lambda: protocol.lost)
+            await asyncio.sleep(0.002)
+            assert len(protocol.lost) == 1
+
+    run(main())
+
+
+class OneEnd:
+    """A pipe that is no file; counts the calls of close()."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.closed = 0
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def close(self) -> None:
+        self.closed += 1
+        os.close(self.fd)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_the_object_is_closed(loop: Loop, run: Run, errors: Errors, raises: bool) -> None:
+    """S30.13: by its own close(), even if connection_lost fails; and nothing is kept."""
+
+    class Protocol(Recorder):
+        def connection_lost(self, exc: BaseException | None) -> None:
+            assert end.closed == 0
+            if raises:
+                raise ValueError("lost")
+
+    reader, writer = os.pipe()
+    end = OneEnd(reader)
+
+    async def main() -> None:
+        transport, protocol = await loop.connect_read_pipe(Protocol, end)
+        gone = weakref.ref(protocol)
+        protocol.transport = None
+        os.close(writer)
+        await eventually(lambda: end.closed)
+        errors.clear() if not raises else None
+        del protocol
+        assert transport.get_protocol() is None
+        while errors:
+            assert str(errors.pop()["exception"]) == "lost"
+        gc.collect()
+        assert gone() is None
+
+    run(main())
+    assert end.closed == 1
+
+
+@ferroloop_only("asyncio reports it as the failure of a private callback", "S30.13")
+def test_failing_close(loop: Loop, run: Run, errors: Errors) -> None:
+    """S30.13: the close() of a pipe is its owner's code."""
+
+    class Failing(OneEnd):
+        def close(self) -> None:
+            super().close()
+            raise OSError("cannot")
+
+    reader, writer = os.pipe()
+
+    async def main() -> None:
+        transport, protocol = await loop.connect_read_pipe(Recorder, Failing(reader))
+        transport.close()
+        await eventually(lambda: errors)
+        assert protocol.lost == [None]
+        assert errors[0]["transport"] is transport
+
+    run(main())
+    os.close(writer)
+    assert [str(context["exception"]) for context in errors] == ["cannot"]
+    assert "Exception in callback" in errors[0]["message"]
+
+
+def test_repr(loop: Loop, run: Run) -> None:
+    """S30.14: open, paused, closing, closed."""
+
+    async def main() -> None:
+        async with reading() as (transport, _, writer):
+            fd = transport.get_extra_info("pipe").fileno()
+            texts = [repr(transport)]
+            transport.pause_reading()
+            texts.append(repr(transport))
+            transport.close()
+            texts.append(repr(transport))
+            await asyncio.sleep(0)
+            texts.append(repr(transport))
+            assert [re.sub(r"^<\S+", "<", text) for text in texts] == [
+                f"< fd={fd} polling>",
+                f"< fd={fd} idle>",
+                f"< closing fd={fd} idle>",
+                f"< closed fd={fd} closed>",
+            ]
+
+    run(main())
+
+
+@ferroloop_only("asyncio still asks the selector, which is closed", "S30.14")
+def test_repr_on_a_closed_loop(new_loop: Callable[[], Loop]) -> None:
+    """S30.14: what is polled is not known any more."""
+    loop = new_loop()
+    with both() as (reader, _):
+        connecting = loop.connect_read_pipe(Recorder, reader)
+        transport, protocol = loop.run_until_complete(connecting)
+        loop.close()
+        assert repr(transport).endswith(f" fd={reader.fileno()} open>")
+        with unclosed("unclosed transport"):
+            protocol.transport = None
+            del transport
+
+
+def test_finaliser(loop: Loop, run: Run) -> None:
+    """S30.15."""
+
+    async def main() -> None:
+        with both() as (reader, _):
+            transport, protocol = await loop.connect_read_pipe(Recorder, reader)
+            transport.pause_reading()
+            protocol.transport = None
+            with unclosed(f"unclosed transport {transport!r}"):
+                del transport
+            assert reader.closed
+
+    run(main())
+
+
+def test_no_warning_after_closing(loop: Loop, run: Run) -> None:
+    """S30.15."""
+
+    async def main() -> None:
+        async with reading() as (transport, protocol, _):
+            transport.close()
+            await asyncio.sleep(0)
+        protocol.transport = None
+        del transport
+        gc.collect()
+
+    run(main())
+
+
+def test_cancelled_while_connecting(loop: Loop) -> None:
+    """S30.16: the transport is closed, and the pipe with it."""
+    with both() as (reader, writer):
+        protocol = Recorder()
+        task = loop.create_task(loop.connect_read_pipe(lambda: protocol, reader))
+        turn(loop)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        turn(loop, 2)
+        assert protocol.names == ["made", "lost"]
+        assert reader.closed
+        assert not writer.closed
+
+
+def test_debug_log(loop: Loop, run: Run, logged: LogList) -> None:
+    """S30.16."""
+    loop.set_debug(True)
+
+    async def main() -> str:
+        async with reading() as (transport, protocol, _):
+            fd = transport.get_extra_info("pipe").fileno()
+            return f"Read pipe {fd} connected: ({transport!r}, {protocol!r})"
+
+    assert run(main()) in logged.texts(logging.DEBUG)
+
+
+def test_set_protocol(loop: Loop, run: Run) -> None:
+    """S30.18: the next data goes to the new one."""
+
+    async def main() -> None:
+        async with reading() as (transport, first, writer):
+            writer.write(b"1")
+            await eventually(lambda: first.data)
+            second = Recorder()
+            transport.set_protocol(second)
+            assert transport.get_protocol() is second
+            writer.write(b"2")
+            writer.close()
+            await eventually(lambda: second.lost)
+            assert (first.data, second.data) == (b"1", b"2")
+            assert first.lost == []
+
+    run(main())
+
+
+def test_context(loop: Loop, run: Run) -> None:
+    """S30.3, S7.11: the protocol is called in a copy of the creator's context."""
+    name = contextvars.ContextVar("name", default="outside")
+    seen: list[str] = []
+
+    class Protocol(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            seen.append(name.get())
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            super().connection_lost(exc)
+            seen.append(name.get())
+
+    async def main() -> None:
+        name.set("creator")
+        async with reading(Protocol) as (_, protocol, writer):
+            name.set("later")
+            writer.write(b"x")
+            await eventually(lambda: protocol.data)
+            writer.close()
+            await eventually(lambda: protocol.lost)
+
+    run(main())
+    assert seen == ["creator", "creator"]

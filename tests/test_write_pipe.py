@@ -1,0 +1,596 @@
+"""S31: the transport that writes to a pipe."""
+
+import asyncio
+import gc
+import logging
+import os
+import re
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.fds import is_open
+from support.gates import ferroloop_only
+from support.log import LogList
+from support.net import eventually
+from support.pipes import KINDS, both, fifo, pipe, read_now, read_to_end, sockets, terminal, writing
+from support.protocols import Recorder
+from support.turns import turn
+from support.unclosed import unclosed
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+Errors = list[dict[str, Any]]
+BIG = bytes(range(256)) * 4096  # 1 MiB: no pipe takes it at once
+LOST = "pipe closed by peer or os.write(pipe, data) raised exception."
+WITH_READERS = {"pipe": pipe, "fifo": fifo, "socket": sockets}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_can_be_written_to(loop: Loop, run: Run, kind: str) -> None:
+    """S31.1, S31.2: the protocol needs only the methods of BaseProtocol."""
+
+    async def main() -> None:
+        async with writing(asyncio.BaseProtocol, KINDS[kind]) as (transport, protocol, reader):
+            assert not os.get_blocking(transport.get_extra_info("pipe").fileno())
+            assert isinstance(transport, asyncio.WriteTransport)
+            assert transport.get_protocol() is protocol
+            transport.write(b"bytes")
+            await eventually(lambda: read_now(reader) == b"bytes")
+
+    run(main())
+
+
+def test_what_cannot_be_written_to(loop: Loop, run: Run, tmp_path: Any) -> None:
+    """S31.1: the file stays its owner's; nobody keeps the protocol."""
+    protocol = Recorder()
+    gone = weakref.ref(protocol)
+    text = r"^Pipe transport is only for pipes, sockets and character devices$"
+    with open(tmp_path / "file", "wb") as file:
+        factory = [protocol].pop
+        del protocol
+        with pytest.raises(ValueError, match=text):
+            run(loop.connect_write_pipe(factory, file))
+        gc.collect()
+        assert gone() is None
+        assert file.write(b"still open") == 10
+
+
+def test_starting_order(loop: Loop) -> None:
+    """S31.3: connection_made, then the watch for the reader, then the creator."""
+    with both() as (reader, writer):
+        reader.close()
+        protocol = Recorder()
+        task = loop.create_task(loop.connect_write_pipe(lambda: protocol, writer))
+        while not protocol.events:
+            turn(loop)
+        assert protocol.names == ["made"]
+        loop.run_until_complete(task)
+        turn(loop, 2)
+        assert protocol.names == ["made", "lost"]
+
+
+@pytest.mark.parametrize("kind", WITH_READERS)
+def test_reader_goes(loop: Loop, run: Run, logged: LogList, kind: str) -> None:
+    """S31.4, S31.5: nothing was left to send."""
+    loop.set_debug(True)
+
+    async def main() -> None:
+        async with writing(ends=WITH_READERS[kind]) as (transport, protocol, reader):
+            transport.write(b"read in time")
+            assert read_now(reader) == b"read in time"
+            reader.close()
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [None]
+            assert transport.is_closing()
+
+    run(main())
+    assert [text.endswith("was closed by peer") for text in logged.texts(logging.INFO)] == [True]
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("kind", WITH_READERS)
+def test_reader_goes_too_early(loop: Loop, run: Run, kind: str, closes: bool) -> None:
+    """S31.5: what it did not read is dropped, also while closing."""
+
+    async def main() -> None:
+        async with writing(ends=WITH_READERS[kind]) as (transport, protocol, reader):
+            transport.write(BIG)
+            assert transport.get_write_buffer_size() > 0
+            if closes:
+                transport.close()
+            await asyncio.sleep(0.002)
+            assert protocol.lost == []
+            reader.close()
+            await eventually(lambda: protocol.lost)
+            assert [type(exc) for exc in protocol.lost] == [BrokenPipeError]
+            assert transport.get_write_buffer_size() == 0
+
+    run(main())
+
+
+def test_terminal_has_no_readers(loop: Loop, run: Run) -> None:
+    """S31.4: bytes for a program to read, or a master that is there, mean nothing to a writer."""
+
+    async def main() -> None:
+        async with writing(ends=terminal) as (transport, protocol, master):
+            master.write(b"typed")
+            await asyncio.sleep(0.002)
+            assert protocol.names == ["made"]
+            transport.write(b"shown")
+            await eventually(lambda: read_now(master) == b"shown")
+
+    run(main())
+
+
+def test_bytes_from_the_peer(loop: Loop, run: Run) -> None:
+    """S31.6: on a socket they count as its closing."""
+
+    async def main() -> None:
+        async with writing(ends=sockets) as (_, protocol, peer):
+            peer.send(b"talks back")
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [None]
+
+    run(main())
+
+
+@pytest.mark.parametrize("data", [b"abc", bytearray(b"abc"), memoryview(b"xabcx")[1:4]])
+def test_kinds_of_data(loop: Loop, run: Run, data: Any) -> None:
+    """S31.7; nothing at all is ignored."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            transport.write(data)
+            transport.writelines([data, data])
+            for nothing in (b"", bytearray(), memoryview(b"")):
+                transport.write(nothing)
+            transport.writelines([])
+            transport.close()
+            assert await read_to_end(reader) == b"abcabcabc"
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", ["text", 1, None, [b"x"]])
+def test_wrong_data(loop: Loop, run: Run, wrong: Any) -> None:
+    """S31.7."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            with pytest.raises(AssertionError, match=f"^{re.escape(repr(wrong))}$"):
+                transport.write(wrong)
+            transport.write(b"goes on")
+            assert read_now(reader) == b"goes on"
+
+    run(main())
+
+
+def test_written_at_once(loop: Loop, run: Run) -> None:
+    """S31.8: the reader may be in this very thread."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            transport.write(b"one")
+            transport.write(b"two")
+            assert read_now(reader) == b"onetwo"
+            assert transport.get_write_buffer_size() == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_than_fits(loop: Loop, run: Run, kind: str) -> None:
+    """S31.8, S31.11, S31.22: the rest is buffered, counted, and arrives in order."""
+
+    async def main() -> None:
+        async with writing(ends=KINDS[kind]) as (transport, _, reader):
+            transport.write(BIG)
+            taken = len(BIG) - transport.get_write_buffer_size()
+            assert 0 <= taken < len(BIG)
+            transport.write(b"the")
+            transport.writelines([b" ", b"end"])
+            assert transport.get_write_buffer_size() == len(BIG) - taken + 7
+            received = b""
+            while len(received) < len(BIG) + 7:
+                received += read_now(reader)
+                await asyncio.sleep(0)
+            assert received == BIG + b"the end"
+            await eventually(lambda: transport.get_write_buffer_size() == 0)
+
+    run(main())
+
+
+def test_buffer_is_private(loop: Loop, run: Run) -> None:
+    """S31.8: later changes by the caller change nothing."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            data = bytearray(BIG)
+            transport.write(data)
+            data[:] = bytes(len(data))
+            transport.write(memoryview(data)[:4])
+            data[:4] = b"late"
+            transport.close()
+            assert await read_to_end(reader) == BIG + bytes(4)
+
+    run(main())
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_write_error(loop: Loop, run: Run, logged: LogList, errors: Errors, debug: bool) -> None:
+    """S31.9, S31.10, S31.23: EPIPE is an OSError like any other; only debug mode speaks of it."""
+    loop.set_debug(debug)
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, reader):
+            reader.close()
+            transport.write(b"nobody")
+            assert transport.is_closing()
+            assert protocol.lost == []
+            await eventually(lambda: protocol.lost)
+            assert [type(exc) for exc in protocol.lost] == [BrokenPipeError]
+
+    run(main())
+    assert errors == []
+    said = [text for text in logged.texts() if text.endswith("Fatal write error on pipe transport")]
+    assert len(said) == debug
+
+
+def test_flush_error(loop: Loop, run: Run, logged: LogList, errors: Errors) -> None:
+    """S31.9, S31.10: the same for what was buffered, which is dropped."""
+    loop.set_debug(True)
+
+    async def main() -> None:
+        async with writing(ends=terminal) as (transport, protocol, master):
+            transport.write(BIG)
+            master.close()
+            await eventually(lambda: protocol.lost)
+            assert [type(exc) for exc in protocol.lost] == [OSError]
+            assert transport.get_write_buffer_size() == 0
+
+    run(main())
+    assert errors == []
+    said = [text for text in logged.texts() if text.endswith("Fatal write error on pipe transport")]
+    assert len(said) == 1
+
+
+def test_lost_in_the_flush_step(loop: Loop) -> None:
+    """S31.12: with the last byte, and not a step later."""
+    order: list[str] = []
+
+    class Protocol(Recorder):
+        def connection_lost(self, exc: BaseException | None) -> None:
+            super().connection_lost(exc)
+            order.append("lost")
+
+    with both() as (reader, writer):
+        transport, _ = loop.run_until_complete(loop.connect_write_pipe(Protocol, writer))
+        transport.write(bytes(65536 + 1))
+        transport.close()
+        turn(loop)
+        assert order == []
+        assert len(read_now(reader)) == 65536
+        loop.call_soon(lambda: loop.call_soon(order.append, "later"))
+        turn(loop)
+        assert order == ["lost"]
+        turn(loop)
+        assert order == ["lost", "later"]
+        assert len(read_now(reader)) == 1
+
+
+@ferroloop_only("asyncio loses the bytes", "S31.13, S17.6")
+@pytest.mark.parametrize("last", ["close", "write_eof", None])
+def test_written_while_resuming(loop: Loop, run: Run, last: str | None) -> None:
+    """S31.13, S17.6: what resume_writing writes before it closes is delivered, and the loss told once."""
+    more = b"m" * 300_000
+
+    class Protocol(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self.names.count("resume") == 1:
+                self.transport.write(more)
+                if last is not None:
+                    getattr(self.transport, last)()
+
+    async def main() -> None:
+        async with writing(Protocol) as (transport, protocol, reader):
+            transport.write(b"f" * 200_000)
+            received = b""
+            while len(received) < 500_000:
+                received += read_now(reader)
+                await asyncio.sleep(0)
+            assert received == b"f" * 200_000 + more
+            transport.close()
+            assert await read_to_end(reader) == b""
+            assert protocol.lost == [None]
+
+    run(main())
+
+
+@ferroloop_only("asyncio reports the loss twice", "S31.13, S17.6")
+@pytest.mark.parametrize("call", ["close", "abort", "write_eof"])
+def test_ended_while_resuming(loop: Loop, run: Run, call: str) -> None:
+    """S31.13, S17.6: connection_lost once."""
+
+    class Protocol(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            getattr(self.transport, call)()
+
+    async def main() -> None:
+        async with writing(Protocol) as (transport, protocol, reader):
+            transport.write(b"x" * 200_000)
+            while not protocol.lost:
+                read_now(reader)
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            assert protocol.lost == [None]
+            assert protocol.names == ["made", "pause", "resume", "lost"]
+
+    run(main())
+
+
+def test_flow_control(loop: Loop, run: Run) -> None:
+    """S17.1 to S17.4, S17.7, S34.4: the water marks of a pipe."""
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, reader):
+            assert transport.get_write_buffer_limits() == (16384, 65536)
+            transport.write(bytes(65536))  # what the pipe takes
+            transport.write(bytes(65536))
+            assert protocol.names == ["made"]
+            transport.write(b"x")
+            assert protocol.names == ["made", "pause"]
+            transport.write(b"x")
+            assert protocol.names == ["made", "pause"]
+            while transport.get_write_buffer_size() > 0:
+                read_now(reader)
+                await asyncio.sleep(0)
+            assert protocol.names == ["made", "pause", "resume"]
+            transport.set_write_buffer_limits(low=10)
+            assert transport.get_write_buffer_limits() == (10, 40)
+            with pytest.raises(ValueError, match=re.escape("high (1) must be >= low (2) must be >= 0")):
+                transport.set_write_buffer_limits(1, 2)
+
+    run(main())
+
+
+@ferroloop_only("asyncio waits until nothing is left", "S17.3")
+def test_resumes_at_the_low_mark(loop: Loop, run: Run) -> None:
+    """S17.3."""
+
+    class Protocol(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            left.append(self.transport.get_write_buffer_size())
+
+    left: list[int] = []
+
+    async def main() -> None:
+        async with writing(Protocol) as (transport, _, reader):
+            transport.write(bytes(65536 + 65536 + 10_000))
+            while not left:
+                read_now(reader)
+                await asyncio.sleep(0)
+            assert left == [10_000]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("fails", "quiet"), [(False, 5), (True, 4)])
+def test_lost_writes(loop: Loop, run: Run, logged: LogList, fails: bool, quiet: int) -> None:
+    """S31.14: after close() the sixth is worth a warning, after an error the fifth."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            if fails:
+                reader.close()
+                transport.write(b"fails")
+            else:
+                transport.close()
+            for count in range(quiet + 2):
+                transport.write(b"lost")
+                transport.write(b"")
+                assert logged.texts(logging.WARNING) == [LOST] * max(0, count + 1 - quiet)
+            await asyncio.sleep(0)
+            transport.write(b"still no error")
+
+    run(main())
+    assert logged.texts(logging.WARNING) == [LOST] * 3
+
+
+@pytest.mark.parametrize("method", ["close", "write_eof"])
+@pytest.mark.parametrize("again", ["close", "write_eof", "write"])
+def test_closing(loop: Loop, run: Run, method: str, again: str) -> None:
+    """S31.15, S31.16: what is buffered goes first; a second call and late writes do nothing."""
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, reader):
+            assert transport.can_write_eof()
+            transport.write(BIG)
+            getattr(transport, method)()
+            assert transport.is_closing()
+            getattr(transport, again)(*([b"late"] if again == "write" else []))
+            assert await read_to_end(reader) == BIG
+            assert protocol.lost == [None]
+
+    run(main())
+
+
+@pytest.mark.parametrize("method", ["close", "write_eof", "abort"])
+def test_closing_with_nothing_buffered(loop: Loop, method: str) -> None:
+    """S31.15, S31.17: the loss is told in a later step, once, and later calls do nothing."""
+    with both() as (_, writer):
+        transport, protocol = loop.run_until_complete(loop.connect_write_pipe(Recorder, writer))
+        getattr(transport, method)()
+        assert protocol.names == ["made"]
+        turn(loop)
+        assert protocol.lost == [None]
+        transport.close()
+        turn(loop, 2)
+        assert protocol.lost == [None]
+        assert writer.closed
+
+
+def test_abort(loop: Loop, run: Run) -> None:
+    """S31.17: what is buffered is dropped."""
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, reader):
+            transport.write(BIG)
+            transport.abort()
+            assert transport.get_write_buffer_size() == 0
+            assert protocol.lost == []
+            data = await read_to_end(reader)
+            assert 0 < len(data) < len(BIG)
+            assert protocol.lost == [None]
+
+    run(main())
+
+
+@ferroloop_only("asyncio logs an AttributeError", "S31.17")
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("first", ["close", "write_eof", "abort"])
+def test_abort_after_the_end(loop: Loop, run: Run, errors: Errors, first: str, buffered: bool) -> None:
+    """S31.17: no second connection_lost."""
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, _):
+            if buffered:
+                transport.write(BIG)
+            getattr(transport, first)()
+            transport.abort()
+            transport.abort()
+            await asyncio.sleep(0.001)
+            transport.abort()
+            await asyncio.sleep(0)
+            assert protocol.lost == [None]
+
+    run(main())
+    assert errors == []
+
+
+def test_closing_waits_for_the_reader(loop: Loop, run: Run) -> None:
+    """S31.18: and abort() does not."""
+
+    async def main() -> None:
+        async with writing() as (transport, protocol, _):
+            transport.write(BIG)
+            transport.close()
+            await asyncio.sleep(0.01)
+            assert protocol.lost == []
+            transport.abort()
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [None]
+
+    run(main())
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_the_object_is_closed(loop: Loop, run: Run, errors: Errors, raises: bool) -> None:
+    """S31.19: also if connection_lost fails; and nothing is kept."""
+
+    class Protocol(Recorder):
+        def connection_lost(self, exc: BaseException | None) -> None:
+            if raises:
+                raise ValueError("lost")
+
+    async def main() -> None:
+        with both() as (_, writer):
+            fd = writer.fileno()
+            transport, protocol = await loop.connect_write_pipe(Protocol, writer)
+            gone = weakref.ref(protocol)
+            protocol.transport = None
+            transport.close()
+            del protocol
+            await eventually(lambda: not is_open(fd))
+            assert [str(context["exception"]) for context in errors] == ["lost"] * raises
+            errors.clear()  # a report holds the frames that hold the protocol
+            assert transport.get_protocol() is None
+            gc.collect()
+            assert gone() is None
+
+    run(main())
+
+
+def test_repr(loop: Loop, run: Run) -> None:
+    """S31.20: open, blocked, closing, closed."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            fd = transport.get_extra_info("pipe").fileno()
+            texts = [repr(transport)]
+            transport.write(b"x" * 65540)
+            texts.append(repr(transport))
+            transport.close()
+            texts.append(repr(transport))
+            await read_to_end(reader)
+            texts.append(repr(transport))
+            assert [re.sub(r"^<\S+", "<", text) for text in texts] == [
+                f"< fd={fd} idle bufsize=0>",
+                f"< fd={fd} polling bufsize=4>",
+                f"< closing fd={fd} polling bufsize=4>",
+                f"< closed fd={fd} closed>",
+            ]
+
+    run(main())
+
+
+def test_finaliser(loop: Loop, run: Run) -> None:
+    """S31.21: a terminal is not watched, so nothing keeps its transport."""
+
+    async def main() -> None:
+        with both(terminal) as (_, writer):
+            transport, protocol = await loop.connect_write_pipe(Recorder, writer)
+            protocol.transport = None
+            with unclosed(f"unclosed transport {transport!r}"):
+                del transport
+            assert writer.closed
+
+    run(main())
+
+
+def test_cancelled_while_connecting(loop: Loop) -> None:
+    """S31.21, S30.16."""
+    with both() as (_, writer):
+        protocol = Recorder()
+        task = loop.create_task(loop.connect_write_pipe(lambda: protocol, writer))
+        turn(loop)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        turn(loop, 2)
+        assert protocol.names == ["made", "lost"]
+        assert writer.closed
+
+
+def test_debug_log(loop: Loop, run: Run, logged: LogList) -> None:
+    """S31.21, S30.16."""
+    loop.set_debug(True)
+
+    async def main() -> str:
+        async with writing() as (transport, protocol, _):
+            fd = transport.get_extra_info("pipe").fileno()
+            return f"Write pipe {fd} connected: ({transport!r}, {protocol!r})"
+
+    assert run(main()) in logged.texts(logging.DEBUG)
+
+
+def test_streams(loop: Loop, run: Run) -> None:
+    """S57.1: a StreamWriter over a pipe: drain() waits for the reader, wait_closed() for the end."""
+
+    async def main() -> None:
+        with both() as (reader, writer):
+            transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, writer)
+            stream = asyncio.StreamWriter(transport, protocol, None, loop)
+            stream.write(BIG)
+            draining = asyncio.ensure_future(stream.drain())
+            await asyncio.sleep(0.001)
+            assert not draining.done()
+            stream.close()
+            assert await read_to_end(reader) == BIG
+            await draining
+
+    run(main())
