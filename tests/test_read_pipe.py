@@ -450,7 +450,7 @@ def test_repr(loop: Loop, run: Run) -> None:
     """S30.14: open, paused, closing, closed."""
 
     async def main() -> None:
-        async with reading() as (transport, _, writer):
+        async with reading() as (transport, _, _):
             fd = transport.get_extra_info("pipe").fileno()
             texts = [repr(transport)]
             transport.pause_reading()
