@@ -422,6 +422,7 @@ def test_the_object_is_closed(loop: Loop, run: Run, errors: Errors, raises: bool
     assert end.closed == 1
 
 
+@ferroloop_only("asyncio's finaliser closes it again", "S30.13")
 def test_failing_close(loop: Loop, run: Run, errors: Errors) -> None:
     """S30.13: the close() of a pipe is its owner's code."""
 
