@@ -223,16 +223,23 @@ impl BaseTransport {
                 limits.high, limits.low
             ))
         })?;
+        match this.get().event_loop(py) {
+            Some(event_loop) => Self::pause_if_above(this, &event_loop),
+            None => Ok(()),
+        }
+    }
+
+    /// A write, or new limits, may pause the writer but never resume it: only a flush does that.
+    fn pause_if_above(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = this.py();
         let rises = this
             .get()
             .cell
             .with(py, |state, _| state.marks.rise(state.stream.outbox().len_bytes()).is_some());
-        match this.get().event_loop(py) {
-            Some(event_loop) if rises => {
-                Self::signal(this, &event_loop, intern!(py, "pause_writing"), Caller::Application)
-            }
-            _ => Ok(()),
+        if !rises {
+            return Ok(());
         }
+        Self::signal(this, event_loop, intern!(py, "pause_writing"), Caller::Application)
     }
 
     /// The limits as (low, high).
