@@ -51,13 +51,16 @@ impl BaseTransport {
 
     /// `writelines()`: all at once.
     pub(super) fn write_all(this: &Bound<'_, Self>, chunks: Vec<Chunk>) -> PyResult<()> {
-        let mut taken = true;
-        for chunk in chunks {
-            if !chunk.is_empty() {
-                taken &= this.get().queue(this.py(), chunk);
-            }
+        let taken = chunks
+            .into_iter()
+            .filter(|chunk| !chunk.is_empty())
+            .map(|chunk| this.get().queue(this.py(), chunk))
+            .reduce(|all, taken| all && taken);
+        match taken {
+            None => Ok(()),
+            Some(true) => Self::after_write(this),
+            Some(false) => this.get().lose_write(this.py()),
         }
-        if taken { Self::after_write(this) } else { this.get().lose_write(this.py()) }
     }
 
     /// Queues one chunk; false if the stream takes no more.
