@@ -8,6 +8,8 @@ RUN := $(ENV)/bin/python
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
+# What the engine does on systems without eventfd and pidfd.
+FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
              -type f ! -name '*.so' ! -name '*.pyc')
 
@@ -39,12 +41,12 @@ lint: $(ENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
-	$(RUN) -m mypy.stubtest ferroloop
+	$(RUN) -m mypy.stubtest ferroloop._ferroloop
 
 engine:
-	CARGO_TARGET_DIR=$(TARGETS)/engine cargo test --package ferroloop-engine --all-targets
-	CARGO_TARGET_DIR=$(TARGETS)/pipe-waker RUSTFLAGS='--cfg ferroloop_force_pipe_waker' cargo test --package ferroloop-engine
-	CARGO_TARGET_DIR=$(TARGETS)/loom RUSTFLAGS='--cfg loom' cargo test --package ferroloop-engine --release
+	CARGO_TARGET_DIR=$(TARGETS)/engine cargo test --package ferroloop-engine
+	CARGO_TARGET_DIR=$(TARGETS)/fallbacks RUSTFLAGS='$(FALLBACKS)' cargo test --package ferroloop-engine
+	CARGO_TARGET_DIR=$(TARGETS)/loom RUSTFLAGS='--cfg loom' cargo test --package ferroloop-engine --release --lib
 
 pytest: $(ENV)/installed
 	$(RUN) -m pytest -n auto $(ARGS)
