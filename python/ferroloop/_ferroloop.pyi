@@ -119,10 +119,12 @@ class EventLoop:
     def _park(self) -> None: ...
     @property
     def _parked(self) -> bool: ...
+    # Filled by Python; the loop queues the handle of each number that it reads from the self-pipe.
+    _signal_handlers: dict[int, Handle]
     def _signal_fd(self) -> int:
-        """Write end of the self-pipe, made on first use, for signal.set_wakeup_fd; feeds `_process_signals`."""
-    def _process_signals(self, numbers: bytes) -> None:
-        """Overridden in Python: called by the loop with the signal numbers read from the self-pipe."""
+        """Write end of the self-pipe, made on first use, for signal.set_wakeup_fd."""
+    def _make_handle(self, callback: Callable[[*_Ts], object], args: tuple[*_Ts]) -> Handle:
+        """A handle that may be queued again and again, in a copy of the current context."""
     def _release(self) -> None:
         """The native part of close(): drop queue and timers unrun, close poller, waker and self-pipe."""
 

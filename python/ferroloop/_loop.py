@@ -57,7 +57,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._default_executor: Executor | None = None
         self._executor_shutdown_called = False
         self._resolver: ThreadPoolExecutor | None = None
-        self._signal_handlers: dict[int, asyncio.Handle] = {}
+        self._signal_handlers = {}
+        self._displaced_wakeup_fd: _signals.Descriptor | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
@@ -125,5 +126,4 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     # Signals and child processes
     add_signal_handler = _signals.add_signal_handler
     remove_signal_handler = _signals.remove_signal_handler
-    _process_signals = _signals._process_signals
     _child_watcher = _watchers._child_watcher

@@ -2,13 +2,14 @@
 
 Python's own C handler writes the number of every signal that has a Python handler into the wakeup descriptor. While a
 loop runs in the main thread that is the loop's self-pipe: a sleeping loop wakes at once for whatever was installed with
-`signal.signal` (Ctrl-C above all), and `_process_signals` gets the numbers for what was added here.
+`signal.signal` (Ctrl-C above all), and queues the handles of what was added here.
 """
 
 import asyncio
 import contextlib
 import errno
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -16,12 +17,20 @@ import warnings
 from asyncio.coroutines import _is_coroutine  # type: ignore[attr-defined]
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVarTuple
 
 if TYPE_CHECKING:
     from ._loop import EventLoop
 
 _Ts = TypeVarTuple("_Ts")
+
+
+class Descriptor(NamedTuple):
+    """A descriptor with the identity of its file, since its number may be another file's later."""
+
+    fd: int
+    device: int
+    inode: int
 
 
 def add_signal_handler(loop: "EventLoop", sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -37,10 +46,12 @@ def add_signal_handler(loop: "EventLoop", sig: int, callback: Callable[[*_Ts], o
     loop._check_closed()
     try:
         # First of all, since it refuses other threads.
-        signal.set_wakeup_fd(loop._signal_fd())
+        previous = signal.set_wakeup_fd(loop._signal_fd())
     except (ValueError, OSError) as exc:
         raise RuntimeError(str(exc)) from exc
-    handle: Any = asyncio.Handle(callback, args, loop)
+    if previous not in (-1, loop._signal_fd()):
+        loop._displaced_wakeup_fd = _identify(previous)
+    handle = loop._make_handle(callback, args)
     if handle._source_traceback:
         del handle._source_traceback[-1]  # this frame: the user's is the last one
     loop._signal_handlers[sig] = handle
@@ -68,18 +79,6 @@ def remove_signal_handler(loop: "EventLoop", sig: int) -> bool:
         _raise_uncatchable(sig, exc)
     _let_go_of_wakeup_fd(loop)
     return True
-
-
-def _process_signals(loop: "EventLoop", numbers: bytes) -> None:
-    """Queue the handlers of signals that have arrived; called by the native loop."""
-    for number in numbers:
-        handle = loop._signal_handlers.get(number)
-        if handle is None:
-            continue
-        if handle.cancelled():
-            loop.remove_signal_handler(number)
-        else:
-            loop.call_soon(handle._run)
 
 
 def remove_signal_handlers(loop: "EventLoop") -> None:
@@ -118,18 +117,29 @@ def take_wakeup_fd(loop: "EventLoop") -> bool:
 
 
 def give_wakeup_fd_back(loop: "EventLoop") -> None:
-    """Undo `take_wakeup_fd`, unless the loop has handlers for signals, or somebody took the descriptor meanwhile."""
+    """Let signals go where they went before, unless the loop has handlers or somebody took the descriptor meanwhile."""
     if loop._signal_handlers:
         return
-    current = _set_wakeup_fd(-1)
+    displaced, loop._displaced_wakeup_fd = loop._displaced_wakeup_fd, None
+    fd = displaced.fd if displaced is not None and _identify(displaced.fd) == displaced else -1
+    current = _set_wakeup_fd(fd)
     if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
 
 
 def _let_go_of_wakeup_fd(loop: "EventLoop") -> None:
-    """The last handler is gone; while the loop runs it still wants to be woken."""
-    if not loop._signal_handlers and loop._thread_id != threading.get_ident():
-        _set_wakeup_fd(-1)
+    """A handler is gone. Without any a run still wants to be woken, but not at the cost of somebody else."""
+    run_took_it = loop._outside is not None and loop._outside.took_wakeup_fd
+    if not run_took_it or loop._displaced_wakeup_fd is not None:
+        give_wakeup_fd_back(loop)
+
+
+def _identify(fd: int) -> Descriptor | None:
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return Descriptor(fd, status.st_dev, status.st_ino)
 
 
 def _set_wakeup_fd(fd: int) -> int:

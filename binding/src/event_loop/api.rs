@@ -184,9 +184,12 @@ impl EventLoop {
         fd.map_err(|error| os_error(py, &error))
     }
 
-    /// Overridden by the Python side.
-    fn _process_signals(&self, numbers: &[u8]) {
-        let _ = numbers;
+    fn _make_handle<'py>(
+        slf: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Handle> {
+        Self::lasting_handle(slf, callback, args)
     }
 
     /// The native part of `close()`: whatever dies does so with the cell shut.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use ferroloop_engine::{Ready, Wait, clock};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::PyDict;
 
 use super::watch::Watch;
 use super::{EventLoop, LoopState, Reactor};
 use crate::cell::Share;
 use crate::errors::os_error;
+use crate::handle::Handle;
 use crate::job::Job;
 use crate::transport::{BaseTransport, Caller};
 
@@ -137,26 +138,46 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Hands the signal numbers in the self-pipe to the Python side (S36.2).
+    /// Queues the handlers of the signals whose numbers are in the self-pipe (S36.2).
+    ///
+    /// No Python code runs before the last of them is queued: an exception that a handler set by
+    /// `signal.signal` raises, such as KeyboardInterrupt, must not lose a signal.
     pub(crate) fn on_signals(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let mut numbers = Vec::new();
-        let drained = this.get().cell.with(py, |state, _| {
-            let signals = state.reactor.as_ref().and_then(|reactor| reactor.signals.as_ref());
-            signals.map_or(Ok(()), |signals| signals.drain(&mut numbers))
-        });
-        drained.map_err(|error| os_error(py, &error))?;
-        // Handlers set by signal.signal run first, as they would between two bytecodes.
-        py.check_signals()?;
-        if numbers.is_empty() {
-            return Ok(());
+        let numbers = this.get().cell.with(py, |state, _| state.drain_signals());
+        let numbers = numbers.map_err(|error| os_error(py, &error))?;
+        let handlers = this.getattr(intern!(py, "_signal_handlers"))?;
+        let handlers = handlers.cast::<PyDict>()?;
+        let mut cancelled = Vec::new();
+        for number in numbers {
+            let Some(handle) = handlers.get_item(number)? else {
+                continue;
+            };
+            let handle = handle.cast_into::<Handle>()?;
+            if handle.get().is_cancelled() {
+                cancelled.push(number);
+            } else {
+                this.get().push(py, Job::Watch(handle.unbind()));
+            }
         }
-        let numbers = PyBytes::new(py, &numbers);
-        this.call_method1(intern!(py, "_process_signals"), (numbers,)).map(drop)
+        py.check_signals()?;
+        for number in cancelled {
+            this.call_method1(intern!(py, "remove_signal_handler"), (number,))?;
+        }
+        Ok(())
     }
 }
 
 impl LoopState {
+    fn drain_signals(&self) -> std::io::Result<Vec<u8>> {
+        let mut numbers = Vec::new();
+        let reactor = self.reactor.as_ref();
+        if let Some(signals) = reactor.and_then(|reactor| reactor.signals.as_ref()) {
+            signals.drain(&mut numbers)?;
+        }
+        Ok(numbers)
+    }
+
     /// A poll that does not sleep needs no detaching.
     fn look(&mut self, share: Share<'_>) -> std::io::Result<bool> {
         let Some(reactor) = &mut self.reactor else {

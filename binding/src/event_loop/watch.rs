@@ -191,6 +191,16 @@ impl Reactor {
 }
 
 impl EventLoop {
+    /// A handle that is queued again and again: of a reader, a writer or a signal.
+    pub(super) fn lasting_handle<'py>(
+        this: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Handle> {
+        let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
+        Handle::new(this, call, None, false)
+    }
+
     pub(super) fn add_callback<'py>(
         this: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,

@@ -1,0 +1,276 @@
+"""S36: signals end the loop's sleep, whatever it sleeps in; and none that was last is lost."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from support.gates import ferroloop_only
+from support.loops import NewLoop
+from support.scripts import Script
+from support.signals import Delayed, dispositions, fastest
+from support.turns import until
+
+__all__ = ["dispositions"]
+
+Loop = asyncio.AbstractEventLoop
+RunScript = Callable[..., Script]
+# Makes a loop do something for ten seconds, unless it is stopped.
+Work = Callable[[Loop], None]
+
+pytestmark = pytest.mark.usefixtures("dispositions")
+
+# Seconds between the signal and its effect.
+PROMPT = 0.05
+
+
+def idle(loop: Loop) -> None:
+    """Nothing to do: an endless poll, but for the alarm of a test gone wrong."""
+    loop.call_later(10, loop.stop)
+    loop.run_forever()
+
+
+def busy(loop: Loop) -> None:
+    """Never a poll that sleeps, and no Python code between the callbacks."""
+    loop.call_later(10, loop.stop)
+
+    def again() -> None:
+        loop.call_soon(again)
+
+    again()
+    loop.run_forever()
+
+
+def waits_for_a_thread(loop: Loop) -> None:
+    """An executor works."""
+    over = threading.Event()
+
+    async def main() -> None:
+        work = loop.run_in_executor(None, over.wait, 10)
+        done, _ = await asyncio.wait([work, loop.create_task(stopped())], return_when=asyncio.FIRST_COMPLETED)
+        assert work not in done
+
+    async def stopped() -> None:
+        await asyncio.sleep(10)
+
+    try:
+        loop.run_until_complete(main())
+    except RuntimeError as exc:
+        assert str(exc) == "Event loop stopped before Future completed."  # noqa: PT017  # or the alarm's
+    finally:
+        over.set()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+
+
+WORKS: list[Work] = [idle, busy, waits_for_a_thread]
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_interrupt(new_loop: NewLoop, work: Work) -> None:
+    """S36.10: KeyboardInterrupt leaves the run at once, and the loop can be run again."""
+
+    def attempt() -> float:
+        loop = new_loop()
+        with Delayed(signal.SIGINT) as interrupt, pytest.raises(KeyboardInterrupt):
+            work(loop)
+        passed = time.monotonic() - interrupt.sent
+        loop.run_until_complete(asyncio.sleep(0))
+        return passed
+
+    assert fastest(attempt) < PROMPT
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_plain_handler(new_loop: NewLoop, work: Work) -> None:
+    """S36.11: a handler set with signal.signal runs while the loop sleeps."""
+
+    def attempt() -> float:
+        loop = new_loop()
+        ran: list[float] = []
+
+        def handler(*_args: object) -> None:
+            ran.append(time.monotonic())
+            loop.call_soon_threadsafe(loop.stop)
+
+        signal.signal(signal.SIGTERM, handler)
+        with Delayed(signal.SIGTERM) as term:
+            work(loop)
+        return ran[0] - term.sent
+
+    assert fastest(attempt) < PROMPT
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_handler_of_the_loop(new_loop: NewLoop, work: Work) -> None:
+    """S36.1."""
+
+    def attempt() -> float:
+        loop = new_loop()
+        ran: list[float] = []
+        loop.add_signal_handler(signal.SIGTERM, lambda: (ran.append(time.monotonic()), loop.stop()))
+        with Delayed(signal.SIGTERM) as term:
+            work(loop)
+        loop.remove_signal_handler(signal.SIGTERM)
+        return ran[0] - term.sent
+
+    assert fastest(attempt) < PROMPT
+
+
+def test_interrupted_runner(new_loop: NewLoop) -> None:
+    """S36.10, S50.1: the first Ctrl-C cancels the main task, and KeyboardInterrupt comes at the end."""
+
+    def attempt() -> float:
+        cancelled: list[float] = []
+
+        async def main() -> None:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                cancelled.append(time.monotonic())
+                raise
+
+        with (
+            asyncio.Runner(loop_factory=new_loop) as runner,
+            Delayed(signal.SIGINT) as interrupt,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            runner.run(main())
+        return cancelled[0] - interrupt.sent
+
+    assert fastest(attempt) < PROMPT
+
+
+def test_second_interrupt_of_a_runner(new_loop: NewLoop) -> None:
+    """S50.1: ends the run at once, though the task does not want to."""
+
+    async def main() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(10)
+
+    started = time.monotonic()
+    with (
+        asyncio.Runner(loop_factory=new_loop) as runner,
+        Delayed(signal.SIGINT),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        runner.run(main())
+    assert time.monotonic() - started < 5
+
+
+def test_interrupt_with_a_handler_pending(loop: Loop) -> None:
+    """S36.10, S36.4: a signal that comes together with Ctrl-C is handled by the next run."""
+    seen: list[str] = []
+    loop.add_signal_handler(signal.SIGUSR1, seen.append, "usr1")
+    for _ in range(20):
+        seen.clear()
+        # Both are pending when the loop is told: neither can be sent while one is handled.
+        both = {signal.SIGINT, signal.SIGUSR1}
+
+        def raise_both(both: set[signal.Signals] = both) -> None:
+            signal.pthread_sigmask(signal.SIG_BLOCK, both)
+            for number in both:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+
+        loop.call_soon(raise_both)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_forever()
+        until(loop, lambda: seen == ["usr1"])
+
+
+@ferroloop_only("asyncio's self-pipe holds some hundred numbers, and loses what does not fit", "S36.4")
+def test_a_burst_loses_no_last_one(loop: Loop) -> None:
+    """S36.4: 10,000 signals of a thread that does not wait; the loop hears of the last."""
+    count = 10_000
+    sent = 0
+    heard: list[int] = []
+    loop.add_signal_handler(signal.SIGUSR1, lambda: heard.append(sent))
+
+    def send() -> None:
+        nonlocal sent
+        for _ in range(count):
+            sent += 1
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    until(loop, lambda: bool(heard) and heard[-1] == count, seconds=30)
+    thread.join()
+    assert heard == sorted(heard)
+    assert len(heard) <= count
+
+
+def test_a_burst_in_one_callback(loop: Loop) -> None:
+    """S36.4, S6.5: the pipe holds what came while the loop was away, and the one after it."""
+    seen: dict[str, int] = {"usr1": 0, "usr2": 0}
+
+    def count(name: str) -> None:
+        seen[name] += 1
+
+    def burst() -> None:
+        for _ in range(100):
+            os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    loop.add_signal_handler(signal.SIGUSR1, count, "usr1")
+    loop.add_signal_handler(signal.SIGUSR2, count, "usr2")
+    for times in range(1, 101):
+        loop.call_soon(burst)
+        until(loop, lambda times=times: seen["usr2"] == times)
+        assert seen["usr1"] >= times
+
+
+def test_a_full_pipe_is_not_for_ever(run_script: RunScript) -> None:
+    """S36.13: Python warns of what is lost, and the signals afterwards arrive."""
+    code = """
+import os, signal
+loop = new_event_loop()
+seen = []
+loop.add_signal_handler(signal.SIGUSR1, seen.append, 1)
+loop.add_signal_handler(signal.SIGUSR2, loop.stop)
+loop.call_later(20, os._exit, 9)
+def flood():
+    fd = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(fd)
+    try:
+        while True:
+            os.write(fd, bytes([signal.SIGUSR1]))
+    except BlockingIOError:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    loop.call_later(0.05, os.kill, os.getpid(), signal.SIGUSR2)
+loop.call_soon(flood)
+loop.run_forever()
+print(len(seen) > 0)
+loop.close()
+"""
+    script = run_script(code)
+    assert script.out == "True\n"
+    assert "trying to write to the signal wakeup fd" in script.err
+
+
+def test_signals_do_not_end_system_calls(loop: Loop) -> None:
+    """S35.6: SA_RESTART, so that a blocking call of another thread is not cut short."""
+    reader, writer = os.pipe()
+    got: list[bytes] = []
+    loop.add_signal_handler(signal.SIGUSR1, lambda: None)
+    thread = threading.Thread(target=lambda: got.append(os.read(reader, 5)))
+    thread.start()
+    try:
+        for _ in range(5):
+            time.sleep(0.005)
+            signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
+    finally:
+        os.write(writer, b"whole")
+        thread.join(10)
+        os.close(reader)
+        os.close(writer)
+    assert got == [b"whole"]
