@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -78,8 +79,16 @@ class Child:
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
     def reap(self) -> int:
-        """Take its status away, as other code might; return the code."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Let it end and take its status away, as other code might; return the code.
+
+        No handler for SIGCHLD runs before the status is taken.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        try:
+            self.release()
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def is_reaped(self) -> bool:
         """Whether somebody has taken its status."""

@@ -57,23 +57,18 @@ def restarts_system_calls(number: int) -> bool:
 
 
 class Delayed:
-    """Sends this process a signal from a thread, once the main thread has gone to sleep."""
+    """Sends this process a signal from a thread, some time after `start()`: the main thread sleeps by then."""
 
     def __init__(self, number: int, delay: float = 0.03) -> None:
         self._thread = threading.Thread(target=self._send, args=(number, delay))
         self.sent = 0.0
+        self.start = self._thread.start
+        self.join = self._thread.join
 
     def _send(self, number: int, delay: float) -> None:
         time.sleep(delay)
         self.sent = time.monotonic()
         os.kill(os.getpid(), number)
-
-    def __enter__(self) -> "Delayed":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._thread.join(10)
 
 
 def fastest(attempt: Callable[[], float], times: int = 3) -> float:
