@@ -22,9 +22,7 @@ from support.log import LogList
 from support.scripts import Script, run_python
 
 for name, examples in (("suite", 60), ("thorough", 3000)):
-    settings.register_profile(
-        name, deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow]
-    )
+    settings.register_profile(name, deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow])
 # `--hypothesis-profile=thorough` takes minutes.
 settings.load_profile("suite")
 

@@ -8,6 +8,7 @@ import re
 import resource
 import socket
 import time
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +16,10 @@ import pytest
 from support.fds import open_fds
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop
 from support.net import eventually, receive_all, reset
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
@@ -156,7 +157,7 @@ def test_out_of_descriptors(loop: Loop, run: Run, errors: Errors) -> None:
             assert context["message"] == "socket.accept() out of system resource"
             assert context["exception"].errno == errno.EMFILE
             assert context["socket"].fileno() == server.sockets[0].fileno()
-            assert isinstance(context["socket"], asyncio.trsock.TransportSocket)
+            assert isinstance(context["socket"], TransportSocket)
             assert protocols == []
         await protocols.made(1)
         assert 0.9 <= time.monotonic() - started < 4

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import re
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.net import eventually, tcp_pair, unix_pair
+from support.loops import Loop
+from support.net import eventually, ssl_socket, tcp_pair, unix_pair
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 
 
@@ -35,18 +34,14 @@ def test_datagram_socket(loop: Loop, run: Run) -> None:
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
 def test_timeouts_without_ssl(loop: Loop, run: Run, name: str) -> None:
     """S21.1."""
-    with socket.socket() as sock:
-        with pytest.raises(ValueError, match=f"^{name} is only meaningful with ssl$"):
-            run(loop.connect_accepted_socket(never, sock, **{name: 1.0}))
+    with socket.socket() as sock, pytest.raises(ValueError, match=f"^{name} is only meaningful with ssl$"):
+        run(loop.connect_accepted_socket(never, sock, **{name: 1.0}))
 
 
 def test_ssl_socket(loop: Loop, run: Run) -> None:
     """S21.1."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    with context.wrap_socket(socket.socket()) as sock:
-        with pytest.raises(TypeError, match="^Socket cannot be of type SSLSocket$"):
-            run(loop.connect_accepted_socket(never, sock))
+    with ssl_socket() as sock, pytest.raises(TypeError, match=r"^Socket cannot be of type SSLSocket$"):
+        run(loop.connect_accepted_socket(never, sock))
 
 
 @pytest.mark.parametrize("pair", [tcp_pair, unix_pair])
@@ -56,7 +51,7 @@ def test_adopts_the_socket(loop: Loop, run: Run, pair: Any) -> None:
     left.setblocking(True)
 
     async def main() -> None:
-        transport, protocol = await loop.connect_accepted_socket(Recorder, left)
+        _, protocol = await loop.connect_accepted_socket(Recorder, left)
         assert protocol.names == ["made"]
         assert left.gettimeout() == 0
         right.send(b"data")

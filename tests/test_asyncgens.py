@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.loops import Loop
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 
 async def counting(closed: list[str], name: str = "gen") -> AsyncIterator[int]:
@@ -102,7 +101,7 @@ def test_first_iteration_after_shutdown(loop: Loop) -> None:
         )
         with pytest.warns(ResourceWarning, match=f"^{text}$") as caught:
             await anext(gen)
-        assert caught[0].source is loop
+        assert caught[0].source == loop
         await loop.shutdown_asyncgens()
 
     loop.run_until_complete(main())

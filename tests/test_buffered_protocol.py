@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loops import Loop
 from support.net import connection, eventually, reset, send
 from support.protocols import BufferedRecorder, Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
-from support.net import connection, eventually, info, listener, refusing, scripted, silent, tcp_pair
+from support.loops import Loop
+from support.net import connection, eventually, info, listener, refusing, scripted, silent, ssl_socket, tcp_pair
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -85,17 +85,14 @@ def test_datagram_socket(loop: Loop, run: Run) -> None:
 
 def test_ssl_socket(loop: Loop, run: Run) -> None:
     """S14.4."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    with context.wrap_socket(socket.socket()) as sock:
-        with pytest.raises(TypeError, match="^Socket cannot be of type SSLSocket$"):
-            run(loop.create_connection(never, sock=sock))
+    with ssl_socket() as sock, pytest.raises(TypeError, match=r"^Socket cannot be of type SSLSocket$"):
+        run(loop.create_connection(never, sock=sock))
 
 
 def test_unknown_keywords(loop: Loop, run: Run) -> None:
     """S0.3, S56.1."""
     with pytest.raises(TypeError):
-        run(loop.create_connection(never, "h", 1, loop=loop))  # type: ignore[call-overload]
+        run(loop.create_connection(never, "h", 1, loop=loop))
 
 
 @before(3, 12)
@@ -242,9 +239,7 @@ def test_local_addr(loop: Loop, run: Run) -> None:
     """S14.12."""
 
     async def main(server: socket.socket) -> None:
-        transport, _ = await loop.create_connection(
-            Recorder, *server.getsockname(), local_addr=("127.0.0.2", 0)
-        )
+        transport, _ = await loop.create_connection(Recorder, *server.getsockname(), local_addr=("127.0.0.2", 0))
         peer, address = server.accept()
         peer.close()
         assert address[0] == "127.0.0.2"
@@ -349,7 +344,7 @@ def test_second_transport_on_one_fd(loop: Loop, run: Run) -> None:
             try:
                 text = f"File descriptor .* is used by transport {re.escape(repr(transport))}"
                 with pytest.raises(RuntimeError, match=text):
-                    loop._make_socket_transport(again, Recorder())  # type: ignore[attr-defined]
+                    loop._make_socket_transport(again, Recorder())
             finally:
                 again.detach()
 
@@ -425,6 +420,7 @@ def test_failed_call_leaves_no_cycle(loop_class: type) -> None:
 
 def test_slow_peer(loop: Loop, run: Run) -> None:
     """S14.21: a real connect that never ends is cancelled without a trace."""
+
     async def main(address: Any) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(loop.create_connection(never, *address), 0.05)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from support.gates import since
+from support.loops import Loop
 from support.net import connection, eventually, receive, send
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="unset")
 
@@ -49,7 +49,7 @@ def test_callers_context(loop: Loop, run: Run) -> None:
 
     async def main() -> None:
         name.set("caller")
-        async with connection(Seeing) as (transport, protocol, peer):
+        async with connection(Seeing) as (_, protocol, peer):
             await asyncio.sleep(0)
             name.set("later")
             peer.send(b"x")

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only, since
 from support.log import LogList
+from support.loops import Loop
 from support.scripts import Script, environment
 from support.turns import turn
-
-Loop = asyncio.AbstractEventLoop
 
 
 def ignore(*args: object) -> None:
@@ -52,7 +51,7 @@ def test_set_and_get(loop: Loop) -> None:
     assert loop.get_debug() is True
     loop.set_debug(False)
     assert loop.get_debug() is False
-    assert loop.slow_callback_duration == 0.1  # type: ignore[attr-defined]
+    assert loop.slow_callback_duration == 0.1
 
 
 SCHEDULERS: dict[str, Callable[[Loop, Any], object]] = {
@@ -75,9 +74,7 @@ def test_foreign_thread_is_refused(loop: Loop, name: str) -> None:
             caught.append(str(exc))
 
     loop.run_until_complete(asyncio.to_thread(in_thread))
-    assert caught == [
-        "Non-thread-safe operation invoked on an event loop other than the current one"
-    ]
+    assert caught == ["Non-thread-safe operation invoked on an event loop other than the current one"]
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -122,9 +119,7 @@ def test_callbacks_are_checked(loop: Loop, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*SCHEDULERS, "call_soon_threadsafe"])
-def test_callbacks_are_unchecked_outside_debug_mode(
-    loop: Loop, errors: list[dict[str, Any]], name: str
-) -> None:
+def test_callbacks_are_unchecked_outside_debug_mode(loop: Loop, errors: list[dict[str, Any]], name: str) -> None:
     """S8.5: the bad one fails when run."""
     CHECKED[name][1](loop, "text")
     turn(loop)
@@ -139,7 +134,7 @@ def slow(loop: Loop, seconds: float) -> None:
 def test_slow_handle_is_logged(loop: Loop, logged: LogList) -> None:
     """S8.6."""
     loop.set_debug(True)
-    loop.slow_callback_duration = 0.01  # type: ignore[attr-defined]
+    loop.slow_callback_duration = 0.01
     loop.call_soon(ignore)
     line = sys._getframe().f_lineno + 1
     loop.call_soon(slow, loop, 0.02)
@@ -155,7 +150,7 @@ def test_slow_handle_is_logged(loop: Loop, logged: LogList) -> None:
 def test_slow_task_is_logged_as_the_task(loop: Loop, logged: LogList) -> None:
     """S8.6."""
     loop.set_debug(True)
-    loop.slow_callback_duration = 0.01  # type: ignore[attr-defined]
+    loop.slow_callback_duration = 0.01
 
     async def main() -> None:
         time.sleep(0.02)
@@ -169,7 +164,7 @@ def test_slow_task_is_logged_as_the_task(loop: Loop, logged: LogList) -> None:
 
 def test_slow_is_not_logged_outside_debug_mode(loop: Loop, logged: LogList) -> None:
     """S8.6, S8.12."""
-    loop.slow_callback_duration = 0.001  # type: ignore[attr-defined]
+    loop.slow_callback_duration = 0.001
     loop.call_soon(slow, loop, 0.01)
     turn(loop)
     assert logged.texts(logging.WARNING) == []
@@ -178,7 +173,7 @@ def test_slow_is_not_logged_outside_debug_mode(loop: Loop, logged: LogList) -> N
 def test_poll_duration_is_not_logged(loop: Loop, logged: LogList) -> None:
     """S8.12."""
     loop.set_debug(True)
-    loop.slow_callback_duration = 0.001  # type: ignore[attr-defined]
+    loop.slow_callback_duration = 0.001
     loop.run_until_complete(asyncio.sleep(0.01))
     assert not [text for text in logged.texts() if text.startswith("poll")]
 
@@ -228,7 +223,7 @@ def test_source_traceback_is_shallow(loop: Loop) -> None:
 
 def test_no_source_traceback_outside_debug_mode(loop: Loop) -> None:
     """S8.7."""
-    assert loop.call_soon(ignore)._source_traceback is None  # type: ignore[attr-defined]
+    assert loop.call_soon(ignore)._source_traceback is None
 
 
 def test_coroutine_origin_tracking(loop: Loop) -> None:
@@ -299,9 +294,8 @@ def test_running_handle_is_remembered(loop: Loop, logged: LogList) -> None:
 def test_blocking_sockets_are_refused(loop: Loop) -> None:
     """S8.10: by sock_connect."""
     loop.set_debug(True)
-    with socket.socket() as sock:
-        with pytest.raises(ValueError, match="^the socket must be non-blocking$"):
-            loop.run_until_complete(loop.sock_connect(sock, ("127.0.0.1", 1)))
+    with socket.socket() as sock, pytest.raises(ValueError, match=r"^the socket must be non-blocking$"):
+        loop.run_until_complete(loop.sock_connect(sock, ("127.0.0.1", 1)))
 
 
 @since(3, 14)

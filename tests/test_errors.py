@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from support.gates import since
 from support.log import LogList
+from support.loops import Loop
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
 Context = dict[str, Any]
 
 
@@ -33,7 +33,7 @@ def test_handlers_are_callable_or_none(loop: Loop, wrong: object) -> None:
     """S9.1."""
     text = re.escape(f"A callable object or None is expected, got {wrong!r}")
     with pytest.raises(TypeError, match=f"^{text}$"):
-        loop.set_exception_handler(wrong)  # type: ignore[arg-type]
+        loop.set_exception_handler(wrong)
 
 
 def test_get_exception_handler(loop: Loop) -> None:
@@ -128,7 +128,7 @@ def test_failing_custom_handler(loop: Loop, logged: LogList) -> None:
 def make(loop_class: type, raised: list[BaseException]) -> Any:
     """A loop whose default handler raises what is in the list."""
 
-    class Failing(loop_class):  # type: ignore[misc,valid-type]
+    class Failing(loop_class):
         def default_exception_handler(self, context: Context) -> None:
             raise raised[0]
 
@@ -142,8 +142,7 @@ def test_default_handler_fails_too(loop_class: type, logged: LogList) -> None:
     loop.call_exception_handler({})
     loop.close()
     assert errors_of(logged) == [
-        "Exception in default exception handler while handling an unexpected error "
-        "in custom exception handler"
+        "Exception in default exception handler while handling an unexpected error in custom exception handler"
     ]
     assert logged.records[-2].exc_info or logged.records[-1].exc_info
 
@@ -213,9 +212,7 @@ def test_default_message(loop: Loop, logged: LogList, context: Context) -> None:
 def test_default_handler_prints_all_keys(loop: Loop, logged: LogList) -> None:
     """S9.9, S9.12: sorted, by repr, unknown ones too; the exception as exc_info."""
     exc = ValueError("v")
-    loop.call_exception_handler(
-        {"zebra": 1, "message": "text", "transport": "t", "asyncgen": None, "exception": exc}
-    )
+    loop.call_exception_handler({"zebra": 1, "message": "text", "transport": "t", "asyncgen": None, "exception": exc})
     assert logged.texts(logging.ERROR) == ["text\nasyncgen: None\ntransport: 't'\nzebra: 1"]
     info = logged.records[-1].exc_info
     assert info
@@ -235,9 +232,7 @@ def test_default_handler_without_exception(loop: Loop, logged: LogList) -> None:
         ("handle_traceback", "Handle created at (most recent call last):"),
     ],
 )
-def test_default_handler_prints_tracebacks(
-    loop: Loop, logged: LogList, key: str, title: str
-) -> None:
+def test_default_handler_prints_tracebacks(loop: Loop, logged: LogList, key: str, title: str) -> None:
     """S9.10."""
     stack = traceback.extract_stack(sys._getframe(), limit=2)
     loop.call_exception_handler({"message": "text", key: stack})
@@ -257,7 +252,7 @@ def test_overridden_call_exception_handler(loop_class: type) -> None:
     """S1.9: failures of callbacks and tasks reach the override."""
     seen: list[str] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def call_exception_handler(self, context: Context) -> None:
             seen.append(type(context["exception"]).__name__)
 

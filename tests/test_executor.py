@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only, since
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 
 
@@ -77,17 +76,15 @@ def test_set_default_executor(loop: Loop, run: Run) -> None:
 @pytest.mark.parametrize("wrong", [None, 1, object(), concurrent.futures.Executor()])
 def test_default_executors_are_thread_pools(loop: Loop, wrong: object) -> None:
     """S12.6."""
-    with pytest.raises(TypeError, match="^executor must be ThreadPoolExecutor instance$"):
-        loop.set_default_executor(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^executor must be ThreadPoolExecutor instance$"):
+        loop.set_default_executor(wrong)
 
 
-def test_after_shutdown_the_default_is_refused(
-    loop: Loop, run: Run, pool: ThreadPoolExecutor
-) -> None:
+def test_after_shutdown_the_default_is_refused(loop: Loop, run: Run, pool: ThreadPoolExecutor) -> None:
     """S12.3, S12.7."""
     run(asyncio.to_thread(int))
     run(loop.shutdown_default_executor())
-    with pytest.raises(RuntimeError, match="^Executor shutdown has been called$"):
+    with pytest.raises(RuntimeError, match=r"^Executor shutdown has been called$"):
         loop.run_in_executor(None, int)
     loop.run_until_complete(loop.run_in_executor(pool, int))
 
@@ -99,7 +96,7 @@ def test_shutdown_of_a_never_used_executor(loop: Loop, run: Run) -> None:
     with pytest.raises(StopIteration):
         coro.send(None)
     assert threading.active_count() == threads
-    with pytest.raises(RuntimeError, match="^Executor shutdown has been called$"):
+    with pytest.raises(RuntimeError, match=r"^Executor shutdown has been called$"):
         loop.run_in_executor(None, int)
 
 
@@ -208,9 +205,7 @@ def test_cancel_before_start(loop: Loop, run: Run, pool: ThreadPoolExecutor) -> 
     assert not ran.is_set()
 
 
-def test_cancel_after_start(
-    loop: Loop, run: Run, pool: ThreadPoolExecutor, errors: list[dict[str, Any]]
-) -> None:
+def test_cancel_after_start(loop: Loop, run: Run, pool: ThreadPoolExecutor, errors: list[dict[str, Any]]) -> None:
     """S12.4: the late result is dropped quietly."""
     started, release = threading.Event(), threading.Event()
 
@@ -261,7 +256,7 @@ def test_overridden_run_in_executor(loop_class: type) -> None:
     """S1.9: lookups and to_thread use the override."""
     calls: list[object] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
             calls.append(func)
             return super().run_in_executor(executor, func, *args)

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loops import Loop
 from support.net import connection, eventually, tcp_pair, unix_pair
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 
 
@@ -85,7 +86,7 @@ def test_transport_socket(loop: Loop, run: Run) -> None:
     async def main() -> None:
         async with connection() as (transport, _, peer):
             sock = transport.get_extra_info("socket")
-            assert type(sock) is asyncio.trsock.TransportSocket
+            assert type(sock) is TransportSocket
             assert repr(sock).startswith("<asyncio.TransportSocket fd=")
             assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
             assert sock.proto in (0, socket.IPPROTO_TCP)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop
 from support.net import connection, eventually, receive, receive_all, tcp_pair, unix_pair
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(4 << 20)
@@ -189,9 +189,7 @@ class Odd(BaseException):
 
 @pytest.mark.parametrize("kind", [Boom, Odd])
 @pytest.mark.parametrize("method", ["pause_writing", "resume_writing"])
-def test_failing_protocol(
-    loop: Loop, run: Run, errors: Errors, method: str, kind: type[BaseException]
-) -> None:
+def test_failing_protocol(loop: Loop, run: Run, errors: Errors, method: str, kind: type[BaseException]) -> None:
     """S17.5: reported, and the transport lives on."""
 
     def fail(self: Recorder) -> None:
@@ -246,9 +244,7 @@ def test_calls_from_resume_writing(loop: Loop, run: Run, call: str, pair: Any) -
             super().resume_writing()
             if call in ("write", "writelines"):
                 if len(pressure(self)) < 6:
-                    self.transport.write(BIG) if call == "write" else self.transport.writelines(
-                        [BIG]
-                    )
+                    self.transport.write(BIG) if call == "write" else self.transport.writelines([BIG])
                     return
                 self.transport.close()
             else:

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.net import connection, eventually, tcp_pair, unix_pair
 from support.protocols import BufferedRecorder, Recorder
-from support.turns import turn
+from support.turns import turn, until
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 
 
@@ -158,7 +157,7 @@ def test_removed_watches_are_gone(loop: Loop, no_gc: None) -> None:
     right.close()
 
 
-ENDS: dict[str, Callable[[Any, socket.socket], object]] = {
+ENDS: dict[str, Callable[[Any, Any], object]] = {
     "close": lambda transport, peer: transport.close(),
     "abort": lambda transport, peer: transport.abort(),
     "eof": lambda transport, peer: peer.close(),
@@ -186,12 +185,14 @@ def test_ended_transport_needs_no_collector(loop: Loop, no_gc: None) -> None:
     left, right = tcp_pair()
 
     async def main() -> Any:
-        transport, protocol = await loop.create_connection(Recorder, sock=left)
-        protocol.transport = None
-        ref = weakref.ref(protocol)
+        protocols = [Recorder()]
+        ref = weakref.ref(protocols[0])
+        transport, _ = await loop.create_connection(lambda: protocols[0], sock=left)
+        del _
+        protocols[0].transport = None
         transport.close()
-        await eventually(lambda: protocol.lost)
-        del protocol
+        await eventually(lambda: protocols[0].lost)
+        protocols.clear()
         await asyncio.sleep(0)
         assert ref() is None
         return transport
@@ -201,22 +202,23 @@ def test_ended_transport_needs_no_collector(loop: Loop, no_gc: None) -> None:
     right.close()
 
 
-def test_replaced_protocol(loop: Loop, run: Run, no_gc: None) -> None:
+def test_replaced_protocol(loop: Loop, no_gc: None) -> None:
     """S16.7: the old one is let go, with its cached methods."""
-
-    async def main() -> None:
-        async with connection() as (transport, protocol, peer):
-            peer.send(b"x")
-            await eventually(lambda: protocol.data)
-            protocol.transport = None
-            ref = weakref.ref(protocol)
-            transport.set_protocol(asyncio.Protocol())
-            del protocol
-            await asyncio.sleep(0)
-            return ref
-
-    ref = run(main())
+    left, right = tcp_pair()
+    protocols = [Recorder()]
+    ref = weakref.ref(protocols[0])
+    transport, _ = loop.run_until_complete(loop.create_connection(lambda: protocols[0], sock=left))
+    del _
+    right.send(b"x")
+    until(loop, lambda: bool(protocols[0].data))
+    protocols[0].transport = None
+    transport.set_protocol(asyncio.Protocol())
+    protocols.clear()
+    turn(loop)
     assert ref() is None
+    transport.abort()
+    turn(loop)
+    right.close()
 
 
 def test_closed_servers(loop: Loop, run: Run) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
+from support.loops import Loop
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
 number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
 
 
@@ -81,7 +81,7 @@ def test_cancel_after_run(loop: Loop) -> None:
 
 def test_cancel_from_own_callback(loop: Loop) -> None:
     """S3.2: a running handle may cancel itself."""
-    handle = loop.call_soon(lambda: handle.cancel())
+    handle: Any = loop.call_soon(lambda: handle.cancel())
     turn(loop)
     assert handle.cancelled()
 
@@ -347,9 +347,7 @@ class Odd(BaseException):
 
 
 @pytest.mark.parametrize("kind", [ValueError, Odd, asyncio.CancelledError, GeneratorExit])
-def test_all_but_exit_requests_are_handled(
-    loop: Loop, errors: list[dict[str, Any]], kind: type[BaseException]
-) -> None:
+def test_all_but_exit_requests_are_handled(loop: Loop, errors: list[dict[str, Any]], kind: type[BaseException]) -> None:
     """S3.10, S0.12."""
 
     def fail() -> None:

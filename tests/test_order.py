@@ -1,6 +1,5 @@
 """S4: what one iteration does, in which order."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -8,9 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from support.loops import Loop
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 
 @pytest.fixture
@@ -171,9 +169,9 @@ def test_level_triggered_once_per_iteration(loop: Loop, pair: Pair) -> None:
 def test_keywords_are_not_for_the_callback(loop: Loop) -> None:
     """S4.13."""
     with pytest.raises(TypeError):
-        loop.call_soon(print, end="")  # type: ignore[call-arg]
+        loop.call_soon(print, end="")
     with pytest.raises(TypeError):
-        loop.call_soon()  # type: ignore[call-arg]
+        loop.call_soon()
 
 
 def test_busy_callback_starves_nobody(loop: Loop, pair: Pair) -> None:

@@ -48,9 +48,9 @@ def test_asyncio_run(policy: Any, loop_kind: str) -> None:
     async def main() -> Any:
         return asyncio.get_running_loop()
 
-    loop = asyncio.run(main())
-    assert isinstance(loop, loops.loop_class(loop_kind))
+    loop: Any = asyncio.run(main())
     assert loop.is_closed()
+    assert isinstance(loop, loops.loop_class(loop_kind))
 
 
 def test_set_and_get(policy: Any) -> None:

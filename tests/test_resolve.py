@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from support import loops
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop
 from support.net import has_ipv6, listener, refusing, scripted
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
 
@@ -42,7 +42,7 @@ def test_getaddrinfo(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 def test_getaddrinfo_takes_keywords_only(loop: Loop, run: Run) -> None:
     """S13: family and so on are keywords."""
     with pytest.raises(TypeError):
-        run(loop.getaddrinfo("name", 80, 1))  # type: ignore[misc]
+        run(loop.getaddrinfo("name", 80, 1))
 
 
 def test_getnameinfo(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_debug_log(
     """S13.2: only the nonzero parts; INFO when slow."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: ANSWER)
     loop.set_debug(True)
-    loop.slow_callback_duration = slow_after  # type: ignore[attr-defined]
+    loop.slow_callback_duration = slow_after
     run(loop.getaddrinfo("name", 80))
     run(loop.getaddrinfo("name", "http", family=2, type=1, proto=6, flags=8))
     parts = ["name:80", "name:'http', family=2, type=1, proto=6, flags=8"]
@@ -186,9 +186,7 @@ def test_literals_need_no_lookup(loop_class: type, host: Any, port: Any, family:
 
 
 @pytest.mark.parametrize(("host", "port", "family"), DECLINED)
-def test_what_is_no_literal_is_looked_up(
-    loop_class: type, host: Any, port: Any, family: int
-) -> None:
+def test_what_is_no_literal_is_looked_up(loop_class: type, host: Any, port: Any, family: int) -> None:
     """S13.4."""
     asked = lookups(loop_class, "create_connection", host, port, family=family)
     assert asked == [(host, port)]
@@ -230,9 +228,7 @@ def test_literals_start_no_thread(loop: Loop, run: Run) -> None:
     assert threading.active_count() == before
 
 
-def test_public_getaddrinfo_always_looks_up(
-    loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_public_getaddrinfo_always_looks_up(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """S13.9."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: ANSWER)
     assert run(loop.getaddrinfo("10.0.0.1", 1)) == ANSWER
@@ -282,9 +278,7 @@ PORTS = st.one_of(
 )
 @example("::1", 80, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, 7, 3)
 @example("1.2.3.4", "80", socket.AF_UNSPEC, socket.SOCK_DGRAM, socket.IPPROTO_TCP, 7, 3)
-def test_literal_address(
-    host: Any, port: Any, family: int, kind: int, proto: int, flow: int, scope: int
-) -> None:
+def test_literal_address(host: Any, port: Any, family: int, kind: int, proto: int, flow: int, scope: int) -> None:
     """S13.4, S13.5, S13.6, S13.7, S13.8: the answer, or none, is asyncio's."""
     literal = importlib.import_module("ferroloop._ferroloop").literal_address
     expected = base_events._ipaddr_info(  # type: ignore[attr-defined]

@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import re
 import socket
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
+from support.loops import Loop
 from support.net import eventually, receive_all
 from support.protocols import Recorder
 from support.turns import turn
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 
 
@@ -66,7 +67,7 @@ def test_repr_and_sockets(loop: Loop, run: Run) -> None:
         async with serving() as served:
             server = served.server
             assert isinstance(server.sockets, tuple)
-            assert [type(sock) for sock in server.sockets] == [asyncio.trsock.TransportSocket]
+            assert [type(sock) for sock in server.sockets] == [TransportSocket]
             name = type(server).__name__
             assert repr(server) == f"<{name} sockets={server.sockets!r}>"
             server.close()

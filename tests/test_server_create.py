@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import socket
-import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +14,10 @@ import pytest
 from support.fds import open_fds
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
-from support.net import eventually, has_ipv6, info, listener, scripted
+from support.loops import Loop
+from support.net import eventually, has_ipv6, info, listener, scripted, ssl_socket
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")
 
@@ -44,7 +43,7 @@ def test_ssl_bool(loop: Loop, run: Run, wrong: bool) -> None:
     """S18.1."""
     text = "^ssl argument must be an SSLContext or None$"
     with pytest.raises(TypeError, match=text):
-        run(loop.create_server(never, "127.0.0.1", 0, ssl=wrong))  # type: ignore[arg-type]
+        run(loop.create_server(never, "127.0.0.1", 0, ssl=wrong))
 
 
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
@@ -56,11 +55,8 @@ def test_timeouts_without_ssl(loop: Loop, run: Run, name: str) -> None:
 
 def test_ssl_socket(loop: Loop, run: Run) -> None:
     """S18.1."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    with context.wrap_socket(socket.socket()) as sock:
-        with pytest.raises(TypeError, match="^Socket cannot be of type SSLSocket$"):
-            run(loop.create_server(never, sock=sock))
+    with ssl_socket() as sock, pytest.raises(TypeError, match=r"^Socket cannot be of type SSLSocket$"):
+        run(loop.create_server(never, sock=sock))
 
 
 def test_host_and_sock(loop: Loop, run: Run) -> None:
@@ -72,7 +68,7 @@ def test_host_and_sock(loop: Loop, run: Run) -> None:
 
 def test_neither(loop: Loop, run: Run) -> None:
     """S18.2."""
-    with pytest.raises(ValueError, match="^Neither host/port nor sock were specified$"):
+    with pytest.raises(ValueError, match=r"^Neither host/port nor sock were specified$"):
         run(loop.create_server(never))
 
 
@@ -120,7 +116,7 @@ def test_hosts_are_resolved_concurrently(loop_class: type) -> None:
     """S18.3."""
     waiting: list[str] = []
 
-    class Slow(loop_class):  # type: ignore[misc,valid-type]
+    class Slow(loop_class):
         async def getaddrinfo(self, host: Any, port: Any, **kwargs: Any) -> Any:
             waiting.append(host)
             await eventually(lambda: len(waiting) == 2)
@@ -146,7 +142,7 @@ def test_duplicate_addresses(loop: Loop, run: Run) -> None:
 
     async def main(port: int) -> None:
         hosts = ["127.0.0.1", "127.0.0.1", b"127.0.0.1"]
-        server = await loop.create_server(never, hosts, port)  # type: ignore[arg-type]
+        server = await loop.create_server(never, hosts, port)
         assert addresses(server) == [("127.0.0.1", port)]
         await close(server)
 
@@ -192,9 +188,7 @@ def test_reuse_port(loop: Loop) -> None:
     assert option(loop, socket.SO_REUSEPORT, reuse_port=True) != 0
 
 
-def test_reuse_port_unsupported(
-    loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reuse_port_unsupported(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """S18.7."""
     monkeypatch.delattr(socket, "SO_REUSEPORT")
     text = "^reuse_port not supported by socket module$"
@@ -304,10 +298,7 @@ def test_address_not_available(loop: Loop, run: Run, logged: LogList) -> None:
     assert logged.texts(logging.WARNING) == []
     loop.set_debug(True)
     run(main())
-    text = (
-        f"error while attempting to bind on address ('{ELSEWHERE}', 0): "
-        f"{reason(errno.EADDRNOTAVAIL)}"
-    )
+    text = f"error while attempting to bind on address ('{ELSEWHERE}', 0): {reason(errno.EADDRNOTAVAIL)}"
     assert logged.texts(logging.WARNING) == [text]
 
 

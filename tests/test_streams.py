@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from support.gates import since
+from support.loops import Loop
 from support.net import eventually, receive_all, tcp_pair
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader = asyncio.StreamReader
+Writer = asyncio.StreamWriter
 DATA = bytes(range(256)) * 4096
 
 
@@ -138,9 +139,7 @@ def test_connection_errors_reach_the_reader(loop: Loop, run: Run) -> None:
     """S16.10."""
 
     async def handler(reader: Reader, writer: Writer) -> None:
-        writer.transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-        )
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
 
     async def main() -> None:
@@ -168,12 +167,17 @@ def test_writing_to_a_closed_peer(loop: Loop, run: Run) -> None:
             writer.write(b"x")
         await asyncio.sleep(0.01)
         with pytest.raises(ConnectionError):
-            while True:
-                writer.write(b"x")
-                await writer.drain()
+            await write_for_ever(writer)
         writer.close()
 
     run(main())
+
+
+async def write_for_ever(writer: Writer) -> None:
+    """Until it fails."""
+    while True:
+        writer.write(b"x")
+        await writer.drain()
 
 
 def test_writer_helpers(loop: Loop, run: Run) -> None:
@@ -216,7 +220,6 @@ def test_dropped_writer(loop: Loop, run: Run) -> None:
 
     async def main() -> None:
         _, writer = await asyncio.open_connection(sock=left)
-        assert writer.transport.is_reading()
         with unclosed("unclosed <StreamWriter", source=False):
             del writer, _
         assert await receive_all(right) == b""

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only, since
 from support.log import LogList
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.scripts import Script
 
-Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]
 package = ferroloop_only("a name of ferroloop", "S1")
 
@@ -101,7 +100,7 @@ def test_selectors_are_refused(ferroloop: Any) -> None:
 def test_instances(loop_class: type) -> None:
     """S1.8: subclassed, with attributes, weakly referenced."""
 
-    class Sub(loop_class):  # type: ignore[misc,valid-type]
+    class Sub(loop_class):
         def __init__(self, extra: int) -> None:
             super().__init__()
             self.extra = extra
@@ -118,7 +117,7 @@ def test_overridden_time_and_schedulers(loop_class: type) -> None:
     """S1.9: sleep goes through the overrides."""
     calls: list[str] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def time(self) -> float:
             calls.append("time")
             return super().time()
@@ -237,14 +236,14 @@ def test_call_graph(loop: Loop) -> None:
     """S52.1, S11: introspection works inside callbacks and tasks."""
 
     async def inner() -> Any:
-        return asyncio.capture_call_graph()  # type: ignore[attr-defined]
+        return asyncio.capture_call_graph()
 
     async def main() -> None:
         graph = await inner()
         assert graph.future is asyncio.current_task()
         names = [entry.frame.f_code.co_name for entry in graph.call_stack]
         assert names[:2] == ["inner", "main"]
-        assert "main" in asyncio.format_call_graph()  # type: ignore[attr-defined]
+        assert "main" in asyncio.format_call_graph()
 
     loop.run_until_complete(main())
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
+from support.loops import Loop
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
 Options = dict[str, Any]
 number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
 
@@ -74,16 +74,16 @@ def test_create_task_takes_keywords_only(loop: Loop) -> None:
     """S10.4."""
     coro = value()
     with pytest.raises(TypeError):
-        loop.create_task(coro, "name")  # type: ignore[call-arg]
+        loop.create_task(coro, "name")
     with pytest.raises(TypeError):
-        loop.create_task(coro, nonsense=1)  # type: ignore[call-arg]
+        loop.create_task(coro, nonsense=1)
     coro.close()
 
 
 def test_create_task_wants_a_coroutine(loop: Loop) -> None:
     """S10.2."""
     with pytest.raises(TypeError, match=r"a coroutine was expected, got 3"):
-        loop.create_task(3)  # type: ignore[arg-type]
+        loop.create_task(3)
 
 
 @since(3, 14)
@@ -104,7 +104,7 @@ def test_context_type(loop: Loop) -> None:
     """S51.3."""
     coro = value()
     with pytest.raises(TypeError, match=r"^a contextvars\.Context was expected, got int$"):
-        loop.create_task(coro, context=3)  # type: ignore[arg-type]
+        loop.create_task(coro, context=3)
     coro.close()
 
 
@@ -112,7 +112,7 @@ def test_context_type(loop: Loop) -> None:
 def test_factories_are_callable_or_none(loop: Loop, wrong: object) -> None:
     """S10.6."""
     with pytest.raises(TypeError, match=r"^task factory must be a callable or None$"):
-        loop.set_task_factory(wrong)  # type: ignore[arg-type]
+        loop.set_task_factory(wrong)
 
 
 def test_get_task_factory(loop: Loop) -> None:
@@ -156,9 +156,7 @@ def with_name_and_context(loop: Loop, coro: Any, *, name: Any = None, context: A
     return Made(coro, {"name": name, "context": context})
 
 
-def with_all(
-    loop: Loop, coro: Any, *, name: Any = None, context: Any = None, eager_start: Any = "unset"
-) -> Made:
+def with_all(loop: Loop, coro: Any, *, name: Any = None, context: Any = None, eager_start: Any = "unset") -> Made:
     """What Task takes in 3.14."""
     return Made(coro, {"name": name, "context": context, "eager_start": eager_start})
 
@@ -196,7 +194,7 @@ def passed_on(options: Options) -> Options:
 def test_factory_signatures(loop: Loop, name: str, options: Options) -> None:
     """S10.5, S51.2: nothing is injected, nothing is swallowed."""
     factory, accepted = FACTORIES[name]
-    loop.set_task_factory(factory)  # type: ignore[arg-type]
+    loop.set_task_factory(factory)
     given = passed_on(options)
     coro = value()
     if not given.keys() <= accepted:
@@ -217,7 +215,7 @@ def test_factory_signatures(loop: Loop, name: str, options: Options) -> None:
 @since(3, 14)
 def test_eager_start_reaches_the_factory(loop: Loop) -> None:
     """S10.5: as given, and only if given."""
-    loop.set_task_factory(anything)  # type: ignore[arg-type]
+    loop.set_task_factory(anything)
     made: Any = loop.create_task(value(), eager_start=False)
     assert made.seen == {"eager_start": False}
 
@@ -225,10 +223,10 @@ def test_eager_start_reaches_the_factory(loop: Loop) -> None:
 @before(3, 13, 3)
 def test_no_extra_keywords(loop: Loop) -> None:
     """S10.4, S51.2."""
-    loop.set_task_factory(anything)  # type: ignore[arg-type]
+    loop.set_task_factory(anything)
     coro = value()
     with pytest.raises(TypeError):
-        loop.create_task(coro, eager_start=False)  # type: ignore[call-arg]
+        loop.create_task(coro, eager_start=False)
     coro.close()
 
 
@@ -249,10 +247,10 @@ def test_factory_gets_loop_and_coroutine(loop: Loop) -> None:
 
 def test_factory_on_a_closed_loop(loop: Loop) -> None:
     """S2.23: the closed check comes first."""
-    loop.set_task_factory(anything)  # type: ignore[arg-type]
+    loop.set_task_factory(anything)
     loop.close()
     coro = value()
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         loop.create_task(coro)
     coro.close()
 
@@ -351,7 +349,7 @@ def test_overridden_create_future(loop_class: type) -> None:
     """S1.9: the loop makes its futures by the override."""
     made: list[object] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def create_future(self) -> Any:
             made.append(super().create_future())
             return made[-1]
@@ -371,7 +369,7 @@ def test_overridden_create_task(loop_class: type) -> None:
     """S1.9."""
     made: list[object] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def create_task(self, coro: Any, **kwargs: Any) -> Any:
             made.append(super().create_task(coro, **kwargs))
             return made[-1]
@@ -386,7 +384,7 @@ def test_overridden_call_soon(loop_class: type) -> None:
     """S1.9: futures and tasks call the override."""
     calls: list[object] = []
 
-    class Overriding(loop_class):  # type: ignore[misc,valid-type]
+    class Overriding(loop_class):
         def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
             calls.append(callback)
             return super().call_soon(callback, *args, context=context)

@@ -7,13 +7,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.net import unix_pair
 from support.protocols import Recorder
 from support.scripts import Script
 from support.turns import turn
-
-Loop = asyncio.AbstractEventLoop
 
 
 def in_thread(work: Callable[[], Any]) -> Any:
@@ -58,8 +56,7 @@ def test_loops_in_several_threads(new_loop: NewLoop) -> None:
         return protocol.data
 
     threads = [
-        threading.Thread(target=lambda n=n: results.append(loops[n].run_until_complete(main(n))))
-        for n in range(count)
+        threading.Thread(target=lambda n=n: results.append(loops[n].run_until_complete(main(n)))) for n in range(count)
     ]
     for thread in threads:
         thread.start()
@@ -73,7 +70,12 @@ def test_made_here_run_there(loop: Loop) -> None:
     seen: list[int] = []
     loop.call_soon(lambda: seen.append(threading.get_ident()))
     loop.call_later(0, lambda: seen.append(threading.get_ident()))
-    there = in_thread(lambda: (turn(loop), threading.get_ident())[1])
+
+    def run_there() -> int:
+        turn(loop)
+        return threading.get_ident()
+
+    there = in_thread(run_there)
     assert seen == [there, there]
     loop.call_soon(lambda: seen.append(threading.get_ident()))
     turn(loop)

@@ -119,7 +119,7 @@ class Machine:
 def trace(loop_class: type, program: Program) -> Trace:
     """Run the program on a fresh loop of the class, with a clock of its own (S1.9)."""
 
-    class Ticking(loop_class):  # type: ignore[misc,valid-type]
+    class Ticking(loop_class):
         now = 1000.0
 
         def time(self) -> float:

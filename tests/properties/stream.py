@@ -52,9 +52,7 @@ class Connection:
         left, self.peer = unix_pair()
         self.transport: Any
         self.protocol: Recorder
-        self.transport, self.protocol = loop.run_until_complete(
-            loop.create_connection(kind, sock=left)
-        )
+        self.transport, self.protocol = loop.run_until_complete(loop.create_connection(kind, sock=left))
         self.protocol.eof_result = eof
         turn(loop)
 

@@ -1,10 +1,11 @@
 """Cancel a coroutine at every place where it waits."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-Loop = asyncio.AbstractEventLoop
+from support.loops import Loop
 
 
 def cancel_everywhere(
@@ -39,10 +40,8 @@ async def _cancelled_after(
         await asyncio.sleep(pause)
     over = task.done()
     task.cancel()
-    try:
+    with contextlib.suppress(asyncio.CancelledError):
         end(await task)
-    except asyncio.CancelledError:
-        pass
     for _ in range(4):
         await asyncio.sleep(0)
     return over

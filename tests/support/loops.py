@@ -8,12 +8,15 @@ import asyncio
 import importlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 ORACLE = "asyncio"
 SUBJECT = "ferroloop"
 ORACLE_ALONE = os.environ.get("FERROLOOP_ONLY_ORACLE", "") not in ("", "0")
 
-NewLoop = Callable[[], asyncio.AbstractEventLoop]
+# A loop of either half. Not AbstractEventLoop, whose stubs lack what newer Pythons added to loops.
+Loop = Any
+NewLoop = Callable[[], Loop]
 
 
 def imports(kind: str) -> str:
@@ -21,10 +24,7 @@ def imports(kind: str) -> str:
     if kind == ORACLE:
         return "from asyncio import SelectorEventLoop as new_event_loop\n"
     place = importlib.import_module("ferroloop").__path__[0]
-    return (
-        f"import sys; sys.path.insert(0, {os.path.dirname(place)!r})\n"
-        "from ferroloop import new_event_loop\n"
-    )
+    return f"import sys; sys.path.insert(0, {os.path.dirname(place)!r})\nfrom ferroloop import new_event_loop\n"
 
 
 def kinds() -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,7 +11,6 @@ from typing import Any
 
 from support.protocols import Recorder
 
-Loop = asyncio.AbstractEventLoop
 Address = tuple[str, int]
 STREAM = socket.SOCK_STREAM
 
@@ -88,7 +88,7 @@ def reset(peer: socket.socket) -> None:
     peer.close()
 
 
-async def eventually(holds: Callable[[], object], seconds: float = 5) -> None:
+async def eventually(holds: Callable[..., object], seconds: float = 5) -> None:
     """Wait until the predicate holds."""
     async with asyncio.timeout(seconds):
         while not holds():
@@ -133,6 +133,15 @@ def silent() -> Iterator[Address]:
                 waiting.close()
 
 
+@contextlib.contextmanager
+def ssl_socket() -> Iterator[ssl.SSLSocket]:
+    """What no transport accepts."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with context.wrap_socket(socket.socket()) as sock:
+        yield sock
+
+
 def has_ipv6() -> bool:
     """Whether the loopback speaks IPv6."""
     try:
@@ -161,7 +170,7 @@ def scripted(
     are in the loop's `asked`.
     """
 
-    class Scripted(loop_class):  # type: ignore[misc,valid-type]
+    class Scripted(loop_class):
         def __init__(self) -> None:
             super().__init__()
             self.asked: list[tuple[Any, Any]] = []

@@ -11,7 +11,7 @@ def turn(loop: asyncio.AbstractEventLoop, times: int = 1) -> None:
         loop.run_forever()
 
 
-def until(loop: asyncio.AbstractEventLoop, done: Callable[[], bool], seconds: float = 10) -> None:
+def until(loop: asyncio.AbstractEventLoop, done: Callable[..., bool], seconds: float = 10) -> None:
     """Run until the predicate holds; fail after `seconds`."""
 
     async def wait() -> None:

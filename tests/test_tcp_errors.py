@@ -1,0 +1,147 @@
+"""S16.9, S16.10: protocols that raise and sockets that fail."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.fds import is_open
+from support.log import LogList
+from support.loops import Loop
+from support.net import connection, eventually, reset, unix_pair
+from support.protocols import Recorder
+from support.turns import turn
+
+Run = Callable[..., Any]
+Errors = list[dict[str, Any]]
+
+
+class Boom(Exception):
+    """Raised by protocols."""
+
+
+class Odd(BaseException):
+    """Neither an Exception nor an exit request."""
+
+
+def failing(method: str, exc: BaseException) -> type[Recorder]:
+    """A recorder one of whose methods raises."""
+
+    def fail(self: Recorder, *args: Any) -> None:
+        raise exc
+
+    return type("Failing", (Recorder,), {method: fail})
+
+
+@pytest.mark.parametrize("exc", [Boom(), Odd(), OSError(5, "text"), asyncio.CancelledError()])
+@pytest.mark.parametrize("method", ["data_received", "eof_received"])
+def test_failing_protocol(loop: Loop, run: Run, errors: Errors, method: str, exc: BaseException) -> None:
+    """S16.9, S9.14: fatal for the connection only; an OSError is not even reported (S16.10)."""
+
+    async def main() -> None:
+        async with connection(failing(method, exc)) as (transport, protocol, peer):
+            peer.send(b"data")
+            peer.shutdown(socket.SHUT_WR)
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [exc]
+            if isinstance(exc, OSError):
+                assert errors == []
+                return
+            (context,) = errors
+            assert context["message"] == f"Fatal error: protocol.{method}() call failed."
+            assert context["exception"] is exc
+            assert context["transport"] is transport
+            assert context["protocol"] is protocol
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("method", ["data_received", "eof_received", "connection_lost"])
+def test_exit_requests_of_a_protocol(loop: Loop, method: str, kind: type[BaseException]) -> None:
+    """S0.11: they leave the run, and the loop and its connections can go on."""
+    left, right = unix_pair()
+    transport, _ = loop.run_until_complete(loop.create_connection(failing(method, kind()), sock=left))
+    turn(loop)
+    right.send(b"data")
+    right.shutdown(socket.SHUT_WR)
+    with pytest.raises(kind):
+        loop.run_forever()
+    if method != "connection_lost":
+        assert not transport.is_closing()
+    transport.abort()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    right.close()
+    assert left.fileno() == -1
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Boom])
+def test_failing_connection_made(loop: Loop, errors: Errors, kind: type[BaseException]) -> None:
+    """S3.10, S0.11: a failed callback; the transport goes on."""
+    left, right = unix_pair()
+    protocol = failing("connection_made", kind())()
+    task = loop.create_task(loop.create_connection(lambda: protocol, sock=left))
+    if kind is Boom:
+        transport, _ = loop.run_until_complete(task)
+        assert [context["exception"] for context in errors if "handle" in context]
+    else:
+        with pytest.raises(kind):
+            loop.run_forever()
+        transport, _ = loop.run_until_complete(task)
+    right.send(b"data")
+    loop.run_until_complete(eventually(lambda: protocol.data == b"data"))
+    transport.abort()
+    turn(loop)
+    right.close()
+
+
+def test_failing_connection_lost(loop: Loop, run: Run, errors: Errors) -> None:
+    """S16.22, S3.10: a failed callback; the socket is closed all the same."""
+
+    async def main() -> None:
+        async with connection(failing("connection_lost", Boom())) as (transport, _, _):
+            fd = transport.get_extra_info("socket").fileno()
+            transport.close()
+            await asyncio.sleep(0.001)
+            assert [type(context["exception"]) for context in errors] == [Boom]
+            assert not is_open(fd)
+
+    run(main())
+
+
+def test_read_error(loop: Loop, run: Run, logged: LogList) -> None:
+    """S16.10: an OSError is logged in debug mode only."""
+
+    async def main(debug: bool) -> None:
+        loop.set_debug(debug)
+        logged.records.clear()
+        async with connection() as (_, protocol, peer):
+            reset(peer)
+            await eventually(lambda: protocol.lost)
+            assert isinstance(protocol.lost[0], ConnectionResetError)
+        reports = [r for r in logged.records if "Fatal read error" in r.getMessage()]
+        assert len(reports) == debug
+        if debug:
+            assert reports[0].levelno == logging.DEBUG
+            assert "Fatal read error on socket transport" in reports[0].getMessage()
+            assert reports[0].exc_info
+
+    run(main(False))
+    run(main(True))
+
+
+def test_write_error(loop: Loop, run: Run, errors: Errors) -> None:
+    """S16.10: connection lost with the exception, buffer dropped."""
+
+    async def main() -> None:
+        async with connection(lambda: Recorder(True)) as (transport, protocol, peer):
+            transport.write(b"x" * 4_000_000)
+            reset(peer)
+            await eventually(lambda: protocol.lost)
+            assert isinstance(protocol.lost[0], (ConnectionResetError, BrokenPipeError))
+            assert transport.get_write_buffer_size() == 0
+
+    run(main())
+    assert errors == []
