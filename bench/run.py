@@ -37,6 +37,7 @@ def main() -> int:
         "loops: " + ", ".join(f"{loop} {versions[loop]}" for loop in loops),
         "not importable: " + (", ".join(absent) or "none"),
         f"{options.rounds} rounds, {options.seconds} s each; load average {before} before, {machine.load()} after",
+        *options.note,
     ]
     text = markdown(results, conditions)
     print(text)
@@ -51,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help=f"samples of each loop and workload (default {_ROUNDS})")
     parser.add_argument("--loops", type=lambda text: text.split(","), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--only", default="", metavar="PATTERN", help="workloads whose name matches, e.g. tcp/")
+    parser.add_argument("--note", action="append", default=[], help="a line for the report: what else the machine did")
     options = parser.parse_args()
     options.is_complete = not (options.quick or options.loops or options.only)
     options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
