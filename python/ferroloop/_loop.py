@@ -26,6 +26,7 @@ from . import (
     _serve,
     _signals,
     _sock,
+    _spawn,
     _tasks,
     _transports,
     _unix,
@@ -60,6 +61,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._signal_handlers = {}
         self._displaced_wakeup_fd: _signals.Descriptor | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None
+        self._spawn_in_thread = False
+        self._spawner: ThreadPoolExecutor | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
@@ -127,3 +130,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     add_signal_handler = _signals.add_signal_handler
     remove_signal_handler = _signals.remove_signal_handler
     _child_watcher = _watchers._child_watcher
+    subprocess_exec = _spawn.subprocess_exec
+    subprocess_shell = _spawn.subprocess_shell
+    set_spawn_in_thread = _spawn.set_spawn_in_thread
+    get_spawn_in_thread = _spawn.get_spawn_in_thread
+    _make_subprocess_transport = _spawn._make_subprocess_transport

@@ -14,6 +14,7 @@ from . import _ferroloop
 from ._finalize import note_run
 from ._resolve import abandon_lookups
 from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
+from ._spawn import abandon_spawns
 
 if TYPE_CHECKING:
     from ._loop import EventLoop
@@ -118,6 +119,7 @@ def close(loop: "EventLoop") -> None:
         if executor is not None:
             executor.shutdown(wait=False)
         abandon_lookups(loop)
+        abandon_spawns(loop)
 
 
 def has_custom_clock(loop: "EventLoop") -> bool:

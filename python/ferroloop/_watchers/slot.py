@@ -1,5 +1,7 @@
 """Where a child watcher set by the user is kept, and which watcher a loop uses."""
 
+import asyncio
+import sys
 import threading
 from asyncio import events
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,12 @@ class WatcherSlot:
         self._watcher = watcher
 
 
+# Before 3.14 asyncio's policy makes one of these for the first asyncio loop that starts a process: nobody's choice.
+if sys.version_info >= (3, 14):
+    _ASYNCIOS_DEFAULTS: tuple[type, ...] = ()
+else:
+    _ASYNCIOS_DEFAULTS = (asyncio.ThreadedChildWatcher, asyncio.PidfdChildWatcher)
+
 # Where there is no policy of ours.
 _standalone = WatcherSlot()
 
@@ -63,7 +71,7 @@ def _child_watcher(loop: "EventLoop") -> ChildWatcher:
     """The watcher for processes started from `loop`: one that was set, also through asyncio, or the loop's own."""
     for place in (_policy(), _standalone):
         watcher: ChildWatcher | None = getattr(place, "_watcher", None)
-        if watcher is not None:
+        if watcher is not None and type(watcher) not in _ASYNCIOS_DEFAULTS:
             return watcher
     if loop._own_watcher is None:
         loop._own_watcher = _new_default()

@@ -1,0 +1,534 @@
+"""S32: starting child processes: arguments, options, errors, cancellation."""
+
+import asyncio
+import errno
+import fcntl
+import inspect
+import logging
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.processes import Family, child, is_reaped
+from support.gates import ferroloop_only
+from support.log import LogList
+from support.net import eventually
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
+ON_LINUX = sys.platform == "linux"
+SPAWNERS = ["in the loop", "in a thread"]
+
+
+@pytest.fixture(params=SPAWNERS)
+def spawning(request: pytest.FixtureRequest, loop: Loop) -> Loop:
+    """The loop, told where to start processes; asyncio's knows one way only."""
+    if request.param == "in a thread" and hasattr(loop, "set_spawn_in_thread"):
+        loop.set_spawn_in_thread(True)
+    return loop
+
+
+def never() -> Any:
+    """A protocol factory that must not be called."""
+    raise AssertionError("the protocol was made too early")
+
+
+@pytest.mark.parametrize(
+    ("method", "command", "options", "text"),
+    [
+        ("shell", 7, {}, "cmd must be a string"),
+        ("shell", ["list"], {"shell": False}, "cmd must be a string"),
+        ("exec", "true", {"universal_newlines": True, "shell": True}, "universal_newlines must be False"),
+        ("exec", "true", {"shell": True, "bufsize": 1}, "shell must be False"),
+        ("shell", "true", {"universal_newlines": True, "shell": False}, "universal_newlines must be False"),
+        ("shell", "true", {"shell": False, "bufsize": 1}, "shell must be True"),
+        ("exec", "true", {"bufsize": 4096, "text": True}, "bufsize must be 0"),
+        ("exec", "true", {"text": True, "encoding": "utf8"}, "text must be False"),
+        ("exec", "true", {"encoding": "utf8", "errors": "strict"}, "encoding must be None"),
+        ("exec", "true", {"errors": "strict"}, "errors must be None"),
+        ("shell", "true", {"errors": "strict"}, "errors must be None"),
+    ],
+)
+def test_refused_arguments(loop: Loop, run: Run, method: str, command: Any, options: Any, text: str) -> None:
+    """S32.1, S32.2: in this order, and before the protocol factory."""
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        run(getattr(loop, f"subprocess_{method}")(never, command, **options))
+
+
+def test_failing_factory(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S32.2: it comes before the fork."""
+    started: list[Any] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: started.append(args))
+    with pytest.raises(AssertionError, match="too early"):
+        run(loop.subprocess_exec(never, "true"))
+    assert started == []
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, pathlib.Path])
+def test_kinds_of_arguments(spawning: Loop, run: Run, kind: Callable[[str], Any]) -> None:
+    """S32.4: text, bytes, paths."""
+
+    async def main() -> None:
+        async with child(kind("/bin/echo"), kind("one"), kind("two")) as (_, family):
+            await eventually(lambda: family.over)
+            assert family.output() == b"one two\n"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode])
+def test_shell(spawning: Loop, run: Run, kind: Callable[[str], Any]) -> None:
+    """S32.4, S34.7."""
+
+    async def main() -> None:
+        transport, family = await spawning.subprocess_shell(Family, kind("echo $((6 * 7)); exit 9"))
+        await eventually(lambda: family.over)
+        assert family.output() == b"42\n"
+        assert transport.get_returncode() == 9
+        transport.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "error"),
+    [
+        (["/nonexistent/program"], {}, FileNotFoundError),
+        ([__file__], {}, PermissionError),
+        (["true"], {"cwd": "/nonexistent"}, FileNotFoundError),
+        (["true"], {"preexec_fn": lambda: 1 / 0}, subprocess.SubprocessError),
+        (["tr\0ue"], {}, ValueError),
+        (["true"], {"no_such_option": 1}, TypeError),
+        ([7], {}, TypeError),
+        (["true"], {"pass_fds": ["x"]}, (TypeError, ValueError)),
+    ],
+)
+def test_spawn_errors(spawning: Loop, run: Run, command: Any, options: Any, error: Any) -> None:
+    """S32.5: raised from the call; no descriptor and no zombie is left."""
+    with pytest.raises(error):
+        run(spawning.subprocess_exec(Family, *command, **options))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@ferroloop_only("asyncio leaves children and descriptors behind", "S32.5")
+def test_out_of_descriptors(loop: Loop, run: Run) -> None:
+    """S32.5: in Popen or after it, nothing leaks."""
+
+    async def main() -> list[int | None]:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        seen = []
+        for spare in range(1, 14):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, limits[1]))
+            try:
+                transport, family = await loop.subprocess_exec(Family, "true")
+            except OSError as exc:
+                seen.append(exc.errno)
+            else:
+                await eventually(lambda family=family: family.over)
+                transport.close()
+                seen.append(None)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        return seen
+
+    assert set(run(main())) == {errno.EMFILE, None}
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def words(logged: LogList, level: int) -> list[str]:
+    """The lines of the log that speak of processes."""
+    return [text for text in logged.texts(level) if "true" in text]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "stdin=<pipe> stdout=<pipe> stderr=<pipe>"),
+        ({"stdin": None, "stdout": None, "stderr": None}, ""),
+        ({"stdin": DEVNULL, "stdout": PIPE, "stderr": STDOUT}, "stdin=-3 stdout=stderr=<pipe>"),
+        ({"stdin": None, "stdout": None, "stderr": STDOUT}, "stderr=<stdout>"),
+        ({"stdin": 0, "stderr": None}, "stdin=0 stdout=<pipe>"),
+    ],
+)
+@pytest.mark.parametrize("method", ["exec", "shell"])
+def test_debug_log(loop: Loop, run: Run, logged: LogList, method: str, options: Any, text: str) -> None:
+    """S32.6, S33.17, S33.5: never the arguments, which may be secret."""
+    loop.set_debug(True)
+
+    async def main() -> tuple[Any, str]:
+        start = getattr(loop, f"subprocess_{method}")
+        transport, family = await start(Family, "true", *(["secret"] if method == "exec" else []), **options)
+        shown = repr(transport)
+        await eventually(lambda: family.over)
+        transport.close()
+        return transport, shown
+
+    transport, shown = run(main())
+    what = "execute program 'true'" if method == "exec" else "run shell command 'true'"
+    assert f"{what} {text}".strip() in words(logged, logging.DEBUG)
+    assert f"process 'true' created: pid {transport.get_pid()}" in words(logged, logging.DEBUG)
+    assert f"{what}: {shown}" in words(logged, logging.INFO)
+    assert any(line.endswith(" exited with return code 0") for line in logged.texts(logging.INFO))
+    assert not any("secret" in line for line in logged.texts())
+
+
+def test_returns_when_connected(spawning: Loop, run: Run) -> None:
+    """S32.7."""
+
+    async def main() -> None:
+        async with child("cat") as (transport, family):
+            assert family.events == [("made",)]
+            for fd in range(3):
+                assert not transport.get_pipe_transport(fd).is_closing()
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_cancelled(spawning: Loop, run: Run, turns: int) -> None:
+    """S32.8: whenever that is, no process, no zombie and no descriptor is left."""
+    started: list[int] = []
+
+    class Started(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self.pid)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(spawning.subprocess_exec(Family, "sleep", "100"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            transport, _ = await task
+        except asyncio.CancelledError:
+            pass
+        else:
+            transport.close()
+            await eventually(lambda: is_reaped(transport.get_pid()))
+        await asyncio.sleep(0.005)
+        assert all(is_reaped(pid) for pid in started)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Started)
+        run(main())
+
+
+@ferroloop_only("asyncio leaves descriptors open", "S33.15", sys.version_info < (3, 15))
+@pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
+def test_pipes_cannot_be_connected(spawning: Loop, run: Run, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """S33.15, S32.8: the error goes to the creator, the child does not stay."""
+    original = getattr(spawning, method)
+    calls: list[Any] = []
+
+    async def failing(factory: Any, pipe: Any) -> Any:
+        calls.append(pipe)
+        if len(calls) == (2 if method == "connect_read_pipe" else 1):
+            raise ValueError("no")
+        return await original(factory, pipe)
+
+    monkeypatch.setattr(spawning, method, failing)
+    with pytest.raises(ValueError, match=r"^no$"):
+        run(spawning.subprocess_exec(Family, "sleep", "100"))
+    run(asyncio.sleep(0))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert all(pipe.closed for pipe in calls)
+
+
+@ferroloop_only("asyncio asks its policy", "S32.9")
+def test_inactive_watcher(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S32.9: refused before anything is started."""
+    import ferroloop
+
+    monkeypatch.setattr(subprocess, "Popen", never)
+    watcher = ferroloop.SafeChildWatcher()
+    monkeypatch.setattr(loop, "_child_watcher", lambda: watcher)
+    text = "asyncio.get_child_watcher() is not activated, subprocess support is not installed."
+    with pytest.raises(RuntimeError, match=f"^{re.escape(text)}$"):
+        run(loop.subprocess_exec(Family, "true"))
+
+
+@ferroloop_only("asyncio leaves the child unwatched", "S33.3")
+def test_refusing_watcher(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S33.3, S32.5: a child whose end nobody would notice is not left alone."""
+    import ferroloop
+
+    class Refusing(ferroloop.ThreadedChildWatcher):
+        def add_child_handler(self, pid: int, callback: Any, *args: Any) -> None:
+            raise OSError(errno.EMFILE, "no pidfd to be had")
+
+    monkeypatch.setattr(loop, "_child_watcher", Refusing)
+    with pytest.raises(OSError, match="no pidfd"):
+        run(loop.subprocess_exec(Family, "sleep", "100"))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+PYTHON = [sys.executable, "-S", "-c"]
+SHELL = ["/bin/sh", "-c"]
+
+
+async def output(*command: str, **options: Any) -> str:
+    """What a command prints."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, **options)
+    text, _ = await process.communicate()
+    return text.decode().strip()
+
+
+async def check_executable() -> None:
+    assert await output("other name", "-c", "echo $0 $1", "x", "y", executable="/bin/sh") == "x y"
+
+
+async def check_stdin() -> None:
+    with open(__file__, "rb") as file:
+        assert await output("head", "-c", "3", stdin=file) == '"""'
+
+
+async def check_stdout() -> None:
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec("echo", "x", stdout=writer)
+    os.close(writer)
+    await process.wait()
+    assert os.read(reader, 9) == b"x\n"
+    os.close(reader)
+
+
+async def check_stderr() -> None:
+    assert await output(*SHELL, "echo x >&2", stderr=STDOUT) == "x"
+
+
+async def check_preexec_fn() -> None:
+    assert await output("echo", "after", preexec_fn=lambda: os.write(1, b"before ")) == "before after"
+
+
+async def check_close_fds() -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    script = f"test -e /dev/fd/{writer} && echo open || echo closed"
+    assert await output(*SHELL, script) == "closed"
+    assert await output(*SHELL, script, close_fds=False) == "open"
+    os.close(reader)
+    os.close(writer)
+
+
+async def check_shell() -> None:
+    process = await asyncio.create_subprocess_shell("exit 3", shell=True)
+    assert await process.wait() == 3
+
+
+async def check_cwd() -> None:
+    assert await output("pwd", cwd="/") == "/"
+
+
+async def check_env() -> None:
+    assert await output("/usr/bin/env", env={"A": "b"}) == "A=b"
+
+
+async def check_restore_signals() -> None:
+    script = "grep SigIgn /proc/self/status"
+    ignored = [await output(*SHELL, script, restore_signals=restore) for restore in (True, False)]
+    sigpipe = [bool(int(text.split()[1], 16) & 1 << 12) for text in ignored]
+    assert sigpipe == [False, True]
+
+
+async def check_start_new_session() -> None:
+    script = "import os; print(os.getsid(0) == os.getpid())"
+    assert await output(*PYTHON, script, start_new_session=True) == "True"
+
+
+async def check_pass_fds() -> None:
+    reader, writer = os.pipe()
+    process = await asyncio.create_subprocess_exec(*SHELL, f"echo passed >/dev/fd/{writer}", pass_fds=(writer,))
+    os.close(writer)
+    await process.wait()
+    assert os.read(reader, 99) == b"passed\n"
+    os.close(reader)
+
+
+async def check_user() -> None:
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    assert await output("id", "-u", user=user) == str(user)
+
+
+async def check_group() -> None:
+    group = 65534 if os.geteuid() == 0 else os.getegid()
+    assert await output("id", "-g", group=group) == str(group)
+
+
+async def check_extra_groups() -> None:
+    if os.geteuid() == 0:
+        assert set((await output("id", "-G", extra_groups=[7, 9])).split()) == {str(os.getegid()), "7", "9"}
+    else:
+        with pytest.raises(PermissionError):
+            await output("id", "-G", extra_groups=[7, 9])
+
+
+async def check_umask() -> None:
+    assert int(await output(*SHELL, "umask", umask=0o27), 8) == 0o27
+
+
+async def check_pipesize() -> None:
+    process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, pipesize=1 << 17)
+    pipe = process.stdin.transport.get_extra_info("pipe")
+    assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) == 1 << 17
+    process.stdin.close()
+    await process.wait()
+
+
+async def check_process_group() -> None:
+    script = "import os; print(os.getpgid(0) == os.getpid())"
+    assert await output(*PYTHON, script, process_group=0) == "True"
+    assert await output(*PYTHON, script) == "False"
+
+
+async def check_nothing_special() -> None:
+    assert await output("echo", "x", bufsize=0, universal_newlines=False, text=False, encoding=None, errors=None) == "x"
+
+
+async def check_windows_only() -> None:
+    assert await output("echo", "x", startupinfo=None, creationflags=0) == "x"
+    with pytest.raises(ValueError, match="Windows"):
+        await output("echo", "x", creationflags=1)
+
+
+CHECKS = {
+    "args": check_nothing_special,
+    "bufsize": check_nothing_special,
+    "universal_newlines": check_nothing_special,
+    "text": check_nothing_special,
+    "encoding": check_nothing_special,
+    "errors": check_nothing_special,
+    "startupinfo": check_windows_only,
+    "creationflags": check_windows_only,
+    **{name.removeprefix("check_"): check for name, check in globals().copy().items() if name.startswith("check_")},
+}
+KEYWORDS = [name for name in inspect.signature(subprocess.Popen).parameters if name != "self"]
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_popen_keywords(spawning: Loop, run: Run, keyword: str) -> None:
+    """S32.3: every one that the running Python's Popen has."""
+    if keyword in ("pipesize", "restore_signals"):
+        assert ON_LINUX, "this check reads /proc"
+    run(CHECKS[keyword]())
+
+
+def test_communicate(loop: Loop, run: Run) -> None:
+    """S34.7: 100 MiB through the pipes in both directions, in bounded time."""
+    data = os.urandom(1 << 20) * 100
+
+    async def main() -> bytes:
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        output, errors = await process.communicate(data)
+        assert errors is None
+        assert process.returncode == 0
+        return output
+
+    assert run(main(), 60) == data
+
+
+def test_communicate_with_the_deaf(loop: Loop, run: Run) -> None:
+    """S34.7, S34.5: a child that does not read all of its input."""
+
+    async def main() -> tuple[bytes, bytes]:
+        process = await asyncio.create_subprocess_shell(
+            "head -c 5; echo error >&2", stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+        return await process.communicate(bytes(1 << 20))
+
+    assert run(main()) == (bytes(5), b"error\n")
+
+
+def test_a_dialogue(loop: Loop, run: Run) -> None:
+    """S34.7: line by line, both ways."""
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        for number in range(100):
+            process.stdin.write(b"%d\n" % number)
+            await process.stdin.drain()
+            assert await process.stdout.readline() == b"%d\n" % number
+        process.stdin.close()
+        await process.stdin.wait_closed()
+        assert await process.wait() == 0
+
+    run(main())
+
+
+@ferroloop_only("asyncio stands still", "S32.3")
+def test_spawning_in_a_thread_lets_the_loop_run(loop: Loop, run: Run) -> None:
+    """S32.3: a preexec_fn of 0.3 seconds is waited for beside the loop."""
+
+    async def main() -> float:
+        longest = 0.0
+        task = asyncio.ensure_future(
+            loop.subprocess_exec(Family, "true", stdin=None, stdout=None, preexec_fn=lambda: time.sleep(0.3))
+        )
+        while not task.done():
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.monotonic() - before)
+        transport, family = task.result()
+        await eventually(lambda: family.over)
+        transport.close()
+        return longest
+
+    assert not loop.get_spawn_in_thread()
+    assert run(main()) > 0.25
+    loop.set_spawn_in_thread(True)
+    assert loop.get_spawn_in_thread()
+    assert run(main()) < 0.2
+
+
+@ferroloop_only("asyncio has no such option", "S32.3")
+def test_threads_end_with_the_loop(new_loop: Callable[[], Any]) -> None:
+    """S32.3: and are no more than needed."""
+    loop = new_loop()
+    loop.set_spawn_in_thread(True)
+
+    async def main() -> None:
+        for _ in range(3):
+            process = await asyncio.create_subprocess_exec("true")
+            await process.wait()
+
+    def spawners() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if "ferroloop-spawn" in thread.name]
+
+    loop.run_until_complete(main())
+    assert len(spawners()) == 1
+    loop.close()
+    deadline = time.monotonic() + 5
+    while spawners() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert spawners() == []
+
+
+def test_timeouts_kill(spawning: Loop, run: Run) -> None:
+    """S32.8: a deadline around the whole."""
+
+    async def sleep() -> None:
+        process = await asyncio.create_subprocess_exec("sleep", "100")
+        try:
+            await process.wait()
+        finally:
+            process.kill()
+            await process.wait()
+
+    with pytest.raises(TimeoutError):
+        run(asyncio.wait_for(sleep(), 0.05))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
