@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.processes import Family, child, is_reaped
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.net import eventually
+from support.processes import Family, child, is_reaped
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]

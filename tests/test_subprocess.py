@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.processes import Family, child, end, is_reaped, shell
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.net import eventually
+from support.processes import Family, child, end, is_reaped, shell
 from support.unclosed import unclosed
 
 Loop = asyncio.AbstractEventLoop
