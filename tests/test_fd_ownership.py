@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -133,13 +134,24 @@ def test_create_connection_with_all_steps(loop_class: type) -> None:
         loop.close()
 
 
-def test_create_connection_by_name(loop: Loop) -> None:
+@pytest.fixture
+def slow_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups that take some iterations and open no file of their own."""
+
+    def lookup(host: Any, port: Any, *args: Any) -> Any:
+        time.sleep(0.005)
+        return [info("127.0.0.1", port)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+
+def test_create_connection_by_name(loop: Loop, slow_lookup: None) -> None:
     """S13.1, S14.11: with the lookup in another thread."""
     with refusing() as (_, port), steady(loop) as check:
 
         async def start() -> Any:
             with contextlib.suppress(OSError):
-                await loop.create_connection(Recorder, "localhost", port, family=socket.AF_INET)
+                await loop.create_connection(Recorder, "name", port)
 
         cancel_everywhere(loop, start, lambda result: None, check, pause=0.001)
 
@@ -198,14 +210,12 @@ def test_create_server(loop: Loop) -> None:
     assert steps >= 1
 
 
-def test_create_server_by_name(loop: Loop) -> None:
+def test_create_server_by_name(loop: Loop, slow_lookup: None) -> None:
     """S18.3, S18.11: without serving, so that asyncio can pass as well."""
     with steady(loop) as check:
         cancel_everywhere(
             loop,
-            lambda: loop.create_server(
-                Recorder, ["localhost", "127.0.0.2"], 0, family=socket.AF_INET, start_serving=False
-            ),
+            lambda: loop.create_server(Recorder, ["name", "127.0.0.2"], 0, start_serving=False),
             end_server,
             check,
             pause=0.001,
