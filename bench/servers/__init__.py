@@ -1,11 +1,13 @@
-"""Servers under load. Each kind is a coroutine function that starts serving on a listening socket and returns."""
+"""Servers under load. Each kind is a coroutine function that starts serving on a bound socket and returns."""
 
-from servers import accept, buffered, hello, protocol, streams
+from servers import accept, buffered, datagram, hello, protocol, sock, streams
 
 KINDS = {
     "accept": accept.start,
     "buffered": buffered.start,
+    "datagram": datagram.start,
     "hello": hello.start,
     "protocol": protocol.start,
+    "sock": sock.start,
     "streams": streams.start,
 }

@@ -2,7 +2,7 @@
 
 from workload import Workload
 
-from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers, unix
+from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers, udp, unix
 
 ALL: tuple[Workload, ...] = (
     *call_soon.WORKLOADS,
@@ -12,6 +12,7 @@ ALL: tuple[Workload, ...] = (
     *tcp_echo.WORKLOADS,
     *tcp_accept.WORKLOADS,
     *unix.WORKLOADS,
+    *udp.WORKLOADS,
     *http.WORKLOADS,
     *lifecycle.WORKLOADS,
     *footprint.WORKLOADS,

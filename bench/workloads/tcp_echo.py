@@ -17,4 +17,6 @@ WORKLOADS = (
     _echo("buffered", 1024, 16),
     _echo("streams", 1024, 1),
     _echo("streams", 1024, 16),
+    _echo("sock", 1024, 1),
+    _echo("sock", 1024, 16),
 )
