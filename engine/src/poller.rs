@@ -203,6 +203,13 @@ impl<W> Poller<W> {
         payload
     }
 
+    /// Whether the registration for a descriptor number has made its one report
+    /// ([`Interest::ONCE`]) and is watched for nothing since.
+    #[inline]
+    pub fn is_resting(&self, fd: RawFd) -> bool {
+        self.table.get(fd).is_some_and(|slot| slot.wanted.is_resting())
+    }
+
     /// The payload registered for a descriptor number.
     #[inline]
     pub fn get(&self, fd: RawFd) -> Option<&W> {
@@ -333,7 +340,9 @@ impl<W> Poller<W> {
         }
         let mut ghosts = false;
         for (token, _) in wait.events() {
-            if token != WAKER && self.table.current(token).is_none() {
+            if let Some(slot) = self.table.current_mut(token) {
+                slot.reported();
+            } else if token != WAKER {
                 ghosts = true;
                 self.lay(token.fd());
             }
@@ -367,7 +376,7 @@ impl<W> Poller<W> {
         self.kernel = kernel;
         self.haunted = 0;
         for (fd, slot) in self.table.iter_mut() {
-            slot.armed = Interest::NONE;
+            slot.disarmed();
             if slot.differs() {
                 self.dirty.push(fd);
             }

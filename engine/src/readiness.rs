@@ -13,6 +13,9 @@ impl Interest {
     pub const WRITE: Self = Self(2);
     /// Both sides.
     pub const BOTH: Self = Self(3);
+    /// Together with a side: one report, after which the registration rests. It costs the kernel
+    /// less to wake a resting one than to make another.
+    pub const ONCE: Self = Self(4);
 
     /// Whether every side of `other` is in `self`.
     #[inline]
@@ -34,10 +37,16 @@ impl Interest {
         Self(self.0 & !other.0)
     }
 
-    /// Whether no side is watched.
+    /// Whether the kernel is not asked at all.
     #[inline]
     pub const fn is_none(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether the one report has been made: registered, but not watched.
+    #[inline]
+    pub(crate) const fn is_resting(self) -> bool {
+        self.0 == Self::ONCE.0
     }
 }
 

@@ -42,6 +42,26 @@ impl<W> Slot<W> {
         news
     }
 
+    /// The kernel has made a report; if that was the only one it owed, the registration rests. A
+    /// change that is still on its way to the kernel stays wanted.
+    #[inline]
+    pub(crate) fn reported(&mut self) {
+        if self.armed.contains(Interest::ONCE) {
+            if self.wanted == self.armed {
+                self.wanted = Interest::ONCE;
+            }
+            self.armed = Interest::ONCE;
+        }
+    }
+
+    /// The kernel has forgotten the registration.
+    pub(crate) fn disarmed(&mut self) {
+        self.armed = Interest::NONE;
+        if self.wanted.is_resting() {
+            self.wanted = Interest::NONE;
+        }
+    }
+
     /// Ends the registration as far as this table goes, making its token void.
     pub(crate) fn vacate(&mut self) -> Option<W> {
         let payload = self.payload.take()?;

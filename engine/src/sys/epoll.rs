@@ -138,6 +138,7 @@ fn event_flags(wanted: Interest) -> EventFlags {
     let mut flags = EventFlags::empty();
     flags.set(EventFlags::IN, wanted.contains(Interest::READ));
     flags.set(EventFlags::OUT, wanted.contains(Interest::WRITE));
+    flags.set(EventFlags::ONESHOT, wanted.contains(Interest::ONCE));
     flags
 }
 

@@ -43,12 +43,17 @@ impl Kernel {
     /// Makes `wanted` what is watched of the token's descriptor, where `armed` was before.
     pub(crate) fn change(&self, token: Token, armed: Interest, wanted: Interest) -> io::Result<()> {
         borrow_fd(token.fd())?;
+        let once = wanted.contains(Interest::ONCE);
+        let add = if once { EventFlags::ADD | EventFlags::ONESHOT } else { EventFlags::ADD };
+        // Adding again does not take "once" back.
+        let anew = armed.contains(Interest::ONCE) && !once;
         for side in [Interest::READ, Interest::WRITE] {
-            if wanted.contains(side) {
-                self.apply(filter(token.fd(), side), EventFlags::ADD, token)?;
-            } else if armed.contains(side) {
+            if armed.contains(side) && (anew || !wanted.contains(side)) {
                 // Not there, or not even open, is as good as deleted.
                 let _ = self.apply(filter(token.fd(), side), EventFlags::DELETE, token);
+            }
+            if wanted.contains(side) {
+                self.apply(filter(token.fd(), side), add, token)?;
             }
         }
         Ok(())

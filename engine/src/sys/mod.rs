@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `Kernel::open` | `epoll_create1` | `kqueue` |
 //! | `Kernel::change` | `EPOLL_CTL_ADD/MOD/DEL` | `EV_ADD`/`EV_DELETE` per side |
+//! | `Interest::ONCE` | `EPOLLONESHOT`, silent until `MOD` | `EV_ONESHOT`, gone until `EV_ADD` |
 //! | `Kernel::add_waker` | `EPOLLIN \| EPOLLET` | `EVFILT_READ`, `EV_CLEAR` |
 //! | `Kernel::wait` | `epoll_wait`, `ppoll` for the last millisecond | `kevent` |
 //! | `Events::iter` | one per descriptor | one per descriptor and side |

@@ -7,17 +7,20 @@ use rustix::io::retry_on_intr;
 use rustix::net::addr::SocketAddrStorage;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 
+/// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still.
+const RECV_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
+
 /// A peer that has gone must answer with `EPIPE`, not kill the process by `SIGPIPE`. Apple has no
 /// such flag; there the host ignores the signal, as Python does.
 #[cfg(not(target_vendor = "apple"))]
-const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 #[cfg(target_vendor = "apple")]
-const SEND_FLAGS: SendFlags = SendFlags::empty();
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 
 /// `recv(2)`. Zero is end of file, `WouldBlock` is empty.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (received, _) = retry_on_intr(|| net::recv(fd, &mut *buffer, RecvFlags::empty()))?;
+    let (received, _) = retry_on_intr(|| net::recv(fd, &mut *buffer, RECV_FLAGS))?;
     Ok(received)
 }
 

@@ -1,0 +1,24 @@
+//! Operations on a socket that belongs to the host's user: each is one system call, never waits, and
+//! says `None` where it would have to.
+//!
+//! The socket need not be non-blocking: a call must not hold up the loop because its owner forgot.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+
+use crate::sys;
+
+/// Receives what is there, at most the buffer's length (`recv(2)`). `Some(0)` is the end of the
+/// stream, or an empty datagram.
+///
+/// # Errors
+///
+/// Those of `recv(2)`.
+#[inline]
+pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match sys::recv(socket, buffer) {
+        Ok(received) => Ok(Some(received)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
