@@ -1,5 +1,6 @@
 //! What waits in the ready queue, and how each kind of it runs: the loop's only dispatch.
 
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 use ferroloop_engine::Readiness;
@@ -8,7 +9,7 @@ use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::acceptor::Acceptor;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, Side};
 use crate::handle::{Handle, TimerHandle};
 use crate::names;
 use crate::transport::BaseTransport;
@@ -21,6 +22,8 @@ pub(crate) enum Job {
     Timer(Py<TimerHandle>),
     /// The reader or writer callback of an fd that is ready.
     Watch(Py<Handle>),
+    /// One side of an fd is ready, which this future waits for.
+    Ready(RawFd, Side, Py<PyAny>),
     /// A transport's socket is ready.
     Stream(Py<BaseTransport>, Readiness),
     /// A new transport tells its protocol.
@@ -54,6 +57,7 @@ impl Job {
             Self::Call(handle) => Handle::run(handle.bind(py)),
             Self::Timer(timer) => Handle::run(timer.bind(py).as_super()),
             Self::Watch(handle) => Handle::run_again(handle.bind(py)),
+            Self::Ready(fd, side, waiter) => EventLoop::on_waited(event_loop, fd, side, waiter),
             Self::Stream(transport, readiness) => {
                 BaseTransport::on_ready(transport.bind(py), event_loop, readiness)
             }
@@ -112,6 +116,7 @@ impl Job {
             | Self::Begin(transport, _)
             | Self::Eof(transport)
             | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
+            Self::Ready(_, _, waiter) => waiter.bind(py).clone(),
             Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
             Self::Signals => event_loop.as_any().clone(),
         }
@@ -129,6 +134,7 @@ impl Job {
                 visit.call(transport)?;
                 visit.call(other)
             }
+            Self::Ready(_, _, waiter) => visit.call(waiter),
             Self::Accept(acceptor) => visit.call(acceptor),
             Self::Signals => Ok(()),
         }

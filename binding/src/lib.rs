@@ -12,6 +12,7 @@ mod child;
 mod errors;
 mod event_loop;
 mod ffi;
+mod future;
 mod handle;
 mod job;
 mod names;

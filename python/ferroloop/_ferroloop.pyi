@@ -7,6 +7,7 @@ from contextvars import Context
 from traceback import StackSummary
 from typing import Any, Protocol, Self, TypeVar, TypeVarTuple, final
 
+from _typeshed import WriteableBuffer
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
@@ -102,6 +103,12 @@ class EventLoop:
     def _add_writer(self, fd: int | _HasFileno, callback: Callable[[*_Ts], object], *args: *_Ts) -> Handle: ...
     def _remove_writer(self, fd: int | _HasFileno) -> bool: ...
 
+    # The waits of the sock_* calls: a future that is done with the next event, unless another wait or callback for the
+    # same side takes its place. RuntimeError (S7.5) if an open transport owns the fd.
+    def _readable(self, fd: int) -> asyncio.Future[None]: ...
+    def _writable(self, fd: int) -> asyncio.Future[None]: ...
+    def _end_wait(self, fd: int, waiter: asyncio.Future[None]) -> None:
+        """Forget a wait that is not wanted any more; one that took its place goes on."""
     def _set_debug(self, enabled: bool) -> None: ...
     def _check_closed(self) -> None:
         """Raise RuntimeError `Event loop is closed` if it is."""
@@ -276,6 +283,12 @@ def await_exit(pid: int) -> None:
 
 def can_use_pidfd() -> bool:
     """Whether PidfdChildWatcher works here: Linux from 5.4 on, unless a security policy forbids pidfds."""
+
+def try_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes | None:
+    """Receive up to `n` bytes; None if there is nothing yet, `b""` at the end of the stream."""
+
+def try_recv_into(sock: socket.socket, buf: WriteableBuffer) -> int | None:
+    """Receive into a writable buffer; None if there is nothing yet, 0 at the end of the stream."""
 
 def literal_address(
     host: str | bytes | None,

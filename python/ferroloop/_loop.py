@@ -66,9 +66,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
-        )
+        return f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         # At interpreter shutdown the module may be emptied already: hence the default argument.
@@ -117,8 +115,17 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_server = _serve.create_server  # type: ignore[assignment]  # typeshed wants asyncio's own Server class
     create_unix_connection = _unix.create_unix_connection
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
-    sock_connect = _sock.sock_connect
     _make_socket_transport = _transports._make_socket_transport
+
+    # Plain sockets
+    sock_recv = _sock.sock_recv  # type: ignore[assignment]  # typeshed has the abstract method's parameter names
+    sock_recv_into = _sock.sock_recv_into
+    sock_recvfrom = _sock.sock_recvfrom
+    sock_recvfrom_into = _sock.sock_recvfrom_into
+    sock_sendall = _sock.sock_sendall
+    sock_sendto = _sock.sock_sendto
+    sock_connect = _sock.sock_connect
+    sock_accept = _sock.sock_accept
 
     # Pipes
     connect_read_pipe = _pipes.connect_read_pipe

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use ferroloop_engine::{Interest, Signals, clock};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit};
 
 use super::watch::Side;
 use super::{EventLoop, LoopState, Watch, schedule};
 use crate::errors::os_error;
+use crate::future;
 use crate::handle::Handle;
-use crate::{ffi, names};
 
 #[pymethods]
 impl EventLoop {
@@ -60,8 +60,7 @@ impl EventLoop {
 
     /// An `asyncio.Future` of this loop.
     fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        ffi::call_with_keyword(names::future_class(py)?, intern!(py, "loop"), slf)
+        future::create(slf)
     }
 
     /// Calls `callback(*args)` whenever `fd` is readable (asyncio: loop.add_reader).
@@ -101,6 +100,28 @@ impl EventLoop {
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::ensure_no_transport(slf, fd)?;
         Self::remove_callback(slf, fd, Side::Writer)
+    }
+
+    /// A future that is done when `fd` is readable, or broken. A later wait or callback for the
+    /// same side takes its place, and then it is never done.
+    fn _readable<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::wait_for(slf, fd, Side::Reader)
+    }
+
+    /// The same for writing.
+    fn _writable<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::wait_for(slf, fd, Side::Writer)
+    }
+
+    /// Ends a wait that is not wanted any more.
+    fn _end_wait(&self, fd: RawFd, waiter: &Bound<'_, PyAny>) {
+        self.end_wait(fd, waiter);
     }
 
     // asyncio's private spellings, which its own pipe transports and watchers call on a loop.

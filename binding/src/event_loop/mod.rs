@@ -7,6 +7,8 @@ mod api;
 mod parking;
 mod run;
 mod schedule;
+mod sock_ops;
+mod waiting;
 mod watch;
 
 use std::collections::VecDeque;
@@ -234,7 +236,8 @@ impl EventLoop {
 pub(crate) fn add_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<EventLoop>()?;
     let class: Bound<'_, PyType> = module.py().get_type::<EventLoop>();
-    schedule::add_methods(&class)
+    schedule::add_methods(&class)?;
+    sock_ops::add_functions(module)
 }
 
 impl LoopState {

@@ -207,9 +207,11 @@ impl LoopState {
 impl Reactor {
     /// Turns the poll's events into jobs, in the order the kernel reported them.
     fn gather(&self, ready: &mut Ready<Job>, share: Share<'_>) {
-        for (_, readiness, watch) in self.poller.events() {
+        for (token, readiness, watch) in self.poller.events() {
             match watch {
-                Watch::Callbacks(callbacks) => callbacks.gather(readiness, ready, share),
+                Watch::Callbacks(callbacks) => {
+                    callbacks.gather(token.fd(), readiness, ready, share);
+                }
                 Watch::Stream(transport) => {
                     ready.push(Job::Stream(share.share(transport), readiness));
                 }

@@ -40,6 +40,8 @@ pub(crate) enum Listener {
     /// A callback of `add_reader` or `add_writer`.
     Handle(Py<Handle>),
     Pipe(Py<BaseTransport>),
+    /// A coroutine that waits for one event: a future.
+    Waiter(Py<PyAny>),
 }
 
 /// Which of an fd's two callbacks.
@@ -50,10 +52,11 @@ pub(crate) enum Side {
 }
 
 impl Listener {
-    fn job(&self, side: Side, share: Share<'_>) -> Job {
+    fn job(&self, fd: RawFd, side: Side, share: Share<'_>) -> Job {
         match self {
             Self::Handle(handle) => Job::Watch(share.share(handle)),
             Self::Pipe(transport) => Job::Stream(share.share(transport), side.readiness()),
+            Self::Waiter(waiter) => Job::Ready(fd, side, share.share(waiter)),
         }
     }
 
@@ -65,6 +68,7 @@ impl Listener {
         match self {
             Self::Handle(handle) => visit.call(handle),
             Self::Pipe(transport) => visit.call(transport),
+            Self::Waiter(waiter) => visit.call(waiter),
         }
     }
 }
@@ -93,20 +97,33 @@ impl Callbacks {
         }
     }
 
+    /// A wait is all there is: one report will do.
     fn interest(&self) -> Interest {
-        let read = if self.reader.is_some() { Interest::READ } else { Interest::NONE };
-        if self.writer.is_some() { read.with(Interest::WRITE) } else { read }
+        match (&self.reader, &self.writer) {
+            (None, None) => Interest::NONE,
+            (Some(Listener::Waiter(_)), None) => Interest::READ.with(Interest::ONCE),
+            (None, Some(Listener::Waiter(_))) => Interest::WRITE.with(Interest::ONCE),
+            (Some(_), None) => Interest::READ,
+            (None, Some(_)) => Interest::WRITE,
+            (Some(_), Some(_)) => Interest::BOTH,
+        }
     }
 
     /// The jobs that an event calls for, the reader's first.
-    pub(super) fn gather(&self, readiness: Readiness, ready: &mut Ready<Job>, share: Share<'_>) {
+    pub(super) fn gather(
+        &self,
+        fd: RawFd,
+        readiness: Readiness,
+        ready: &mut Ready<Job>,
+        share: Share<'_>,
+    ) {
         let reader = self.reader.iter().filter(|_| readiness.readable());
         for listener in reader {
-            ready.push(listener.job(Side::Reader, share));
+            ready.push(listener.job(fd, Side::Reader, share));
         }
         let writer = self.writer.iter().filter(|_| readiness.writable());
         for listener in writer {
-            ready.push(listener.job(Side::Writer, share));
+            ready.push(listener.job(fd, Side::Writer, share));
         }
     }
 }
@@ -138,37 +155,62 @@ impl Reactor {
         fd: RawFd,
         side: Side,
         listener: Listener,
-    ) -> Result<Displaced, Refused<Listener>> {
+    ) -> Result<Displaced, Refused<Option<Listener>>> {
         let token = self.poller.token(fd);
-        if let (Some(token), Some(Watch::Callbacks(callbacks))) = (token, self.poller.get(fd)) {
-            let interest = callbacks.interest().with(side.interest());
-            // At once and not at the next poll: the fd may have been closed behind our back and its
-            // number given out again, which only the kernel knows (S7.8).
-            if let Err(error) = self.poller.verify(token, interest) {
-                return Err(Refused { error, payload: listener });
-            }
-            let old = match self.poller.get_mut(fd) {
-                Some(Watch::Callbacks(callbacks)) => callbacks.slot(side).replace(listener),
-                _ => None,
-            };
-            return Ok(Displaced { listener: old, watch: None });
-        }
-        let mut callbacks = Callbacks::default();
-        *callbacks.slot(side) = Some(listener);
-        match self.poller.insert(fd, side.interest(), Watch::Callbacks(callbacks)) {
-            Ok((_, watch)) => Ok(Displaced { listener: None, watch }),
-            Err(Refused { error, payload: Watch::Callbacks(mut callbacks) }) => {
-                match callbacks.slot(side).take() {
-                    Some(payload) => Err(Refused { error, payload }),
-                    None => Ok(Displaced { listener: None, watch: None }),
-                }
-            }
-            Err(Refused { .. }) => Ok(Displaced { listener: None, watch: None }),
+        let Some((token, Watch::Callbacks(callbacks))) = token.zip(self.poller.get_mut(fd)) else {
+            return self.insert_listener(fd, side, listener);
+        };
+        let old = callbacks.slot(side).replace(listener);
+        let interest = callbacks.interest();
+        // At once and not at the next poll: the fd may have been closed behind our back and its
+        // number given out again, which only the kernel knows (S7.8).
+        match self.poller.verify(token, interest) {
+            Ok(()) => Ok(Displaced { listener: old, watch: None }),
+            Err(error) => Err(self.withdraw_listener(fd, side, old, error)),
         }
     }
 
+    fn insert_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        listener: Listener,
+    ) -> Result<Displaced, Refused<Option<Listener>>> {
+        let mut callbacks = Callbacks::default();
+        *callbacks.slot(side) = Some(listener);
+        let interest = callbacks.interest();
+        match self.poller.insert(fd, interest, Watch::Callbacks(callbacks)) {
+            Ok((_, watch)) => Ok(Displaced { listener: None, watch }),
+            Err(Refused { error, payload: Watch::Callbacks(mut callbacks) }) => {
+                Err(Refused { error, payload: callbacks.slot(side).take() })
+            }
+            Err(Refused { error, .. }) => Err(Refused { error, payload: None }),
+        }
+    }
+
+    /// The kernel does not want the listener: the former one is back in its place.
+    fn withdraw_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        old: Option<Listener>,
+        error: io::Error,
+    ) -> Refused<Option<Listener>> {
+        let Some(Watch::Callbacks(callbacks)) = self.poller.get_mut(fd) else {
+            return Refused { error, payload: old };
+        };
+        let payload = std::mem::replace(callbacks.slot(side), old);
+        if callbacks.interest().is_none()
+            && let Some(token) = self.poller.token(fd)
+        {
+            // It was resting, and holds no reference.
+            self.poller.remove(token);
+        }
+        Refused { error, payload }
+    }
+
     /// Takes the listener out if `wanted` says so of it.
-    fn take_listener(
+    pub(super) fn take_listener(
         &mut self,
         fd: RawFd,
         side: Side,
@@ -180,11 +222,11 @@ impl Reactor {
         };
         let listener = callbacks.slot(side).take_if(|listener| wanted(listener))?;
         let interest = callbacks.interest();
-        if interest.is_none() {
+        if !interest.is_none() {
+            self.poller.set_interest(token, interest);
+        } else if !self.poller.is_resting(fd) {
             // The payload holds no reference any more: nothing of Python's is dropped here.
             self.poller.remove(token);
-        } else {
-            self.poller.set_interest(token, interest);
         }
         Some(listener)
     }
@@ -239,23 +281,26 @@ impl EventLoop {
         })
     }
 
-    fn set_listener(
+    pub(super) fn set_listener(
         this: &Bound<'_, Self>,
         fd: RawFd,
         side: Side,
         listener: Listener,
     ) -> PyResult<()> {
         let py = this.py();
-        let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
-            Some(reactor) => reactor.set_listener(fd, side, listener),
-            None => Err(Refused { error: io::ErrorKind::NotConnected.into(), payload: listener }),
+        let outcome = this.get().cell.with(py, move |state, _| {
+            let Some(reactor) = &mut state.reactor else {
+                let error = io::ErrorKind::NotConnected.into();
+                return Err(Refused { error, payload: Some(listener) });
+            };
+            reactor.set_listener(fd, side, listener)
         });
         let Displaced { listener, watch } =
             outcome.map_err(|refused| os_error(py, &refused.error))?;
         drop(watch);
         match listener {
             Some(Listener::Handle(old)) => Handle::cancel(old.bind(py)),
-            Some(Listener::Pipe(_)) | None => Ok(()),
+            Some(Listener::Pipe(_) | Listener::Waiter(_)) | None => Ok(()),
         }
     }
 
@@ -275,7 +320,7 @@ impl EventLoop {
         });
         match listener {
             Some(Listener::Handle(handle)) => Handle::cancel(handle.bind(py)).map(|()| true),
-            Some(Listener::Pipe(_)) => Ok(true),
+            Some(Listener::Pipe(_) | Listener::Waiter(_)) => Ok(true),
             None => Ok(false),
         }
     }
@@ -319,7 +364,7 @@ enum Owner {
 }
 
 /// The number behind an int or an object with `fileno()` (S7.1).
-fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = object.py();
     let number = if object.is_instance_of::<PyInt>() {
         object.extract()

@@ -26,10 +26,9 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::{LoopCell, Share};
-use crate::errors;
 use crate::event_loop::EventLoop;
-use crate::ffi::{self, add_finalizer};
-use crate::handle::{Args, Call};
+use crate::ffi::add_finalizer;
+use crate::future;
 use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
@@ -146,7 +145,7 @@ impl BaseTransport {
         let py = this.py();
         Self::update_interest(this, event_loop)?;
         match waiter {
-            Some(waiter) => wake(waiter.bind(py), event_loop),
+            Some(waiter) => future::wake(waiter.bind(py), event_loop),
             None => Ok(()),
         }
     }
@@ -203,22 +202,6 @@ impl State {
         visit.call(&ties.context)?;
         visit.call(&ties.server)
     }
-}
-
-/// Tells the creator that the transport is there, unless it was cancelled meanwhile.
-fn wake(waiter: &Bound<'_, PyAny>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-    let py = waiter.py();
-    let set_result = || -> PyResult<()> {
-        if !waiter.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-            waiter.call_method1(intern!(py, "set_result"), (py.None(),))?;
-        }
-        Ok(())
-    };
-    set_result().or_else(|error| {
-        let callback = waiter.getattr(intern!(py, "set_result"))?.unbind();
-        let call = Call { callback, args: Args::One(py.None()) };
-        errors::job_failed(event_loop, call, ffi::copy_context(py)?, error)
-    })
 }
 
 /// Registers the classes with their finalizers.

@@ -1,0 +1,79 @@
+//! The system calls of `sock_recv` and `sock_recv_into` (`ferroloop._sock`): each one a single attempt
+//! that answers None if it would have to wait.
+
+use std::os::fd::RawFd;
+
+use ferroloop_engine::{borrow_fd, try_recv};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{EventLoop, SCRATCH_SIZE};
+use crate::errors::os_error;
+use crate::ffi;
+
+/// Receives up to `n` bytes; `b""` is the end of the stream.
+#[pyfunction(name = "try_recv")]
+fn recv<'py>(
+    r#loop: &Bound<'py, EventLoop>,
+    sock: &Bound<'py, PyAny>,
+    n: isize,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let py = sock.py();
+    let limit =
+        usize::try_from(n).map_err(|_| PyValueError::new_err("negative buffersize in recv"))?;
+    if limit == 0 {
+        return Ok(Some(PyBytes::new(py, b"")));
+    }
+    let fd = file_number(sock)?;
+    if limit > SCRATCH_SIZE {
+        return recv_bytes(py, fd, &mut vec![0; limit]);
+    }
+    let mut scratch = r#loop.get().lend_scratch(py);
+    let received = recv_bytes(py, fd, scratch.get_mut(..limit).unwrap_or_default());
+    r#loop.get().return_scratch(py, scratch);
+    received
+}
+
+fn recv_bytes<'py>(
+    py: Python<'py>,
+    fd: RawFd,
+    buffer: &mut [u8],
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let received = borrow_fd(fd).and_then(|fd| try_recv(fd, buffer));
+    let length = received.map_err(|error| os_error(py, &error))?;
+    Ok(length.map(|length| PyBytes::new(py, buffer.get(..length).unwrap_or_default())))
+}
+
+/// Receives into a writable buffer; the number of bytes, 0 at the end of the stream.
+#[pyfunction(name = "try_recv_into")]
+fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let fd = file_number(sock)?;
+    let received = ffi::with_writable_buffer(buf, |memory| {
+        if memory.is_empty() {
+            return Ok(Some(0));
+        }
+        try_recv(borrow_fd(fd)?, memory)
+    })
+    .or_else(|_| Err(not_writable(buf)?))?;
+    received.map_err(|error: std::io::Error| os_error(sock.py(), &error))
+}
+
+/// What `socket.recv_into` says.
+#[cold]
+fn not_writable(buf: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let name = if buf.is_none() { "None".into() } else { buf.get_type().name()?.to_string() };
+    Ok(PyTypeError::new_err(format!(
+        "recv_into() argument 1 must be read-write bytes-like object, not {name}"
+    )))
+}
+
+fn file_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    sock.call_method0(intern!(sock.py(), "fileno"))?.extract()
+}
+
+pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(recv, module)?)?;
+    module.add_function(wrap_pyfunction!(recv_into, module)?)
+}
