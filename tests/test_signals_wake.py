@@ -178,9 +178,12 @@ def test_interrupt_with_a_handler_pending(loop: Loop) -> None:
 
         def raise_both(both: set[signal.Signals] = both) -> None:
             signal.pthread_sigmask(signal.SIG_BLOCK, both)
-            for number in both:
-                os.kill(os.getpid(), number)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+            try:
+                for number in both:
+                    # To this thread: another one would take it, and the interrupt come before its time.
+                    signal.pthread_kill(threading.get_ident(), number)
+            finally:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
 
         loop.call_soon(raise_both)
         with pytest.raises(KeyboardInterrupt):
