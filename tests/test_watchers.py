@@ -1,6 +1,7 @@
 """S37, S45: what all child watchers have in common."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -249,9 +250,7 @@ def test_close_with_children_running(loop: Loop, watcher: Any, strays: Children,
 
 
 @pytest.mark.parametrize("name", FOR_ALL_LOOPS)
-def test_loops_in_two_threads(
-    loop_kind: str, new_loop: NewLoop, name: str, children: Children
-) -> None:
+def test_loops_in_two_threads(loop_kind: str, new_loop: NewLoop, name: str, children: Children) -> None:
     """S37.6, S40.5, S32.10: the callbacks come in the loop's thread."""
     asyncio_cannot(loop_kind, name, "MultiLoopChildWatcher", "reports 255 if a thread registers meanwhile")
     if sys.version_info < (3, 12):
@@ -307,7 +306,12 @@ def test_a_loop_that_is_closed_first(
             child.release()
         if name == "PidfdChildWatcher":
             return
-        other = new_loop()
-        until(other, lambda: len(logged.texts()) >= many and all(child.is_reaped() for child in made))
-    warned = [text for text in logged.texts() if text.startswith("Loop ")]
-    assert sorted(warned) == sorted(f"Loop {loop!r} that handles pid {child.pid} is closed" for child in made)
+        until(new_loop(), lambda: len(closed_loop_lines(logged)) == many)
+    expected = [f"Loop {loop!r} that handles pid {child.pid} is closed" for child in made]
+    assert sorted(closed_loop_lines(logged)) == sorted(expected)
+    assert all(child.is_reaped() for child in made)
+
+
+def closed_loop_lines(logged: LogList) -> list[str]:
+    """What was said of loops that are closed."""
+    return [text for text in logged.texts(logging.WARNING) if text.startswith("Loop ")]

@@ -55,9 +55,7 @@ def _needs_proc() -> None:
         pytest.skip("pidfds are Linux's")
 
 
-def test_one_descriptor_and_nothing_else(
-    loop: Loop, watcher: Any, children: Children, reports: Reports
-) -> None:
+def test_one_descriptor_and_nothing_else(loop: Loop, watcher: Any, children: Children, reports: Reports) -> None:
     """S42.1, S42.8: no thread, no signal; closed on exec, and before the callback runs."""
     child = children(held=True)
     threads = threading.active_count()

@@ -154,9 +154,7 @@ def test_registered_twice(loop: Loop, watcher: Any, children: Children, reports:
 
 
 @ferroloop_only("asyncio remembers the thread that never was", "S41.1")
-def test_no_thread_to_be_had(
-    loop: Loop, watcher: Any, strays: Children, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_thread_to_be_had(loop: Loop, watcher: Any, strays: Children, monkeypatch: pytest.MonkeyPatch) -> None:
     """S41.1."""
 
     def refuse(_thread: threading.Thread) -> None:

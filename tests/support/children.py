@@ -54,6 +54,13 @@ def make_watcher(kind: str, name: str) -> Any:
         return watcher_class(kind, name)()
 
 
+def start_shell(command: str, stdin: int) -> int:
+    """Start a shell command; return its pid. Signals ignored here, as under nohup, are not ignored there."""
+    endings = [signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1]
+    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0)]
+    return os.posix_spawn("/bin/sh", ["sh", "-c", command], {}, file_actions=actions, setsigdef=endings)
+
+
 class Child:
     """A shell that ends with a code, or by a signal (negative); at once, or when it is released."""
 
@@ -61,7 +68,7 @@ class Child:
         reader, writer = os.pipe()
         last = f"exit {ending}" if ending >= 0 else f"kill {ending} $$"
         command = f"read _; {last}" if held else last
-        self.pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], {}, file_actions=[(os.POSIX_SPAWN_DUP2, reader, 0)])
+        self.pid = start_shell(command, reader)
         self.ending = ending
         os.close(reader)
         self._writer = writer
