@@ -2,8 +2,9 @@
 //!
 //! This crate has no loop. It has what a loop is made of: a [`Poller`] over epoll or kqueue,
 //! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, child
-//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]). The host puts them together, owns
-//! every descriptor and every payload, and runs its own code between the calls.
+//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]).
+//! The host puts them together, owns every descriptor and every payload, and runs its own code
+//! between the calls.
 //!
 //! # The law: the engine never calls out
 //!
@@ -86,8 +87,8 @@
 //! # }
 //! ```
 //!
-//! The `examples` folder has complete programs: an echo server, a clock, signals, and threads that
-//! hand their results to a sleeping loop.
+//! The `examples` folder has complete programs: an echo server, a clock, signals, children, and
+//! threads that hand their results to a sleeping loop.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

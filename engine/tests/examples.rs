@@ -74,6 +74,12 @@ fn signals() {
     );
 }
 
+#[test]
+fn children() {
+    let ends = "sleep 0.02; exit 7: Code(7)\nexit 0: Code(0)\nkill -TERM $$: Code(-15)\nexit 255: Code(255)\n";
+    assert_eq!(printed("children"), ends);
+}
+
 /// A megabyte each from three clients at once, which is more than any buffer on the way holds.
 #[test]
 fn echo() {
