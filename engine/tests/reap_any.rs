@@ -8,6 +8,7 @@ use ferroloop_engine::{await_exit, reap_any};
 
 /// S39.5, S45.1: one by one, until none is left that has ended; S39.12: nobody at all is no error.
 #[test]
+#[allow(clippy::zombie_processes, reason = "reaped by what is tested here")]
 fn everybody_in_turn() {
     assert_eq!(reap_any().expect("wait"), None);
     let mut expected = BTreeMap::new();
