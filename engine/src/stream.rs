@@ -157,7 +157,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
     }
 
     /// Queues bytes to be sent by the next [`flush`](Stream::flush). A stream that takes no more
-    /// gives them back: it has ended its side, is lost, or is closing with nothing left to send.
+    /// gives them back: it has ended its side, or is lost.
     #[inline]
     pub fn write(&mut self, buffer: B) -> Option<B> {
         if self.takes_writes() {
@@ -171,10 +171,10 @@ impl<B: AsRef<[u8]>> Stream<B> {
     fn takes_writes(&self) -> bool {
         match self.phase {
             Phase::Open => !self.eof_written(),
-            // asyncio goes on buffering while a closing socket still drains, but not for a pipe.
-            Phase::Closing => {
-                self.channel == Channel::Socket && !self.eof_written() && !self.outbox.is_empty()
-            }
+            // A closing socket goes on buffering until its host declares it lost. That is after the
+            // writer has heard of a drained outbox: what it has kept back for then still goes out.
+            // asyncio's pipes take nothing.
+            Phase::Closing => self.channel == Channel::Socket && !self.eof_written(),
             Phase::Lost => false,
         }
     }

@@ -162,7 +162,8 @@ fn a_closing_stream_sends_no_end_of_its_own() {
     assert_eq!(connection.peer_reads(), None);
 }
 
-/// S16.19: closing stops reading and lets the outbox go out; then nothing more is taken.
+/// S16.19, S17.6: closing stops reading and lets the outbox go out, and what its writer has kept
+/// back for when there is room; until the host declares the stream lost.
 #[test]
 fn closing_drains_the_outbox() {
     let mut connection = Connection::open();
@@ -175,7 +176,11 @@ fn closing_drains_the_outbox() {
     assert_eq!(connection.stream.write(b"two".to_vec()), None, "still draining");
     assert_eq!(connection.flush(), Flushed::Empty);
     assert_eq!(drain(&connection.peer, 99), b"one two");
-    assert_eq!(connection.stream.write(b"x".to_vec()), Some(b"x".to_vec()), "drained");
+    assert_eq!(connection.stream.write(b"three".to_vec()), None, "kept back");
+    assert_eq!(connection.flush(), Flushed::Empty);
+    assert_eq!(drain(&connection.peer, 99), b"three");
+    assert!(connection.stream.lose(&mut Vec::new()));
+    assert_eq!(connection.stream.write(b"x".to_vec()), Some(b"x".to_vec()), "lost");
 }
 
 /// S16.20, S16.21: lost once, from either phase, with what was unsent handed back.
