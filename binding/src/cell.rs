@@ -15,6 +15,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 
 // A cell's mark. Zero is neither: it is what an object's memory holds when the collector knows it
 // already and PyO3 has not filled it yet, which making its `__dict__` can drag out to a collection.
@@ -39,6 +40,11 @@ impl Share<'_> {
     #[inline]
     pub(crate) fn share<T>(self, object: &Py<T>) -> Py<T> {
         object.clone_ref(self.0)
+    }
+
+    #[inline]
+    pub(crate) fn share_bytes(self, bytes: &PyBackedBytes) -> PyBackedBytes {
+        bytes.clone_ref(self.0)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError, PySystemExit};
+use ferroloop_engine::InvalidLimits;
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyOSError, PyRuntimeError, PySystemExit, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -20,6 +23,12 @@ pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
         Ok(text) => PyOSError::new_err((errno, text.unbind())),
         Err(error) => error,
     }
+}
+
+/// asyncio's text for water marks in the wrong order (S17.1).
+pub(crate) fn invalid_limits(limits: &InvalidLimits) -> PyErr {
+    let InvalidLimits { high, low } = limits;
+    PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
 }
 
 pub(crate) fn closed_loop() -> PyErr {

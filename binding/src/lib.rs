@@ -17,6 +17,7 @@ mod handle;
 mod job;
 mod names;
 mod resolve;
+mod tls;
 mod transport;
 
 use pyo3::prelude::*;
@@ -31,6 +32,7 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<handle::Handle>()?;
     module.add_class::<handle::TimerHandle>()?;
     module.add_class::<acceptor::Acceptor>()?;
+    tls::add_classes(module)?;
     child::add_to(module)?;
     module.add_function(wrap_pyfunction!(resolve::literal_address, module)?)
 }

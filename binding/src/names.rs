@@ -27,6 +27,10 @@ imported! {
     logger = "asyncio.log"."logger";
     socket_class = "socket"."socket";
     warn = "warnings"."warn";
+    memoryview = "builtins"."memoryview";
+    ssl_want_read = "ssl"."SSLWantReadError";
+    ssl_want_write = "ssl"."SSLWantWriteError";
+    ssl_syscall = "ssl"."SSLSyscallError";
     strerror = "os"."strerror";
     iscoroutine = "asyncio.coroutines"."iscoroutine";
     is_coroutine_function = "inspect"."iscoroutinefunction";

@@ -49,9 +49,3 @@ def check_server_name(ssl: "SSLContext | bool | None", server_hostname: str | No
         raise ValueError("server_hostname is only meaningful with ssl")
     if ssl and server_hostname is None and not host:
         raise ValueError("You must set server_hostname when using ssl without a host")
-
-
-def refuse_tls(ssl: "SSLContext | bool | None") -> None:
-    """Raise NotImplementedError if TLS is asked for."""
-    if ssl:
-        raise NotImplementedError("ferroloop does not speak TLS yet: ssl= is not supported")

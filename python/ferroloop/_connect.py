@@ -4,16 +4,16 @@ import contextlib
 import functools
 import socket
 import sys
-from asyncio import BaseProtocol
+from asyncio import BaseProtocol, Transport
 from asyncio.log import logger
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._checks import check_not_ssl_socket, check_server_name, check_stream_socket, check_tls_timeouts, refuse_tls
+from ._checks import check_not_ssl_socket, check_server_name, check_stream_socket, check_tls_timeouts
 from ._compat import since
 from ._eyeballs import interleave_addrinfos, race
-from ._ferroloop import StreamTransport
 from ._resolve import AddressInfo
+from ._start_tls import tls_options
 from ._transports import connect_transport
 
 if TYPE_CHECKING:
@@ -43,21 +43,28 @@ async def create_connection(
     happy_eyeballs_delay: float | None = None,
     interleave: int | None = None,
     all_errors: bool = False,
-) -> tuple[StreamTransport, _ProtocolT]:
+) -> tuple[Transport, _ProtocolT]:
     """Connect to a TCP server, or take over `sock`; return (transport, protocol).
 
     `host` and `port` are resolved with `family`, `proto` and `flags`, the candidates are tried in turn, each bound to
     `local_addr` first. `happy_eyeballs_delay` (seconds; RFC 8305) lets the next attempt start before the latest has
     failed; `interleave` mixes the address families. `all_errors` raises an ExceptionGroup of every failure.
 
+    `ssl` is a context, or true for one with the default settings; the timeouts are in seconds.
+
     Raises ValueError and TypeError for arguments that do not fit together, OSError if no candidate can be connected,
-    NotImplementedError for `ssl`. The socket is closed unless the call succeeds.
+    `ssl.SSLError` if the handshake fails. The socket is closed unless the call succeeds.
     """
     check_server_name(ssl, server_hostname, host)
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
     _check_target(by_name, sock)
-    refuse_tls(ssl)
+    tls = tls_options(
+        ssl,
+        ssl_handshake_timeout,
+        ssl_shutdown_timeout,
+        server_hostname=str(host or "") if server_hostname is None else server_hostname,
+    )
     if sock is None:
         resolve = functools.partial(_resolve, loop, family=family, proto=proto, flags=flags)
         infos = await resolve((host, port))
@@ -67,7 +74,7 @@ async def create_connection(
         if interleave:
             infos = interleave_addrinfos(infos, interleave)
         sock = await _connect_any(loop, infos, local_infos, happy_eyeballs_delay, all_errors)
-    transport, protocol = await connect_transport(loop, sock, protocol_factory)
+    transport, protocol = await connect_transport(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         view = transport.get_extra_info("socket")
         logger.debug("%r connected to %s:%r: (%r, %r)", view, host, port, transport, protocol)
@@ -82,17 +89,17 @@ async def connect_accepted_socket(
     ssl: "SSLContext | bool | None" = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-) -> tuple[StreamTransport, _ProtocolT]:
+) -> tuple[Transport, _ProtocolT]:
     """Take over a connection accepted outside of asyncio; return (transport, protocol).
 
-    Raises ValueError and TypeError for a socket that is not a plain stream socket, NotImplementedError for `ssl`. The
-    socket is closed unless the call succeeds.
+    Raises ValueError and TypeError for a socket that is not a plain stream socket, `ssl.SSLError` if the handshake
+    fails. The socket is closed unless the call succeeds.
     """
     check_stream_socket(sock)
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     check_not_ssl_socket(sock)
-    refuse_tls(ssl)
-    transport, protocol = await connect_transport(loop, sock, protocol_factory)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
+    transport, protocol = await connect_transport(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
     return transport, protocol

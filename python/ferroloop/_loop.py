@@ -27,6 +27,7 @@ from . import (
     _signals,
     _sock,
     _spawn,
+    _start_tls,
     _tasks,
     _transports,
     _unix,
@@ -115,6 +116,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_server = _serve.create_server  # type: ignore[assignment]  # typeshed wants asyncio's own Server class
     create_unix_connection = _unix.create_unix_connection
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
+    start_tls = _start_tls.start_tls
     _make_socket_transport = _transports._make_socket_transport
 
     # Plain sockets

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._checks import check_not_ssl_socket, check_stream_socket, check_tls_timeouts, refuse_tls
+from ._checks import check_not_ssl_socket, check_stream_socket, check_tls_timeouts
 from ._compat import since
 from ._connect import bind_error
 from ._resolve import AddressInfo
 from ._server import Server, open_server
+from ._start_tls import tls_options
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -49,20 +50,20 @@ async def create_server(
     options of those names. With `start_serving` false nothing is accepted before the server is told to.
 
     Raises ValueError and TypeError for arguments that do not fit together, OSError if an address cannot be resolved or
-    bound, NotImplementedError for `ssl`. A failed call leaves no socket behind.
+    bound. A failed call leaves no socket behind.
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
     _check_source(by_name, sock)
-    refuse_tls(ssl)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     if sock is not None:
         sockets = [sock]
     else:
         infos = await _resolve_all(loop, _hosts(host), port, family, flags)
         sockets = _bind_all(loop, infos, _Options(reuse_address, reuse_port, keep_alive))
-    server = await open_server(loop, sockets, protocol_factory, backlog, start_serving)
+    server = await open_server(loop, sockets, protocol_factory, backlog, start_serving, tls=tls)
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, NoReturn
 from ._ferroloop import Acceptor, StreamTransport
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from ._loop import EventLoop
+    from ._start_tls import TlsOptions
     from ._unix import SocketFile
 
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
@@ -28,6 +31,7 @@ class Server(asyncio.AbstractServer):
         protocol_factory: _ProtocolFactory,
         backlog: int,
         socket_file: "SocketFile | None" = None,
+        ssl_context: "SSLContext | bool | None" = None,
     ) -> None:
         self._loop = loop
         # None once closed.
@@ -36,6 +40,8 @@ class Server(asyncio.AbstractServer):
         self._backlog = backlog
         # Removed when the sockets are closed.
         self._socket_file = socket_file
+        # For others to look at (a name of asyncio's): the protocol factory has its own.
+        self._ssl_context = ssl_context
         self._serving = False
         self._acceptors: list[Acceptor] = []
         self._serving_forever: asyncio.Future[None] | None = None
@@ -182,9 +188,12 @@ async def open_server(
     backlog: int,
     start_serving: bool,
     socket_file: "SocketFile | None" = None,
+    tls: "TlsOptions | None" = None,
 ) -> Server:
     """A server of bound sockets, serving already if that is asked for. If it fails, the sockets are closed."""
-    server = Server(loop, sockets, protocol_factory, backlog, socket_file)
+    if tls is not None:
+        protocol_factory = tls.serving_factory(loop, protocol_factory)
+    server = Server(loop, sockets, protocol_factory, backlog, socket_file, tls and tls.context)
     try:
         for sock in sockets:
             sock.setblocking(False)

@@ -1,7 +1,7 @@
 """Making transports: the last step of every recipe that ends in a connection."""
 
 import socket
-from asyncio import BaseProtocol, BaseTransport, Future
+from asyncio import BaseProtocol, BaseTransport, Future, Transport
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +10,7 @@ from ._ferroloop import StreamTransport
 
 if TYPE_CHECKING:
     from ._loop import EventLoop
+    from ._start_tls import TlsOptions
 
 _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 
@@ -29,22 +30,28 @@ def _make_socket_transport(
 
 
 async def connect_transport(
-    loop: "EventLoop", sock: socket.socket, protocol_factory: Callable[[], _ProtocolT]
-) -> tuple[StreamTransport, _ProtocolT]:
+    loop: "EventLoop",
+    sock: socket.socket,
+    protocol_factory: Callable[[], _ProtocolT],
+    tls: "TlsOptions | None" = None,
+) -> tuple[Transport, _ProtocolT]:
     """Make the protocol and the transport of a connected socket; return them once `connection_made` was called.
 
-    Whatever fails, or if the caller is cancelled, the socket is closed: here until the transport owns it, by the
-    transport from then on.
+    With `tls` that is after the handshake. Whatever fails, or if the caller is cancelled, the socket is closed: here
+    until the transport owns it, by the transport from then on.
     """
     try:
         sock.setblocking(False)
         protocol = protocol_factory()
         waiter: Future[None] = loop.create_future()
-        transport = loop._make_socket_transport(sock, protocol, waiter)
+        transport = _make_transport(loop, sock, protocol, waiter, tls)
     except BaseException:
         sock.close()
         raise
-    await finish(transport, waiter)
+    try:
+        await finish(transport, waiter)
+    finally:
+        del waiter  # it may hold the error, whose traceback holds this frame
     return transport, protocol
 
 
@@ -57,3 +64,14 @@ async def finish(transport: BaseTransport, waiter: "Future[None]") -> None:
         raise
     finally:
         del waiter  # it may hold the error, whose traceback holds this frame
+
+
+def _make_transport(
+    loop: "EventLoop", sock: socket.socket, protocol: BaseProtocol, waiter: "Future[None]", tls: "TlsOptions | None"
+) -> Transport:
+    if tls is None:
+        return loop._make_socket_transport(sock, protocol, waiter)
+    layer = tls.protocol(loop, protocol, waiter)
+    transport: Transport = layer._app_transport
+    loop._make_socket_transport(sock, layer)
+    return transport

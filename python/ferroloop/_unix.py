@@ -10,10 +10,10 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from ._checks import check_not_ssl_socket, check_tls_timeouts, refuse_tls
+from ._checks import check_not_ssl_socket, check_tls_timeouts
 from ._compat import since
-from ._ferroloop import StreamTransport
 from ._server import Server, open_server
+from ._start_tls import tls_options
 from ._transports import connect_transport
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ async def create_unix_connection(
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-) -> tuple[StreamTransport, _ProtocolT]:
+) -> tuple[asyncio.Transport, _ProtocolT]:
     """Connect to a Unix stream socket, or take over `sock`; return (transport, protocol).
 
     A `path` that begins with a NUL is a name in Linux's abstract namespace. While the server's backlog is full the
     call goes on trying.
 
     Raises ValueError and TypeError for arguments that do not fit together, OSError (FileNotFoundError,
-    ConnectionRefusedError, PermissionError...) if the connection fails, NotImplementedError for `ssl`. The socket is
-    closed unless the call succeeds.
+    ConnectionRefusedError, PermissionError...) if the connection fails, `ssl.SSLError` if the handshake does. The
+    socket is closed unless the call succeeds.
     """
     assert server_hostname is None or isinstance(server_hostname, str)
     if ssl and server_hostname is None:
@@ -52,10 +52,10 @@ async def create_unix_connection(
         raise ValueError("server_hostname is only meaningful with ssl")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     target = _target(path, sock, "no path and sock were specified")
-    refuse_tls(ssl)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
     if isinstance(target, str | bytes):
         target = await _connect(loop, target)
-    return await connect_transport(loop, target, protocol_factory)
+    return await connect_transport(loop, target, protocol_factory, tls)
 
 
 @since((3, 13), "cleanup_socket")
@@ -77,18 +77,18 @@ async def create_unix_server(
     A socket file already at `path` is replaced, whether somebody listens on it or not. With `cleanup_socket` closing
     the server removes its file, unless another one has taken the place. `backlog` is that of listen(2).
 
-    Raises ValueError and TypeError for arguments that do not fit together, OSError if `path` cannot be bound,
-    NotImplementedError for `ssl`. A failed call leaves no socket behind.
+    Raises ValueError and TypeError for arguments that do not fit together, OSError if `path` cannot be bound.
+    A failed call leaves no socket behind.
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     target = _target(path, sock, "path was not specified, and no sock specified")
-    refuse_tls(ssl)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     if isinstance(target, str | bytes):
         target = _bound(target)
     socket_file = SocketFile.of(target) if cleanup_socket else None
-    return await open_server(loop, [target], protocol_factory, backlog, start_serving, socket_file)
+    return await open_server(loop, [target], protocol_factory, backlog, start_serving, socket_file, tls)
 
 
 def _target(path: _Path | None, sock: socket.socket | None, neither: str) -> socket.socket | str | bytes:

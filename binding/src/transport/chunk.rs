@@ -6,11 +6,11 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 /// `bytes` held by reference; anything else copied once.
-pub(super) type Chunk = PyBackedBytes;
+pub(crate) type Chunk = PyBackedBytes;
 
 /// Errors: asyncio's TypeError for anything but bytes, bytearray and memoryview.
 #[inline]
-pub(super) fn from_object(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+pub(crate) fn from_object(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
     match take(data)? {
         Some(chunk) => Ok(chunk),
         None => Err(wrong_type(data)?),

@@ -9,7 +9,7 @@
 mod address;
 mod base;
 mod channel;
-mod chunk;
+pub(crate) mod chunk;
 mod descriptor;
 mod ending;
 mod extra;

@@ -163,6 +163,12 @@ impl StreamTransport {
         })
     }
 
+    /// The protocol has been told to pause writing (asyncio's private spelling).
+    #[getter]
+    fn _protocol_paused(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().cell.with(slf.py(), |state, _| state.marks.is_paused())
+    }
+
     /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
     ///
     /// Raises ValueError unless high >= low >= 0.

@@ -1,13 +1,12 @@
 //! The write side: chunks from the protocol to the descriptor, and flow control.
 
 use ferroloop_engine::{Channel, Interest, Phase, Pressure, borrow_fd};
-use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::chunk::Chunk;
 use super::{BaseTransport, State, channel};
-use crate::errors::os_error;
+use crate::errors::{self, os_error};
 use crate::event_loop::EventLoop;
 use crate::job::Job;
 use crate::names;
@@ -220,12 +219,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let outcome = this.get().cell.with(py, |state, _| state.marks.set_limits(high, low));
-        outcome.map_err(|limits| {
-            PyValueError::new_err(format!(
-                "high ({}) must be >= low ({}) must be >= 0",
-                limits.high, limits.low
-            ))
-        })?;
+        outcome.map_err(|limits| errors::invalid_limits(&limits))?;
         match this.get().event_loop(py) {
             Some(event_loop) => Self::pause_if_above(this, &event_loop),
             None => Ok(()),

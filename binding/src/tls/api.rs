@@ -1,0 +1,284 @@
+//! The layer's Python surface: a protocol for the transport below, and the parts that the Python
+//! half puts together.
+
+use std::collections::VecDeque;
+
+use ferroloop_engine::WaterMarks;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::incoming::pending;
+use super::{OpenSsl, READ_HIGH, Room, State, TlsLayer, TlsPhase, WRITE_HIGH};
+use crate::cell::LoopCell;
+use crate::errors;
+use crate::event_loop::EventLoop;
+use crate::names;
+use crate::transport::chunk;
+
+#[pymethods]
+impl TlsLayer {
+    /// The further arguments are those of `ferroloop._tls.TlsProtocol`.
+    #[new]
+    #[pyo3(signature = (r#loop, protocol, *_args, **_options))]
+    fn new(
+        r#loop: Py<EventLoop>,
+        protocol: &Bound<'_, PyAny>,
+        _args: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            cell: LoopCell::new(State {
+                phase: TlsPhase::IDLE,
+                event_loop: r#loop,
+                openssl: None,
+                below: None,
+                buffered: is_buffered(protocol)?,
+                protocol: Some(protocol.clone().unbind()),
+                backlog: VecDeque::new(),
+                sent: 0,
+                backlog_bytes: 0,
+                write_marks: marks(WRITE_HIGH),
+                read_marks: marks(READ_HIGH),
+                reading_paused: false,
+                room: Room::Free,
+                lost_writes: 0,
+            }),
+        })
+    }
+
+    /// What to work with: an SSLObject, and the MemoryBIOs it reads from and writes to.
+    fn _wrap(&self, py: Python<'_>, object: Py<PyAny>, incoming: Py<PyAny>, outgoing: Py<PyAny>) {
+        let openssl = Some(OpenSsl { object, incoming, outgoing });
+        let old =
+            self.cell.with(py, move |state, _| std::mem::replace(&mut state.openssl, openssl));
+        drop(old);
+    }
+
+    // The protocol's methods, called by the transport below.
+
+    fn data_received<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        Self::feed(slf, data)
+    }
+
+    fn pause_writing(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| state.room = Room::Full);
+    }
+
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().cell.with(slf.py(), |state, _| state.room = Room::Free);
+        Self::pump_now(slf)
+    }
+
+    // The transport's `write` and `writelines`.
+
+    fn _write<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        if !is_bytes_like(data) {
+            let name = data.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "data: expecting a bytes-like instance, got {name}"
+            )));
+        }
+        let chunk = chunk::from_object(data)?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        Self::write(slf, [chunk])
+    }
+
+    fn _writelines<'py>(slf: &Bound<'py, Self>, list_of_data: &Bound<'py, PyAny>) -> PyResult<()> {
+        let chunks = list_of_data.try_iter()?.map(|data| chunk::from_object(&data?));
+        let chunks = chunks.collect::<PyResult<Vec<PyBackedBytes>>>()?;
+        Self::write(slf, chunks.into_iter().filter(|chunk| !chunk.is_empty()))
+    }
+
+    // Parts for the Python half.
+
+    #[getter(_phase)]
+    fn get_phase(&self, py: Python<'_>) -> TlsPhase {
+        self.phase(py)
+    }
+
+    #[setter(_phase)]
+    fn set_phase(&self, py: Python<'_>, phase: TlsPhase) {
+        self.cell.with(py, |state, _| state.phase = phase);
+    }
+
+    #[getter(_transport)]
+    fn get_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cell.with(py, |state, share| state.below.as_ref().map(|below| share.share(below)))
+    }
+
+    #[setter(_transport)]
+    fn set_transport(&self, py: Python<'_>, transport: Option<Py<PyAny>>) {
+        let old =
+            self.cell.with(py, move |state, _| std::mem::replace(&mut state.below, transport));
+        drop(old);
+    }
+
+    #[getter(_app_protocol)]
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    #[setter(_app_protocol)]
+    fn set_protocol(&self, py: Python<'_>, protocol: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let buffered = protocol.as_ref().map(is_buffered).transpose()?.unwrap_or(false);
+        let protocol = protocol.map(Bound::unbind);
+        let old = self.cell.with(py, move |state, _| {
+            state.buffered = buffered;
+            std::mem::replace(&mut state.protocol, protocol)
+        });
+        drop(old);
+        Ok(())
+    }
+
+    #[getter(_loop)]
+    fn get_loop<'py>(&self, py: Python<'py>) -> Bound<'py, EventLoop> {
+        self.event_loop(py)
+    }
+
+    #[getter(_app_reading_paused)]
+    fn get_reading_paused(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.reading_paused)
+    }
+
+    #[setter(_app_reading_paused)]
+    fn set_reading_paused(&self, py: Python<'_>, paused: bool) {
+        self.cell.with(py, |state, _| state.reading_paused = paused);
+    }
+
+    /// The transport below is full already and has paused the application, which TLS now stands
+    /// between: both are resumed when it has room again.
+    fn _inherit_pause(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| {
+            state.room = Room::FullBefore;
+            state.write_marks.rise(usize::MAX)
+        });
+    }
+
+    #[getter(_writing_paused)]
+    fn get_writing_paused(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.write_marks.is_paused())
+    }
+
+    /// Does what the phase asks for with what has been received.
+    fn _advance(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::advance(slf)
+    }
+
+    fn _read(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::read(slf)
+    }
+
+    fn _send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::send_backlog(slf)
+    }
+
+    fn _pump(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::pump_now(slf)
+    }
+
+    /// Forgets what was written and never sent, and OpenSSL's part.
+    fn _release(&self, py: Python<'_>) {
+        let dropped = self.cell.with(py, |state, _| {
+            state.sent = 0;
+            state.backlog_bytes = 0;
+            state.lost_writes = state.lost_writes.saturating_add(1);
+            (std::mem::take(&mut state.backlog), state.openssl.take())
+        });
+        drop(dropped);
+    }
+
+    /// The SSLObject, None once the connection is lost.
+    #[getter]
+    fn _sslobj<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.parts(py).map(|parts| parts.object)
+    }
+
+    /// The BIO of what was received.
+    #[getter]
+    fn _incoming<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.parts(py).map(|parts| parts.incoming)
+    }
+
+    fn _read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.parts(py).map_or(Ok(0), |parts| pending(&parts.incoming))
+    }
+
+    fn _write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        Self::unsent(slf)
+    }
+
+    #[pyo3(signature = (high, low))]
+    fn _set_write_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.get()
+            .cell
+            .with(py, |state, _| set_limits(&mut state.write_marks, high, low, WRITE_HIGH))?;
+        Self::control_writing(slf)
+    }
+
+    fn _get_write_limits(&self, py: Python<'_>) -> (i64, i64) {
+        self.cell.with(py, |state, _| (state.write_marks.low(), state.write_marks.high()))
+    }
+
+    #[pyo3(signature = (high, low))]
+    fn _set_read_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.get()
+            .cell
+            .with(py, |state, _| set_limits(&mut state.read_marks, high, low, READ_HIGH))?;
+        Self::control_reading(slf)
+    }
+
+    fn _get_read_limits(&self, py: Python<'_>) -> (i64, i64) {
+        self.cell.with(py, |state, _| (state.read_marks.low(), state.read_marks.high()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        self.cell.clear(|state| (state.below.take(), state.protocol.take(), state.openssl.take()));
+    }
+}
+
+fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
+}
+
+fn is_bytes_like(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
+}
+
+fn marks(high: i64) -> WaterMarks {
+    let mut marks = WaterMarks::new();
+    // Positive and with the default for `low`: always valid.
+    let _ = marks.set_limits(Some(high), None);
+    marks
+}
+
+/// asyncio's defaults (S17.1 with TLS's own high mark).
+fn set_limits(
+    marks: &mut WaterMarks,
+    high: Option<i64>,
+    low: Option<i64>,
+    default: i64,
+) -> PyResult<()> {
+    let high = high.or_else(|| low.is_none().then_some(default));
+    marks.set_limits(high, low).map_err(|limits| errors::invalid_limits(&limits))
+}

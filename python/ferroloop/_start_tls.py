@@ -1,0 +1,143 @@
+"""TLS for the recipes: over a new socket, and over a transport that is there already (asyncio: loop.start_tls)."""
+
+import asyncio
+from asyncio import BaseProtocol, StreamReaderProtocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._tls import TlsProtocol, ssl
+
+if TYPE_CHECKING:
+    from ._loop import EventLoop
+    from ._tls_transport import SSLTransport
+
+
+class TlsOptions(NamedTuple):
+    """What the recipes' TLS keywords ask for."""
+
+    context: "ssl.SSLContext | bool"
+    server_side: bool = False
+    server_hostname: str | None = None
+    handshake_timeout: float | None = None
+    shutdown_timeout: float | None = None
+
+    def protocol(
+        self,
+        loop: "EventLoop",
+        app_protocol: BaseProtocol,
+        waiter: "asyncio.Future[None]",
+        call_connection_made: bool = True,
+    ) -> TlsProtocol:
+        """Return the TLS protocol for one connection."""
+        return TlsProtocol(
+            loop,
+            app_protocol,
+            self.context,
+            waiter,
+            server_side=self.server_side,
+            server_hostname=self.server_hostname,
+            call_connection_made=call_connection_made,
+            handshake_timeout=self.handshake_timeout,
+            shutdown_timeout=self.shutdown_timeout,
+        )
+
+    def serving_factory(
+        self, loop: "EventLoop", protocol_factory: Callable[[], BaseProtocol]
+    ) -> Callable[[], BaseProtocol]:
+        """Return a factory for accepted connections: TLS, and above it what `protocol_factory` makes."""
+
+        def factory() -> TlsProtocol:
+            app_protocol = protocol_factory()
+            waiter: asyncio.Future[None] = loop.create_future()
+            layer = self.protocol(loop, app_protocol, waiter)
+            transport = layer._app_transport
+            waiter.add_done_callback(lambda waiter: _report(loop, waiter, transport, app_protocol))
+            return layer
+
+        return factory
+
+
+def tls_options(
+    sslcontext: "ssl.SSLContext | bool | None",
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+) -> TlsOptions | None:
+    """What a recipe's TLS keywords ask for; None without `ssl`. Raises RuntimeError on a Python without OpenSSL."""
+    if not sslcontext:
+        return None
+    _check_available()
+    return TlsOptions(sslcontext, server_side, server_hostname, handshake_timeout, shutdown_timeout)
+
+
+def _check_available() -> None:
+    if ssl is None:
+        raise RuntimeError("Python ssl module is not available")
+
+
+def _report(loop: "EventLoop", waiter: "asyncio.Future[None]", transport: Any, protocol: BaseProtocol) -> None:
+    error = None if waiter.cancelled() else waiter.exception()
+    if error is not None and loop.get_debug():
+        message = "Error on transport creation for incoming connection"
+        context = {"message": message, "exception": error, "transport": transport, "protocol": protocol}
+        loop.call_exception_handler(context)
+
+
+async def start_tls(
+    loop: "EventLoop",
+    transport: asyncio.BaseTransport,
+    protocol: BaseProtocol,
+    sslcontext: "ssl.SSLContext",
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+    ssl_handshake_timeout: float | None = None,
+    ssl_shutdown_timeout: float | None = None,
+) -> "SSLTransport | None":
+    """Upgrade a connection to TLS; return the transport to use from now on.
+
+    `protocol` stays the application's and is not told of a new connection. `server_hostname` is what a client expects
+    the certificate to name; the timeouts are in seconds.
+
+    Raises TypeError if `sslcontext` is no SSLContext or the transport cannot carry TLS, `ssl.SSLError` and
+    ConnectionError if the handshake fails. The transport is closed unless the call succeeds.
+    """
+    _check_available()
+    if not isinstance(sslcontext, ssl.SSLContext):
+        raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
+    if not getattr(transport, "_start_tls_compatible", False):
+        raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+    waiter: asyncio.Future[None] = loop.create_future()
+    options = TlsOptions(sslcontext, server_side, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = options.protocol(loop, protocol, waiter, call_connection_made=False)
+    # Nothing may arrive before TLS is ready for it.
+    transport.pause_reading()  # type: ignore[attr-defined]
+    if server_side:
+        _move_buffered(protocol, tls)
+    if getattr(transport, "_protocol_paused", False):
+        tls._inherit_pause()
+    transport.set_protocol(tls)
+    started = loop.call_soon(tls.connection_made, transport)
+    resumed = loop.call_soon(transport.resume_reading)  # type: ignore[attr-defined]
+    try:
+        await waiter
+    except BaseException:
+        transport.close()
+        started.cancel()
+        resumed.cancel()
+        raise
+    finally:
+        del waiter  # it may hold the error, whose traceback holds this frame
+    upgraded: SSLTransport | None = tls._app_transport
+    return upgraded
+
+
+def _move_buffered(protocol: BaseProtocol, tls: TlsProtocol) -> None:
+    """Give TLS what a stream reader has of the client's first records already."""
+    if isinstance(protocol, StreamReaderProtocol):
+        reader = protocol._stream_reader  # type: ignore[attr-defined]
+        if reader is not None and reader._buffer:
+            tls._incoming.write(reader._buffer)
+            reader._buffer.clear()
