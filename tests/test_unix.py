@@ -669,13 +669,3 @@ def test_loop_close_leaves_the_file(loop: Loop, path: str) -> None:
         loop.run_until_complete(loop.create_unix_server(never, sock=sock))
         loop.close()
     assert os.path.exists(path)
-
-
-@ferroloop_only("has no such limit", "S22")
-@pytest.mark.parametrize("make", ["create_unix_connection", "create_unix_server"])
-def test_no_tls_yet(loop: Loop, run: Run, path: str, make: str) -> None:
-    """S28.2, S29.1: refused with a clear text, after the arguments were checked."""
-    name = {"server_hostname": "h"} if make == "create_unix_connection" else {}
-    with pytest.raises(NotImplementedError, match="does not speak TLS yet"):
-        run(getattr(loop, make)(never, path, ssl=CONTEXT, **name))
-    assert not os.path.exists(path)

@@ -1,0 +1,324 @@
+"""S22.11, S22.12: application data over TLS, both ways, and when either side stops it."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.certificates import client_context, server_context
+from support.gates import ferroloop_only
+from support.net import eventually, unix_pair
+from support.protocols import BufferedRecorder, Recorder
+from support.tls import Peer, tls_connection
+
+Loop = asyncio.AbstractEventLoop
+Run = Callable[..., Any]
+SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
+BLOB = bytes(range(256)) * 4096
+
+
+@SIDES
+@pytest.mark.parametrize("size", [1, 1024, 16384, 16385, 1 << 20])
+def test_there_and_back(run: Run, server_side: bool, size: int) -> None:
+    """S22: whatever the number of records."""
+    data = BLOB[:size]
+
+    async def main() -> None:
+        async with tls_connection(server_side=server_side) as (transport, protocol, peer):
+            transport.write(data)
+            assert await peer.receive(size) == data
+            await peer.send(data)
+            await eventually(lambda: len(protocol.data) == size)
+            assert protocol.data == data
+
+    run(main())
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 29, 1000])
+@pytest.mark.parametrize("make", [Recorder, lambda: BufferedRecorder(lambda hint: memoryview(bytearray(64)))])
+def test_records_in_pieces(run: Run, piece: int, make: Any) -> None:
+    """S22: records are split wherever the network likes."""
+
+    async def main() -> None:
+        async with tls_connection(make, pair=unix_pair) as (_, protocol, peer):
+            peer.piece = piece
+            for text in (b"a", b"bc" * 50, b"d" * 300):
+                await peer.send(text)
+            await eventually(lambda: len(protocol.data) == 401)
+            assert protocol.data == b"a" + b"bc" * 50 + b"d" * 300
+
+    run(main())
+
+
+def test_several_records_in_one_read(run: Run) -> None:
+    """S22: one data_received for what came together."""
+
+    async def main() -> None:
+        async with tls_connection(pair=unix_pair) as (_, protocol, peer):
+            await peer.send_raw(b"".join(peer.records(text) for text in (b"one", b"two", b"three")))
+            await eventually(lambda: protocol.data)
+            assert protocol.events == [("made",), ("data", b"onetwothree")]
+
+    run(main())
+
+
+def test_data_with_the_last_message_of_the_handshake(run: Run, loop: Loop) -> None:
+    """S22: records that came along with it are not forgotten."""
+
+    async def main() -> None:
+        left, right = unix_pair()
+        peer = Peer(right, client_context(), server_side=False)
+        making = loop.create_task(loop.connect_accepted_socket(Recorder, left, ssl=server_context()))
+        while True:
+            try:
+                peer.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await peer.flush()
+                await peer.take()
+            else:
+                break
+        peer.tls.write(b"early")
+        await peer.flush()
+        transport, protocol = await making
+        await eventually(lambda: protocol.data == b"early")
+        assert protocol.names == ["made", "data"]
+        transport.abort()
+        await eventually(lambda: protocol.lost)
+        right.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("room", [1, 16, 1000, 1 << 17])
+def test_buffered_protocol(run: Run, room: int) -> None:
+    """S22: decrypted into the protocol's own buffer, a part at a time if that is small."""
+
+    async def main() -> None:
+        def make() -> BufferedRecorder:
+            return BufferedRecorder(lambda hint: memoryview(bytearray(room)))
+
+        async with tls_connection(make) as (_, protocol, peer):
+            await peer.send(BLOB[:5000])
+            await eventually(lambda: len(protocol.data) == 5000)
+            assert protocol.data == BLOB[:5000]
+            assert all(len(event[1]) <= room for event in protocol.events if event[0] == "data")
+
+    run(main())
+
+
+@ferroloop_only("copies slices of a bytearray and decrypts into the copies", "S22")
+def test_bytearray_as_buffer(run: Run) -> None:
+    """S16.7: any writable buffer will do, and it may be resized afterwards."""
+
+    class Resizing(BufferedRecorder):
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            self.buffer.extend(b"more")
+
+    async def main() -> None:
+        async with tls_connection(lambda: Resizing(lambda hint: bytearray(100)), pair=unix_pair) as (_, protocol, peer):
+            await peer.send_raw(peer.records(b"x" * 60) + peer.records(b"y" * 60))
+            await eventually(lambda: len(protocol.data) == 120)
+            assert protocol.data == b"x" * 60 + b"y" * 60
+
+    run(main())
+
+
+@ferroloop_only("takes an empty buffer for the end of the connection", "S16.7")
+def test_empty_buffer(run: Run, errors: list[dict[str, Any]]) -> None:
+    """S16.7: the same error as without TLS."""
+
+    async def main() -> None:
+        async with tls_connection(BufferedRecorder) as (_, protocol, peer):
+            protocol.allocate = lambda hint: bytearray()
+            await peer.send(b"x")
+            await eventually(lambda: protocol.lost)
+            assert "empty buffer" in str(protocol.lost[0])
+
+    run(main())
+    assert [context["message"] for context in errors] == ["Fatal error on SSL protocol"]
+
+
+@pytest.mark.parametrize("method", ["data_received", "get_buffer", "buffer_updated"])
+def test_protocol_fails(run: Run, errors: list[dict[str, Any]], method: str) -> None:
+    """S16.9: reported, and the connection is lost over it."""
+    base = Recorder if method == "data_received" else BufferedRecorder
+
+    def fail(argument: Any) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with tls_connection(base) as (_, protocol, peer):
+            setattr(protocol, method, fail)
+            protocol.transport.set_protocol(protocol)  # asyncio remembers the methods
+            await peer.send(b"x")
+            await eventually(lambda: protocol.lost)
+            assert [type(exc) for exc in protocol.lost] == [ZeroDivisionError]
+
+    run(main())
+    assert [context["message"] for context in errors] == ["Fatal error on SSL protocol"]
+
+
+@pytest.mark.parametrize("exit_request", [SystemExit, KeyboardInterrupt])
+def test_exit_request(loop: Loop, exit_request: type[BaseException]) -> None:
+    """S0.11: leaves the run; the connection goes on when the loop does."""
+
+    class Quitter(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if data == b"quit":
+                raise exit_request
+
+    async def main() -> None:
+        async with tls_connection(Quitter) as (_, protocol, peer):
+            await peer.send(b"quit")
+            await eventually(lambda: protocol.data == b"quit")
+            await peer.send(b"on")
+            await eventually(lambda: protocol.data == b"quiton")
+
+    task = loop.create_task(main())
+    with pytest.raises(exit_request):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.wait_for(task, 10))
+
+
+def test_garbage(run: Run, errors: list[dict[str, Any]]) -> None:
+    """S22.10: not TLS any more: the connection is lost with the SSLError; nothing is reported."""
+
+    async def main() -> None:
+        async with tls_connection() as (_, protocol, peer):
+            await peer.send_raw(b"this is not a record at all")
+            await eventually(lambda: protocol.lost)
+            assert [type(exc) for exc in protocol.lost] == [ssl.SSLError]
+
+    run(main())
+    assert errors == []
+
+
+def test_forged_record(run: Run) -> None:
+    """S22.10: one bit of a record was changed on the way."""
+
+    async def main() -> None:
+        async with tls_connection() as (_, protocol, peer):
+            record = bytearray(peer.records(b"transfer 100"))
+            record[-3] ^= 1
+            await peer.send_raw(bytes(record))
+            await eventually(lambda: protocol.lost)
+            assert protocol.names == ["made", "lost"]
+            assert isinstance(protocol.lost[0], ssl.SSLError)
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, None, [b"x"]])
+def test_write_wrong_type(run: Run, wrong: Any) -> None:
+    """S22: asyncio's text for TLS."""
+    text = f"^data: expecting a bytes-like instance, got {type(wrong).__name__}$"
+
+    async def main() -> None:
+        async with tls_connection() as (transport, _, _):
+            with pytest.raises(TypeError, match=text):
+                transport.write(wrong)
+
+    run(main())
+
+
+@ferroloop_only("loses the connection over it", "S22")
+def test_writelines_wrong_type(run: Run) -> None:
+    """S16.11: refused as a whole, and the connection lives on."""
+
+    async def main() -> None:
+        async with tls_connection() as (transport, _, peer):
+            with pytest.raises(TypeError):
+                transport.writelines([b"never", "text"])
+            transport.write(b"x")
+            assert await peer.receive(1) == b"x"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_write_types(run: Run, kind: Any) -> None:
+    """S16.15: later changes of the buffer do not matter."""
+
+    async def main() -> None:
+        async with tls_connection() as (transport, _, peer):
+            data = bytearray(b"before")
+            transport.write(kind(data))
+            data[:] = b"after!"
+            transport.write(b"")
+            transport.writelines([kind(b"x"), b"", kind(b"yz")])
+            transport.writelines([])
+            assert await peer.receive(9) == b"beforexyz"
+
+    run(main())
+
+
+def test_write_in_order(run: Run) -> None:
+    """S22: what waits goes before what comes."""
+
+    async def main() -> None:
+        async with tls_connection(pair=unix_pair) as (transport, _, peer):
+            pieces = [bytes([n]) * (n * 1000) for n in range(1, 60)]
+            for piece in pieces:
+                transport.write(piece)
+            whole = b"".join(pieces)
+            assert await peer.receive(len(whole)) == whole
+
+    run(main())
+
+
+def test_write_from_data_received(run: Run) -> None:
+    """S22: an echo that answers within the callback."""
+
+    class Echo(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.write(data)
+
+    async def main() -> None:
+        async with tls_connection(Echo) as (_, _, peer):
+            await asyncio.gather(peer.send(BLOB), receive_all(peer))
+
+    async def receive_all(peer: Any) -> None:
+        assert await peer.receive(len(BLOB)) == BLOB
+
+    run(main(), 30)
+
+
+def test_set_protocol(run: Run) -> None:
+    """S16: data goes to the new protocol, buffered or not."""
+
+    async def main() -> None:
+        async with tls_connection() as (transport, protocol, peer):
+            await peer.send(b"one")
+            await eventually(lambda: protocol.data == b"one")
+            second, third = BufferedRecorder(), Recorder()
+            transport.set_protocol(second)
+            await peer.send(b"two")
+            await eventually(lambda: second.data == b"two")
+            transport.set_protocol(third)
+            await peer.send(b"three")
+            await eventually(lambda: third.data == b"three")
+            assert transport.get_protocol() is third
+            transport.abort()
+            await eventually(lambda: third.lost)
+            assert (protocol.lost, second.lost) == ([], [])
+
+    run(main())
+
+
+def test_session_tickets(run: Run) -> None:
+    """RFC 8446, 4.6.1: messages after the handshake that are no application data pass unnoticed."""
+
+    async def main() -> None:
+        async with tls_connection(peer_context=server_context()) as (transport, protocol, peer):
+            await peer.flush()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert protocol.names == ["made"]
+            transport.write(b"x")
+            assert await peer.receive(1) == b"x"
+
+    run(main())
