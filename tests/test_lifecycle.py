@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import re
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from support.fds import open_fds
 from support.gates import ferroloop_only, since
 from support.log import LogList
 from support.loops import Loop, NewLoop
+from support.unclosed import unclosed
 
 
 def ignore(*args: object) -> None:
@@ -353,15 +353,8 @@ def test_unclosed_loop_warns_and_closes(loop_class: type) -> None:
     before = open_fds()
     loop = loop_class()
     assert open_fds() != before
-    text = re.escape(f"unclosed event loop {loop!r}")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with unclosed(f"unclosed event loop {loop!r}"):
         del loop
-        gc.collect()
-    assert [w.category for w in caught] == [ResourceWarning]
-    assert re.fullmatch(text, str(caught[0].message))
-    assert isinstance(caught[0].source, loop_class)
-    caught.clear()
     assert open_fds() == before
 
 

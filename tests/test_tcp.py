@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.fds import is_open
+from support.gates import ferroloop_only
 from support.loops import Loop
 from support.net import connection, eventually, receive_all, send, tcp_pair, unix_pair
 from support.protocols import Recorder
@@ -181,6 +182,22 @@ def test_eof_may_keep_the_write_side(loop: Loop, run: Run) -> None:
             assert await receive_all(peer) == b"answer"
             await eventually(lambda: protocol.lost)
             assert protocol.names == ["made", "eof", "lost"]
+
+    run(main())
+
+
+@ferroloop_only("asyncio reads the end again after resume_reading", "S16.8")
+def test_eof_is_told_once(loop: Loop, run: Run) -> None:
+    """S16.8, S0.6: reading has stopped for good."""
+
+    async def main() -> None:
+        async with connection(lambda: Recorder(True)) as (transport, protocol, peer):
+            peer.shutdown(socket.SHUT_WR)
+            await eventually(lambda: ("eof",) in protocol.events)
+            transport.pause_reading()
+            transport.resume_reading()
+            await asyncio.sleep(0.003)
+            assert protocol.names == ["made", "eof"]
 
     run(main())
 
