@@ -237,7 +237,7 @@ def test_cancelled(run: Run, loop: Loop, turns: int) -> None:
     run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="3.11.7 and 3.12.1 keep the error in the waiter (gh-109534)")
+@ferroloop_only("keeps the error in the waiter, and that in its own traceback", "S22", when=sys.version_info < (3, 14))
 def test_failure_leaves_no_cycle(run: Run, loop: Loop) -> None:
     """S22 (cpython#109534): a failed handshake is freed by reference counts alone."""
 
