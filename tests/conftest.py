@@ -22,8 +22,15 @@ from support.log import LogList
 from support.scripts import Script, run_python
 
 for name, examples in (("suite", 60), ("thorough", 3000)):
-    settings.register_profile(name, deadline=None, max_examples=examples, suppress_health_check=[HealthCheck.too_slow])
-# `--hypothesis-profile=thorough` takes minutes.
+    settings.register_profile(
+        name,
+        deadline=None,
+        max_examples=examples,
+        # The suite's examples are the same every time: what it finds it finds for everybody, and at once.
+        derandomize=name == "suite",
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+# `--hypothesis-profile=thorough` looks further, with new examples each time; it takes minutes.
 settings.load_profile("suite")
 
 
