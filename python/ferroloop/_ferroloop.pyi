@@ -19,10 +19,12 @@ __all__ = [
     "Child",
     "EventLoop",
     "Handle",
+    "ReadPipeTransport",
     "StreamTransport",
     "TimerHandle",
     "TlsLayer",
     "TlsPhase",
+    "WritePipeTransport",
     "__version__",
     "await_exit",
     "can_use_pidfd",
@@ -30,6 +32,8 @@ __all__ = [
     "reap",
     "reap_any",
     "sweep",
+    "try_recv",
+    "try_recv_into",
 ]
 
 __version__: str
@@ -228,6 +232,7 @@ class TlsLayer:
     def _set_read_limits(self, high: int | None, low: int | None) -> None: ...
     def _get_read_limits(self) -> tuple[int, int]: ...
 
+@final
 class ReadPipeTransport(asyncio.ReadTransport):
     """The end of a pipe that is read, or a socket or character device used like one (asyncio.ReadTransport)."""
 
@@ -253,6 +258,7 @@ class ReadPipeTransport(asyncio.ReadTransport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
     def get_protocol(self) -> asyncio.BaseProtocol: ...
 
+@final
 class WritePipeTransport(asyncio.WriteTransport):
     """The end of a pipe that is written to, or a socket or character device (asyncio.WriteTransport)."""
 
@@ -279,6 +285,7 @@ class WritePipeTransport(asyncio.WriteTransport):
     def get_write_buffer_limits(self) -> tuple[int, int]: ...
     def get_write_buffer_size(self) -> int: ...
 
+@final
 class Acceptor:
     """Accepts on one listening socket and makes a StreamTransport of each connection."""
 
