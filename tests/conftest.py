@@ -10,6 +10,7 @@ ERROR without the test having asked for `logged`.
 import asyncio
 import gc
 import logging
+import signal
 import textwrap
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -20,6 +21,11 @@ from support import loops
 from support.fds import open_fds
 from support.log import LogList
 from support.scripts import Script, run_python
+
+# A shell that runs the suite in the background has it ignore SIGINT, and whoever starts it may have blocked signals; the
+# programs under test would inherit both.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 for name, examples in (("suite", 60), ("thorough", 3000)):
     settings.register_profile(
