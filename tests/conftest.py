@@ -22,8 +22,8 @@ from support.fds import open_fds
 from support.log import LogList
 from support.scripts import Script, run_python
 
-# A shell that runs the suite in the background has it ignore SIGINT, and whoever starts it may have blocked signals; the
-# programs under test would inherit both.
+# A shell that runs the suite in the background has it ignore SIGINT, and whoever starts it may have blocked signals:
+# the programs under test would inherit both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.pthread_sigmask(signal.SIG_SETMASK, set())
 

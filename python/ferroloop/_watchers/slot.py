@@ -71,7 +71,8 @@ def _child_watcher(loop: "EventLoop") -> ChildWatcher:
     """The watcher for processes started from `loop`: one that was set, also through asyncio, or the loop's own."""
     for place in (_policy(), _standalone):
         watcher: ChildWatcher | None = getattr(place, "_watcher", None)
-        if watcher is not None and type(watcher) not in _ASYNCIOS_DEFAULTS:
+        chosen = isinstance(place, WatcherSlot) or type(watcher) not in _ASYNCIOS_DEFAULTS
+        if watcher is not None and chosen:
             return watcher
     if loop._own_watcher is None:
         loop._own_watcher = _new_default()
