@@ -121,7 +121,7 @@ def test_reports_the_end(loop: Loop, watcher: Any, children: Children, reports: 
 
 
 def test_reports_who_is_dead_already(loop: Loop, watcher: Any, children: Children, reports: Reports) -> None:
-    """S38.8, S39.4, S40.4, S42.9: ended before it is registered."""
+    """S37.3, S38.8, S39.4, S40.4, S42.9: started inside `with`, ended before it is registered."""
 
     def start() -> None:
         with watcher:

@@ -60,7 +60,7 @@ def test_needs_a_running_loop(watcher: Any, strays: Children) -> None:
 
 
 def test_one_daemon_thread_each(loop: Loop, watcher: Any, children: Children, reports: Reports) -> None:
-    """S41.1: numbered from 0; S41.9: and no signal."""
+    """S41.1, S41.2: numbered from 0, waiting while the loop's thread runs; S41.9: and no signal."""
     made = [children(held=True) for _ in range(3)]
     for child in made:
         register(loop, watcher, child, reports)
