@@ -19,7 +19,6 @@ SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "se
 BLOB = bytes(range(256)) * 4096
 # Stock asyncio got this with 3.14.4 and 3.15.
 OLD = sys.version_info < (3, 14)
-LOST_TWICE = (3, 12) <= sys.version_info < (3, 14)
 
 
 @SIDES
