@@ -16,6 +16,7 @@ from support.children import (
     make_watcher,
     register,
     reports,
+    sigchld_held,
     strays,
     watchers_of_both,
 )
@@ -186,11 +187,10 @@ def test_a_failure_is_no_others_loss(
     for loop, child in zip([bad, good, bad, good], made, strict=True):
         register(loop, watcher, child, reports)
     bad.call_soon_threadsafe = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    for child in made:
-        child.release()
-        child.wait_until_dead()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    with sigchld_held():
+        for child in made:
+            child.release()
+            child.wait_until_dead()
     until(good, lambda: len(reports.calls) == 2)
     assert sorted(code for _, code in reports.calls) == [1, 3]
     assert logged.texts(logging.WARNING) == ["Unknown exception in SIGCHLD handler"] * 2

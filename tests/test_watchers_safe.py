@@ -20,6 +20,7 @@ from support.children import (
     make_watcher,
     register,
     reports,
+    sigchld_held,
     strays,
     watchers_of_both,
 )
@@ -146,14 +147,12 @@ def test_moving_to_another_loop(new_loop: NewLoop, watcher: Any, children: Child
     early, late = children(1, held=True), children(2, held=True)
     for child in (early, late):
         register(first, watcher, child, lambda *args: reports(*args, asyncio._get_running_loop()))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     early.release()
     early.wait_until_dead()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         watcher.attach_loop(second)
-    assert reports.calls == [(early.pid, 1, None)], "found by asking, before any signal"
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    assert reports.calls == [(early.pid, 1, None)], "found by asking: neither loop has run"
     assert first.remove_signal_handler(signal.SIGCHLD) is False
     late.release()
     until(second, lambda: len(reports.calls) == 2)
@@ -211,11 +210,10 @@ def test_one_signal_for_many(loop: Loop, watcher: Any, children: Children, repor
     made = [children(code, held=True) for code in range(10)]
     for child in made:
         register(loop, watcher, child, reports)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    for child in made:
-        child.release()
-        child.wait_until_dead()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    with sigchld_held():
+        for child in made:
+            child.release()
+            child.wait_until_dead()
     until(loop, lambda: len(reports.calls) == 10)
     assert sorted(reports.calls) == sorted((child.pid, child.ending) for child in made)
 
@@ -240,11 +238,10 @@ def test_a_failing_callback_is_no_others_loss(
     made = [children(held=True) for _ in range(3)]
     for child in made:
         register(loop, watcher, child, lambda *args: (reports(*args), 1 / (len(reports.calls) - 2)))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    for child in made:
-        child.release()
-        child.wait_until_dead()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    with sigchld_held():
+        for child in made:
+            child.release()
+            child.wait_until_dead()
     until(loop, lambda: len(reports.calls) == 3)
     assert len(errors) == 1
 

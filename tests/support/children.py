@@ -61,6 +61,21 @@ def start_shell(command: str, stdin: int) -> int:
     return os.posix_spawn("/bin/sh", ["sh", "-c", command], {}, file_actions=actions, setsigdef=endings)
 
 
+@contextlib.contextmanager
+def sigchld_held() -> Iterator[None]:
+    """No handler for SIGCHLD runs inside; one signal follows, for all there were.
+
+    The disposition is changed, not the mask: a signal blocked here is taken by any other thread, for a handler that
+    runs here all the same.
+    """
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+        signal.raise_signal(signal.SIGCHLD)
+
+
 class Child:
     """A shell that ends with a code, or by a signal (negative); at once, or when it is released."""
 
@@ -90,12 +105,9 @@ class Child:
 
         No handler for SIGCHLD runs before the status is taken.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        try:
+        with sigchld_held():
             self.release()
             return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def is_reaped(self) -> bool:
         """Whether somebody has taken its status."""
