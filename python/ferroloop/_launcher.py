@@ -19,20 +19,26 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import _commands
 from ._ferroloop import __version__
 from ._loop import EventLoop
 from ._policy import EventLoopPolicy, set_policy
 
 _USAGE = """\
 usage: python -m ferroloop (FILE | -m MODULE | -c CODE) [ARG ...]
+       python -m ferroloop (doctor | bench) [OPTION ...]
 
 Run a Python program with ferroloop as its asyncio event loop.
 
   FILE        a script, a directory or a zip file with a __main__.py
   -m MODULE   a module, as by `python -m`
   -c CODE     a program given as a string
+  doctor      tell what ferroloop finds on this machine, and how to use it from the programs installed
+  bench       compare it with the other event loops installed, in about a minute
   --version   print the version and exit
   --help      print this and exit
+
+A file or directory of your own that is called doctor or bench comes before the command of that name.
 """
 
 
@@ -47,6 +53,8 @@ def main() -> None:
             _launch(["-m", *args], functools.partial(_run_module, module))
         case ["-c", code, *args]:
             _launch(["-c", *args], functools.partial(_run_string, code))
+        case [name, *args] if _commands.is_meant(name):
+            sys.exit(_commands.run(name, args))
         case [path, *args] if not path.startswith("-"):
             _launch([path, *args], functools.partial(_run_path, path))
         case _:

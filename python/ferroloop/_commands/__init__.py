@@ -1,0 +1,20 @@
+"""What `python -m ferroloop` can do besides running a program: `doctor` and `bench`."""
+
+import importlib
+import os
+
+NAMES = ("doctor", "bench")
+
+
+def is_meant(name: str) -> bool:
+    """Whether `name` is one of the commands here, and not a program of the user's that happens to be called so.
+
+    A program is what `python NAME` would run: a file, or a directory with a `__main__.py`. It always comes first.
+    """
+    return name in NAMES and not (os.path.isfile(name) or os.path.isfile(os.path.join(name, "__main__.py")))
+
+
+def run(name: str, arguments: list[str]) -> int:
+    """Run a command and return its exit status. Only now is its code imported: programs do not pay for it."""
+    status: int = importlib.import_module(f".{name}", __name__).main(arguments)
+    return status

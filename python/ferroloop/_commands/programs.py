@@ -1,0 +1,28 @@
+"""Servers, frameworks and tools that are installed beside ferroloop, and how each is told to use it."""
+
+import importlib.metadata
+from collections.abc import Iterator
+
+from .finding import Finding, Mark
+
+# By the name of the distribution. The documentation has a page with more words on each.
+COMMANDS = {
+    "uvicorn": "uvicorn --loop ferroloop:new_event_loop app:app",
+    "gunicorn": "python -m ferroloop -m gunicorn -k asgi app:app",
+    "hypercorn": "python -m ferroloop -m hypercorn app:app",
+    "aiohttp": "python -m ferroloop -m aiohttp.web app:init, or ferroloop.run(main())",
+    "distributed": "python -m ferroloop -m distributed.cli.dask_worker ADDRESS",
+    "ipykernel": "ferroloop.install() in ipykernel_config.py",
+    "anyio": 'anyio.run(main, backend_options={"loop_factory": ferroloop.new_event_loop})',
+}
+
+
+def findings() -> Iterator[Finding]:
+    """Those that are installed, then the way that fits any program."""
+    for name, command in COMMANDS.items():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        yield Finding(f"{f'{name} {version}':<22}{command}", Mark.OK)
+    yield Finding(f"{'any program':<22}python -m ferroloop app.py, python -m ferroloop -m package.module", Mark.OK)
