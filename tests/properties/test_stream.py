@@ -28,6 +28,8 @@ def outcome(make: NewLoop, script: list[Step], inside: bool, eof: bool, kind: st
 @example(script=[("write", 1 << 20), ("close",), ("peer_drain",)], inside=True, eof=False)
 @example(script=[("writelines", [1 << 20]), ("abort",), ("writelines", [])], inside=False, eof=False)
 @example(script=[("write", 1 << 20), ("peer_close",), ("turns", 3)], inside=False, eof=True)
+@example(script=[("write", 1 << 20), ("peer_close",), ("writelines", [100])], inside=False, eof=False)
+@example(script=[("write", 1 << 20), ("limits", 1 << 24), ("writelines", [0])], inside=False, eof=False)
 def test_same_outcome(loop_kind: str, kind: str, script: list[Step], inside: bool, eof: bool) -> None:
     """S16.8-S16.24, S17.1-S17.4: events, bytes both ways, the way it ended."""
     expected = outcome(asyncio.SelectorEventLoop, script, inside, eof, kind)

@@ -193,7 +193,7 @@ impl WritePipeTransport {
             .try_iter()?
             .map(|data| chunk::for_pipe(&data?))
             .collect::<PyResult<Vec<_>>>()?;
-        BaseTransport::write_all(slf.as_super(), chunks)
+        BaseTransport::write_all(slf.as_super(), chunks, false)
     }
 
     /// `close()`: a pipe ends by being closed (S31.15).

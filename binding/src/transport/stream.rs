@@ -113,14 +113,16 @@ impl StreamTransport {
 
     /// Sends all the chunks of an iterable.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        // Until 3.12 asyncio's writelines was a write of everything joined, and said so.
-        let method = if slf.py().version_info() >= (3, 12) { "writelines" } else { "write" };
+        // Until 3.12 asyncio's writelines was a write of everything joined, and said so; since then
+        // it tries to send at once, whatever waits.
+        let own = slf.py().version_info() >= (3, 12);
+        let method = if own { "writelines" } else { "write" };
         Self::check_not_ended(slf.as_super().get(), slf.py(), method)?;
         let chunks = list_of_data
             .try_iter()?
             .map(|data| chunk::from_object(&data?))
             .collect::<PyResult<Vec<_>>>()?;
-        BaseTransport::write_all(slf.as_super(), chunks)
+        BaseTransport::write_all(slf.as_super(), chunks, own)
     }
 
     /// Ends our side after what is buffered; the peer reads EOF.

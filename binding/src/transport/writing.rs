@@ -48,18 +48,27 @@ impl BaseTransport {
         if taken { Self::after_write(this) } else { this.get().lose_write(this.py()) }
     }
 
-    /// `writelines()`: all at once.
-    pub(super) fn write_all(this: &Bound<'_, Self>, chunks: Vec<Chunk>) -> PyResult<()> {
+    /// `writelines()`: all at once. `retrying` sends even while the poller waits for room, and
+    /// thus meets the end of a connection in this very call.
+    pub(super) fn write_all(
+        this: &Bound<'_, Self>,
+        chunks: Vec<Chunk>,
+        retrying: bool,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let retrying = retrying && !chunks.is_empty();
         let taken = chunks
             .into_iter()
             .filter(|chunk| !chunk.is_empty())
-            .map(|chunk| this.get().queue(this.py(), chunk))
+            .map(|chunk| this.get().queue(py, chunk))
             .reduce(|all, taken| all && taken);
-        match taken {
-            None => Ok(()),
-            Some(true) => Self::after_write(this),
-            Some(false) => this.get().lose_write(this.py()),
+        if taken == Some(false) {
+            return this.get().lose_write(py);
         }
+        if retrying && this.get().cell.with(py, |state, _| state.is_blocked()) {
+            return Self::flush_now(this);
+        }
+        if taken.is_some() { Self::after_write(this) } else { Ok(()) }
     }
 
     /// Queues one chunk; false if the stream takes no more.
@@ -114,6 +123,14 @@ impl BaseTransport {
         Ok(())
     }
 
+    /// The application's flush, without a loop at hand.
+    fn flush_now(this: &Bound<'_, Self>) -> PyResult<()> {
+        match this.get().event_loop(this.py()) {
+            Some(event_loop) => Self::flush(this, &event_loop, Caller::Application),
+            None => Ok(()),
+        }
+    }
+
     /// The application's uncorking, without a loop at hand.
     pub(super) fn uncork_now(this: &Bound<'_, Self>) -> PyResult<()> {
         match this.get().event_loop(this.py()) {
@@ -157,11 +174,16 @@ impl BaseTransport {
         caller: Caller,
     ) -> PyResult<()> {
         let sent = this.get().check_descriptor(this.py()).and_then(|()| this.get().send(this.py()));
-        if let Err(error) = sent {
-            return Self::write_failed(this, event_loop, error);
-        }
+        let relieved = match sent {
+            Ok(relieved) => relieved,
+            Err(error) => return Self::write_failed(this, event_loop, error),
+        };
         Self::update_interest(this, event_loop)?;
-        Self::judge_pressure(this, event_loop, caller)
+        if relieved {
+            Self::judge_pressure(this, event_loop, caller)
+        } else {
+            Self::pause_if_above(this, event_loop)
+        }
     }
 
     /// The error ends the connection; of a pipe it is also the first write lost (S31.9).
@@ -180,15 +202,17 @@ impl BaseTransport {
         Self::fatal(this, event_loop, error, channel::write_error(channel))
     }
 
-    /// The system calls of a flush.
+    /// The system calls of a flush; whether the kernel took anything.
     #[inline]
-    pub(super) fn send(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn send(&self, py: Python<'_>) -> PyResult<bool> {
         let mut sent = Vec::new();
         let outcome = self.cell.with(py, |state, _| {
             state.corked = false;
-            state.stream.flush(borrow_fd(state.descriptor.fd())?, &mut sent)
+            let waiting = state.stream.outbox().len_bytes();
+            state.stream.flush(borrow_fd(state.descriptor.fd())?, &mut sent)?;
+            Ok(state.stream.outbox().len_bytes() < waiting)
         });
-        outcome.map(drop).map_err(|error| os_error(py, &error))
+        outcome.map_err(|error| os_error(py, &error))
     }
 
     /// Pauses or resumes the writer when a water mark is crossed (S17.2, S17.3). Judged after a
@@ -226,7 +250,8 @@ impl BaseTransport {
         }
     }
 
-    /// A write, or new limits, may pause the writer but never resume it: only a flush does that.
+    /// A write, or new limits, may pause the writer but never resume it: only what the kernel takes
+    /// does that.
     fn pause_if_above(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = this.py();
         let rises = this
