@@ -7,6 +7,9 @@ import types
 from asyncio import base_events, events, unix_events
 from asyncio.log import logger
 from typing import Any
+from unittest import mock
+
+import watchers
 
 STOCK = "asyncio"
 
@@ -50,6 +53,7 @@ def install(loop: str) -> Tally:
     subject = _subject(getattr(importlib.import_module(module), name), tally)
     _count(tally, subject)
     _replace_names(subject)
+    watchers.install(module, subject)
     for source in base_events, unix_events:
         source.__class__ = _Patched
         source.package = module.partition(".")[0]
@@ -94,11 +98,12 @@ def _replace_names(subject: type) -> None:
 
 
 class _Patched(types.ModuleType):
-    """A module of asyncio where replacing `logger` or `socket` replaces what another loop uses in their place.
+    """A module of asyncio where replacing a name replaces what another loop uses in its place.
 
     Many tests patch `asyncio.base_events.logger` to see what the loop logs: another loop logs to the same logger
     object through a name of its own, so the object has to answer in the mock's place. Others patch
-    `asyncio.base_events.socket` to see sockets fail: another loop has its own modules with that name.
+    `asyncio.base_events.socket` to see sockets fail, or `asyncio.unix_events.signal`: another loop has its own modules
+    with those names.
     """
 
     package = ""
@@ -111,7 +116,9 @@ class _Patched(types.ModuleType):
                     vars(logger).pop(method, None)
                 else:
                     setattr(logger, method, getattr(value, method))
-        elif name == "socket":
+        elif name in ("signal", "socket", "sys"):
+            if name == "signal" and isinstance(value, mock.Mock):
+                value.set_wakeup_fd.return_value = -1  # nobody's was replaced: a mock is no descriptor
             for module in list(sys.modules.values()):
-                if module.__name__.partition(".")[0] == self.package and "socket" in vars(module):
-                    module.socket = value
+                if module.__name__.partition(".")[0] == self.package and name in vars(module):
+                    setattr(module, name, value)
