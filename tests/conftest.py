@@ -133,6 +133,14 @@ def run(loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
     return run
 
 
+@pytest.fixture(params=["in the loop", "in a thread"])
+def spawning(request: pytest.FixtureRequest, loop_kind: str, loop: Any) -> asyncio.AbstractEventLoop:
+    """The loop, told where to start processes; asyncio's knows one way only."""
+    if request.param == "in a thread" and loop_kind == loops.SUBJECT:
+        loop.set_spawn_in_thread(True)
+    return loop
+
+
 @pytest.fixture
 def run_script(loop_kind: str) -> Callable[..., Script]:
     """Run code in a fresh interpreter where `new_event_loop` makes loops of this half."""

@@ -27,6 +27,8 @@ from support.net import (
     tcp_pair,
     unix_pair,
 )
+from support.pipes import pipe
+from support.processes import Family
 from support.protocols import Recorder
 from support.turns import turn
 
@@ -220,6 +222,49 @@ def test_create_server_by_name(loop: Loop, slow_lookup: None) -> None:
             check,
             pause=0.001,
         )
+
+
+@pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
+def test_connect_pipe(loop: Loop, method: str) -> None:
+    """A1, S30.16, S31.21: a cancelled call has closed its own end and no other."""
+    with steady(loop) as check:
+        other: list[Any] = []
+
+        def start() -> Any:
+            ends = pipe()
+            mine, theirs = ends if method == "connect_read_pipe" else ends[::-1]
+            other.append(theirs)
+            return getattr(loop, method)(Recorder, mine)
+
+        def check_and_close() -> None:
+            loop.run_until_complete(asyncio.sleep(0))
+            theirs = other.pop()
+            assert not theirs.closed
+            theirs.close()
+            check()
+
+        def end(result: Any) -> None:
+            result[0].close()
+
+        assert cancel_everywhere(loop, start, end, check_and_close) > 0
+
+
+def test_subprocess_exec(spawning: Loop) -> None:
+    """A1, A5, S32.8: no descriptor, no process and no zombie is left."""
+    with steady(spawning) as check:
+
+        def check_children() -> None:
+            spawning.run_until_complete(asyncio.sleep(0.002))
+            with pytest.raises(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            check()
+
+        async def start() -> None:
+            transport, family = await spawning.subprocess_exec(Family, "sleep", "100")
+            transport.close()
+            await eventually(lambda: family.over)
+
+        assert cancel_everywhere(spawning, start, lambda _: None, check_children, 0.0002) > 0
 
 
 def test_sock_connect(loop: Loop) -> None:

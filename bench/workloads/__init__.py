@@ -2,7 +2,21 @@
 
 from workload import Workload
 
-from workloads import call_soon, footprint, http, lifecycle, tasks, tcp_accept, tcp_echo, threadsafe, timers, udp, unix
+from workloads import (
+    call_soon,
+    footprint,
+    http,
+    lifecycle,
+    pipes,
+    processes,
+    tasks,
+    tcp_accept,
+    tcp_echo,
+    threadsafe,
+    timers,
+    udp,
+    unix,
+)
 
 ALL: tuple[Workload, ...] = (
     *call_soon.WORKLOADS,
@@ -13,6 +27,8 @@ ALL: tuple[Workload, ...] = (
     *tcp_accept.WORKLOADS,
     *unix.WORKLOADS,
     *udp.WORKLOADS,
+    *pipes.WORKLOADS,
+    *processes.WORKLOADS,
     *http.WORKLOADS,
     *lifecycle.WORKLOADS,
     *footprint.WORKLOADS,
