@@ -88,6 +88,15 @@ def is_reaped(pid: int) -> bool:
     return False
 
 
+def has_children() -> bool:
+    """Whether this process has a child, alive or a zombie; none is reaped by asking."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end(pid: int) -> None:
     """Kill a process that is no child of ours, if it is still there."""
     with contextlib.suppress(ProcessLookupError):
