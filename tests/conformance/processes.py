@@ -1,16 +1,19 @@
 """Run worker.py in fresh processes and read back what it reported, whatever end it came to."""
 
-import importlib.util
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SUITE = "test.test_asyncio"
 WORKER = Path(__file__).with_name("worker.py")
 
 Records = list[list[Any]]
@@ -21,31 +24,42 @@ class Outcome:
     """What became of some tests on one loop.
 
     `verdicts` maps test ids to (verdict, detail), `bad_exit` is what was printed if all tests ended but the process
-    then crashed or could not end, and the rest are the loops made.
+    then crashed or could not end, and the rest are the loops made and the time it took.
     """
 
     verdicts: dict[str, tuple[str, str]] = field(default_factory=dict)
     subject_loops: int = 0
     stock_loops: list[str] = field(default_factory=list)
     bad_exit: str = ""
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, parts: Iterable["Outcome"]) -> "Outcome":
+        """One outcome of several runs."""
+        whole = cls()
+        for part in parts:
+            whole.absorb(part)
+        return whole
 
     def absorb(self, other: "Outcome") -> None:
         self.verdicts |= other.verdicts
         self.subject_loops += other.subject_loops
         self.stock_loops += other.stock_loops
         self.bad_exit += other.bad_exit
+        self.seconds += other.seconds
 
 
-def exists(module: str) -> bool:
-    """Whether the running Python's suite has the module."""
-    return importlib.util.find_spec(f"test.test_asyncio.{module}") is not None
+def modules() -> list[str]:
+    """The test modules of the running Python's suite."""
+    suite = importlib.import_module(SUITE)
+    return sorted(module.name for module in pkgutil.iter_modules(suite.__path__) if module.name.startswith("test_"))
 
 
-def list_classes(module: str) -> dict[str, list[str]]:
-    """The tests of a suite module, by class."""
-    records, process = _work(loop="asyncio", module=module, tests=None, patience=None)
+def list_classes(chosen: Iterable[str]) -> dict[str, list[str]]:
+    """The tests of some modules of the suite, by class."""
+    records, process = _work(list=list(chosen))
     if process.returncode != 0:
-        raise RuntimeError(f"cannot list {module}:\n{process.stderr}")
+        raise RuntimeError(f"cannot list the suite:\n{process.stderr}")
     classes: dict[str, list[str]] = defaultdict(list)
     for _, test in records:
         classes[test.rpartition(".")[0]].append(test)
@@ -57,6 +71,7 @@ def run_tests(loop: str, module: str, tests: Iterable[str], patience: float) -> 
 
     A test that takes longer than `patience` seconds hangs.
     """
+    started = time.monotonic()
     outcome = Outcome()
     remaining = list(tests)
     while remaining:
@@ -68,6 +83,7 @@ def run_tests(loop: str, module: str, tests: Iterable[str], patience: float) -> 
             outcome.verdicts |= {test: ("error", reason) for test in missing}
             break
         remaining = missing
+    outcome.seconds = time.monotonic() - started
     return outcome
 
 

@@ -14,12 +14,15 @@ _EXCEPTION = re.compile(r"(?P<test>\S+)\s+(?:\[(?P<versions>[^]]+)\]\s+)?#\s*(?P
 
 
 class Selection:
-    """selection.toml: modules, and patterns of what they test beyond the present scope."""
+    """selection.toml: what is left out of the suite, and why."""
 
     def __init__(self, path: Path = HERE / "selection.toml") -> None:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        self.modules: list[str] = table["modules"]
         self._excluded = [pattern for group in table["exclude"] for pattern in group["tests"]]
+
+    def wants_module(self, module: str) -> bool:
+        """Whether anything of the module is asked for: it is imported only then."""
+        return f"{module}.*" not in self._excluded
 
     def wants(self, test: str) -> bool:
         """Whether the test (`module.Class.test_name`) is asked for."""

@@ -1,11 +1,12 @@
-"""Run some tests of one module of CPython's asyncio suite in this process, on one loop.
+"""Run some tests of one module of CPython's asyncio suite in this process, on one loop, or list what tests there are.
 
-The job is a JSON object on standard input: `loop` (see swap.install), `module`, `tests` (names below the module;
-null: list what there is), `patience` (seconds a single test may take) and `report` (file to write). The report is
-one JSON array a line: ["test", name] for each there is, ["start", name], ["end", name, verdict, detail] and, if the
-process gets that far, ["loops", made of ours, [asyncio's own]].
+The job is a JSON object on standard input, the report a file of one JSON array a line. To run: `loop` (see
+swap.install), `module`, `tests` (module.Class.test), `patience` (seconds a single test may take) and `report` (file
+to write); reported are ["start", test], ["end", test, verdict, detail] and, if the process gets that far, ["loops",
+made of ours, [asyncio's own]]. To list: `list` (modules) and `report`; reported are ["test", test].
 """
 
+import contextlib
 import faulthandler
 import importlib
 import json
@@ -29,28 +30,23 @@ class Reporter(unittest.TestResult):
         self._patience = patience
         self._verdict = ("pass", "")
 
-    def write(self, *record: Any) -> None:
-        json.dump(record, self._report)
-        self._report.write("\n")
-        self._report.flush()
-
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
         self._verdict = ("pass", "")
-        self.write("start", name_of(test))
+        write(self._report, "start", name_of(test))
         # A watchdog thread that needs no GIL: it prints every stack and ends the process, also out of a busy loop.
         faulthandler.dump_traceback_later(self._patience, exit=True)
 
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
         faulthandler.cancel_dump_traceback_later()
-        self.write("end", name_of(test), *self._verdict)
+        write(self._report, "end", name_of(test), *self._verdict)
 
     def _settle(self, test: Any, verdict: str, detail: str) -> None:
         if isinstance(test, unittest.TestCase):
             self._verdict = (verdict, detail)
         else:  # a class or module fixture
-            self.write("end", str(test), verdict, detail)
+            write(self._report, "end", str(test), verdict, detail)
 
     def addError(self, test: Any, err: Any) -> None:
         super().addError(test, err)
@@ -74,6 +70,12 @@ class Reporter(unittest.TestResult):
         self._settle(test, "skip", reason)
 
 
+def write(report: TextIO, *record: Any) -> None:
+    json.dump(record, report)
+    report.write("\n")
+    report.flush()
+
+
 def name_of(test: unittest.TestCase) -> str:
     return test.id().removeprefix(PACKAGE)
 
@@ -86,22 +88,35 @@ def flatten(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
             yield item
 
 
+def tests_of(module: str) -> list[unittest.TestCase]:
+    loaded = importlib.import_module(PACKAGE + module)
+    return list(flatten(unittest.defaultTestLoader.loadTestsFromModule(loaded)))
+
+
 def main() -> None:
     job = json.load(sys.stdin)
-    tally = swap.install(job["loop"])
     support.use_resources = ["cpu", "walltime"]  # all that needs no network
-    module = importlib.import_module(PACKAGE + job["module"])
-    tests = list(flatten(unittest.defaultTestLoader.loadTestsFromModule(module)))
     with open(job["report"], "w", encoding="utf-8") as report:
-        reporter = Reporter(report, job["patience"])
-        if job["tests"] is None:
-            for test in tests:
-                reporter.write("test", name_of(test))
-            return
-        wanted = set(job["tests"])
-        unittest.TestSuite(test for test in tests if name_of(test) in wanted).run(reporter)
-        reporter.write("loops", tally.subject, tally.stock)
-        faulthandler.dump_traceback_later(job["patience"], exit=True)  # for threads that keep the process alive
+        if "list" in job:
+            list_tests(job["list"], report)
+        else:
+            run_tests(job, report)
+
+
+def list_tests(modules: list[str], report: TextIO) -> None:
+    for module in modules:
+        with contextlib.suppress(unittest.SkipTest):  # the module's own word that it is not for this system
+            for test in tests_of(module):
+                write(report, "test", name_of(test))
+
+
+def run_tests(job: dict[str, Any], report: TextIO) -> None:
+    tally = swap.install(job["loop"])
+    wanted = set(job["tests"])
+    suite = unittest.TestSuite(test for test in tests_of(job["module"]) if name_of(test) in wanted)
+    suite.run(Reporter(report, job["patience"]))
+    write(report, "loops", tally.subject, tally.stock)
+    faulthandler.dump_traceback_later(job["patience"], exit=True)  # for threads that keep the process alive
 
 
 if __name__ == "__main__":
