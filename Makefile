@@ -5,6 +5,9 @@ PYTHON ?= python3
 TAG := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')
 ENV := .build/$(TAG)
 RUN := $(ENV)/bin/python
+# Environments apart: what is installed there must not be there when the tests run.
+MORE := .build/$(TAG)-integrations
+TOOLS := .build/tools
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
@@ -13,7 +16,10 @@ FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
              -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: help demo test check lint engine pytest conformance clean
+# For `make wheels`: a wheel for each of these.
+PYTHONS ?= $(PYTHON)
+
+.PHONY: help demo test check lint engine pytest conformance integrations wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -23,12 +29,15 @@ help:
 	@echo 'make engine       the tests of the Rust engine, with loom and with the fallbacks forced'
 	@echo 'make pytest       the Python tests, on asyncio and on ferroloop (ARGS= for pytest)'
 	@echo "make conformance  CPython's own asyncio tests on ferroloop (ARGS= for the runner)"
+	@echo 'make integrations ferroloop.contrib: gunicorn, granian, hypercorn, aiohttp, Dask, pytest plugins'
+	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
+	@echo 'make sdist        the source distribution in dist/'
 	@echo 'make clean        removes .build'
 
 demo: $(ENV)/installed
 	$(RUN) scripts/demo.py
 
-test: lint engine pytest conformance
+test: lint engine pytest conformance integrations
 
 check: $(ENV)/installed
 	cargo fmt --all --check
@@ -54,6 +63,15 @@ pytest: $(ENV)/installed
 conformance: $(ENV)/installed
 	$(RUN) tests/conformance/run.py $(ARGS)
 
+integrations: $(MORE)/installed
+	$(MORE)/bin/python -m pytest -n 2 -p no:asyncio tests/integrations $(ARGS)
+
+wheels: $(TOOLS)/installed
+	scripts/build-wheels $(TOOLS) dist $(PYTHONS)
+
+sdist: $(TOOLS)/installed
+	$(TOOLS)/bin/maturin sdist --out dist
+
 clean:
 	rm -rf .build
 
@@ -64,4 +82,15 @@ $(ENV)/environment: pyproject.toml scripts/make-environment
 
 $(ENV)/installed: $(ENV)/environment $(SOURCES)
 	$(PER_PYTHON) $(RUN) -m pip install --quiet --no-deps --force-reinstall .
+	touch $@
+
+$(MORE)/installed: $(ENV)/installed pyproject.toml
+	scripts/make-environment $(PYTHON) $(MORE)
+	$(MORE)/bin/python -m pip install --quiet --group integrations
+	$(PER_PYTHON) $(MORE)/bin/python -m pip install --quiet --no-deps .
+	touch $@
+
+$(TOOLS)/installed: pyproject.toml scripts/make-environment
+	scripts/make-environment $(PYTHON) $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --group package
 	touch $@

@@ -35,7 +35,8 @@ async def broadcast(sockets: _Room, text: str) -> None:
 
 async def close_all(app: web.Application) -> None:
     """Say good-bye when the server ends."""
-    for socket in set(app[_ROOM]):
+    room = app[_ROOM]
+    for socket in set(room):
         await socket.close(code=WSCloseCode.GOING_AWAY)
 
 

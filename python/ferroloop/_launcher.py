@@ -4,8 +4,6 @@ Apart from that the program must not notice: `sys.argv`, `sys.path`, `__main__`,
 plain `python` with the same arguments.
 """
 
-import asyncio
-import asyncio.unix_events
 import builtins
 import functools
 import importlib.machinery
@@ -20,9 +18,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import _commands
+from ._activate import activate
 from ._ferroloop import __version__
-from ._loop import EventLoop
-from ._policy import EventLoopPolicy, set_policy
 
 _USAGE = """\
 usage: python -m ferroloop (FILE | -m MODULE | -c CODE) [ARG ...]
@@ -63,25 +60,12 @@ def main() -> None:
 
 def _launch(argv: list[str], run: Callable[[], object]) -> None:
     sys.argv = argv
-    _activate()
+    activate()
     try:
         run()
     except BaseException:
         sys.excepthook = functools.partial(_report_without_launcher, sys.excepthook)
         raise
-
-
-def _activate() -> None:
-    """Put ferroloop behind the names by which a program asks asyncio for a loop, in this process only."""
-    default_policy = (asyncio.unix_events, "_DefaultEventLoopPolicy")
-    if sys.version_info < (3, 14):
-        default_policy = (asyncio, "DefaultEventLoopPolicy")
-    # Setting the policy to None makes asyncio look this name up.
-    setattr(*default_policy, EventLoopPolicy)
-    set_policy(EventLoopPolicy())  # type: ignore[abstract, unused-ignore]  # child watchers: not here yet
-    for name in ("SelectorEventLoop", "EventLoop"):
-        if hasattr(asyncio, name):
-            setattr(asyncio, name, EventLoop)
 
 
 def _run_module(name: str) -> None:

@@ -8,11 +8,11 @@ from .finding import Finding, Mark
 # By the name of the distribution. The documentation has a page with more words on each.
 COMMANDS = {
     "uvicorn": "uvicorn --loop ferroloop:new_event_loop app:app",
-    "gunicorn": "python -m ferroloop -m gunicorn -k asgi app:app",
-    "hypercorn": "python -m ferroloop -m hypercorn app:app",
+    "gunicorn": "gunicorn -k ferroloop.contrib.gunicorn.ASGIWorker app:app",
+    "granian": "python -m ferroloop.contrib.granian --interface asgi app:app",
+    "hypercorn": "python -m ferroloop.contrib.hypercorn app:app",
     "aiohttp": "python -m ferroloop -m aiohttp.web app:init, or ferroloop.run(main())",
-    "distributed": "python -m ferroloop -m distributed.cli.dask_worker ADDRESS",
-    "ipykernel": "ferroloop.install() in ipykernel_config.py",
+    "pytest-asyncio": 'pytest_plugins = ["ferroloop.contrib.pytest"]',
     "anyio": 'anyio.run(main, backend_options={"loop_factory": ferroloop.new_event_loop})',
 }
 

@@ -1,0 +1,21 @@
+"""Making ferroloop the loop that asyncio gives whoever asks it for one."""
+
+import asyncio
+import asyncio.unix_events
+import sys
+
+from ._loop import EventLoop
+from ._policy import EventLoopPolicy, set_policy
+
+
+def activate() -> None:
+    """Put ferroloop behind the names by which a program asks asyncio for a loop, in this process only."""
+    default_policy = (asyncio.unix_events, "_DefaultEventLoopPolicy")
+    if sys.version_info < (3, 14):
+        default_policy = (asyncio, "DefaultEventLoopPolicy")
+    # Setting the policy to None makes asyncio look this name up.
+    setattr(*default_policy, EventLoopPolicy)
+    set_policy(EventLoopPolicy())  # type: ignore[abstract, unused-ignore]  # child watchers: not here yet
+    for name in ("SelectorEventLoop", "EventLoop"):
+        if hasattr(asyncio, name):
+            setattr(asyncio, name, EventLoop)
