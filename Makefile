@@ -19,7 +19,7 @@ SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md
 # For `make wheels`: a wheel for each of these.
 PYTHONS ?= $(PYTHON)
 
-.PHONY: help demo test check lint engine pytest conformance integrations wheels sdist clean
+.PHONY: help demo test check lint engine pytest conformance integrations docs wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -30,6 +30,7 @@ help:
 	@echo 'make pytest       the Python tests, on asyncio and on ferroloop (ARGS= for pytest)'
 	@echo "make conformance  CPython's own asyncio tests on ferroloop (ARGS= for the runner)"
 	@echo 'make integrations ferroloop.contrib: gunicorn, granian, hypercorn, aiohttp, Dask, pytest plugins'
+	@echo 'make docs         the documentation in .build/site'
 	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
 	@echo 'make sdist        the source distribution in dist/'
 	@echo 'make clean        removes .build'
@@ -37,7 +38,7 @@ help:
 demo: $(ENV)/installed
 	$(RUN) scripts/demo.py
 
-test: lint engine pytest conformance integrations
+test: lint engine pytest conformance integrations docs
 
 check: $(ENV)/installed
 	cargo fmt --all --check
@@ -64,10 +65,13 @@ conformance: $(ENV)/installed
 	$(RUN) tests/conformance/run.py $(ARGS)
 
 integrations: $(MORE)/installed
-	$(MORE)/bin/python -m pytest -n 2 -p no:asyncio tests/integrations $(ARGS)
+	$(MORE)/bin/python -m pytest -n 2 -p no:asyncio tests/integrations tests/test_documentation.py $(ARGS)
+
+docs: $(TOOLS)/installed
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet
 
 wheels: $(TOOLS)/installed
-	scripts/build-wheels $(TOOLS) dist $(PYTHONS)
+	$(TOOLS)/bin/python scripts/wheels.py $(TOOLS) dist $(PYTHONS)
 
 sdist: $(TOOLS)/installed
 	$(TOOLS)/bin/maturin sdist --out dist
@@ -92,5 +96,5 @@ $(MORE)/installed: $(ENV)/installed pyproject.toml
 
 $(TOOLS)/installed: pyproject.toml scripts/make-environment
 	scripts/make-environment $(PYTHON) $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --group package
+	$(TOOLS)/bin/python -m pip install --quiet --group package --group docs
 	touch $@

@@ -1,20 +1,24 @@
-#!/usr/bin/env python3
-"""Usage: scripts/build-wheels TOOLS OUT PYTHON...
+"""Usage: scripts/wheels.py TOOLS OUT PYTHON...
 
-Builds a wheel for each interpreter into OUT, with maturin and zig from the environment TOOLS (dependency group `package`).
+Builds a wheel for each interpreter into OUT, with maturin and zig from the environment TOOLS (dependency group
+`package`).
 
-Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on any Linux. A profile tells the compiler which
-paths are hot: the first interpreter runs the workloads of `python -m ferroloop bench` on an instrumented build. That needs
-an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, or Debian's package llvm-N); without it the wheels
-are built without a profile, and the script says so. Paths of this machine do not get into the wheels, so the same
-sources, toolchain and profile give the same bytes. The profile is kept in .build until somebody removes it.
+Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on any Linux. A profile tells the compiler
+which paths are hot: the first interpreter runs the workloads of `python -m ferroloop bench` on an instrumented build.
+That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or a path in
+LLVM_PROFDATA); without it the wheels are built without a profile, and the script says so. The profile is kept in .build
+until somebody removes it. The same sources, toolchain and profile give the same bytes, wherever they are.
 """
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,14 +37,42 @@ def main(tools: Path, out: Path, pythons: list[str]) -> None:
     portable = ["--zig", "--compatibility", "manylinux2014"] if LINUX else []
     for python in pythons:
         command = [tools / "bin" / "maturin", "build", "--release", "--locked", "--strip", "--quiet", *portable]
-        run([*command, "--interpreter", python, "--out", out], python, flags, PATH=f"{tools / 'bin'}:{os.environ['PATH']}")
+        with tempfile.TemporaryDirectory() as made:
+            path = f"{tools / 'bin'}:{os.environ['PATH']}"
+            run([*command, "--interpreter", python, "--out", made], python, flags, PATH=path)
+            for wheel in Path(made).glob("*.whl"):
+                settle(wheel, out / wheel.name)
+
+
+def settle(wheel: Path, settled: Path) -> None:
+    """Copy the wheel without the time, the place and the random number that its bill of materials has of the build."""
+    changed = {}
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(settled, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename.endswith(".cyclonedx.json"):
+                bill = json.loads(content.replace(f"path+file://{ROOT}".encode(), b"path+file:///ferroloop"))
+                del bill["serialNumber"], bill["metadata"]["timestamp"]
+                content = json.dumps(bill, indent=2).encode()
+                changed[entry.filename] = content
+            elif entry.filename.endswith("/RECORD"):  # the last entry
+                content = "".join(_line_of_record(line, changed) for line in content.decode().splitlines()).encode()
+            target.writestr(entry, content)
+
+
+def _line_of_record(line: str, changed: dict[str, bytes]) -> str:
+    name = line.partition(",")[0]
+    if content := changed.get(name):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        line = f"{name},sha256={digest},{len(content)}"
+    return f"{line}\n"
 
 
 def train(python: str) -> None:
     """Run the workloads on an instrumented build and merge what it counted."""
     profdata = find_profdata()
     if profdata is None:
-        print("build-wheels: no llvm-profdata for this rustc, so no profile-guided optimization", file=sys.stderr)
+        print("wheels: no llvm-profdata for this rustc, so no profile-guided optimization", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as directory:
         counts, package = Path(directory, "counts"), Path(directory, "package")
@@ -49,7 +81,9 @@ def train(python: str) -> None:
         shutil.copy(instrumented, package / "ferroloop" / f"_ferroloop{suffix(python)}")
         for workload in WORKLOADS:
             command = [python, "-m", "ferroloop._commands.sample", "ferroloop", workload, "1"]
-            run(command, python, "", cwd=directory, PYTHONPATH=str(package), LLVM_PROFILE_FILE=f"{counts}/%m-%p.profraw")
+            run(
+                command, python, "", cwd=directory, PYTHONPATH=str(package), LLVM_PROFILE_FILE=f"{counts}/%m-%p.profraw"
+            )
         run([profdata, "merge", "--output", PROFILE, counts], python, "")
 
 
