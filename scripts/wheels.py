@@ -5,9 +5,9 @@ Builds a wheel for each interpreter into OUT, with maturin and zig from the envi
 
 Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on any Linux. A profile tells the compiler
 which paths are hot: the first interpreter runs the workloads of `python -m ferroloop bench` on an instrumented build.
-That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or a path in
-LLVM_PROFDATA); without it the wheels are built without a profile, and the script says so. The profile is kept in .build
-until somebody removes it. The same sources, toolchain and profile give the same bytes, wherever they are.
+That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or its path
+in LLVM_PROFDATA); without it the wheels are built without a profile, and the script says so. The profile is kept in
+.build until somebody removes it. The same sources, toolchain and profile give the same bytes, wherever they are.
 """
 
 import base64
