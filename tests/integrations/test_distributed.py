@@ -8,7 +8,7 @@ import asyncio
 from distributed import Client, LocalCluster, get_worker
 
 def which():
-    return type(get_worker().loop.asyncio_loop).__module__
+    return type(get_worker().loop.asyncio_loop).__module__.partition(".")[0]
 
 def square(x):
     return x * x
@@ -18,7 +18,7 @@ async def main():
                             dashboard_address=None) as cluster, Client(cluster, asynchronous=True) as client:
         futures = client.map(square, range(1000))
         print(sum(await client.gather(futures)))
-        print(await client.submit(which), type(asyncio.get_running_loop()).__module__)
+        print(await client.submit(which), type(asyncio.get_running_loop()).__module__.partition(".")[0])
 
 if __name__ == "__main__":
     asyncio.run(main())
