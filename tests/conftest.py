@@ -9,16 +9,19 @@ ERROR without the test having asked for `logged`.
 
 import asyncio
 import gc
+import io
 import logging
 import signal
 import textwrap
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from support import loops
 from support.fds import open_fds
+from support.files import CONTENT
 from support.log import LogList
 from support.scripts import Script, run_python
 
@@ -163,3 +166,19 @@ def finish(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     assert not left
+
+
+@pytest.fixture
+def file_path(tmp_path: Path) -> Path:
+    """A file to be sent."""
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def file(file_path: Path) -> Iterator[io.BufferedReader]:
+    """The file, opened; its position is anywhere."""
+    with open(file_path, "rb") as file:
+        file.seek(123)
+        yield file

@@ -23,6 +23,7 @@ imported! {
     task_class = "asyncio"."Task";
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";
+    sendfile_mode = "asyncio.constants"."_SendfileMode";
     get_ident = "threading"."get_ident";
     logger = "asyncio.log"."logger";
     socket_class = "socket"."socket";

@@ -16,8 +16,12 @@ use crate::sys;
 /// Those of `recv(2)`.
 #[inline]
 pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    match sys::recv(socket, buffer) {
-        Ok(received) => Ok(Some(received)),
+    none_if_not_ready(sys::recv(socket, buffer))
+}
+
+pub(crate) fn none_if_not_ready<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }

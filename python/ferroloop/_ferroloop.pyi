@@ -34,6 +34,7 @@ __all__ = [
     "sweep",
     "try_recv",
     "try_recv_into",
+    "try_sendfile",
 ]
 
 __version__: str
@@ -182,6 +183,13 @@ class StreamTransport(asyncio.Transport):
     def _paused(self) -> bool: ...
     @property
     def _protocol_paused(self) -> bool: ...
+    # The steps of `loop.sendfile`: between the first and the last, writes are refused.
+    def _begin_sendfile(self) -> None: ...
+    def _room(self) -> asyncio.Future[None]:
+        """Done when a chunk may be sent; ConnectionError if the connection is lost."""
+    def _send_chunk(self, fd: int, offset: int, count: int) -> int | None:
+        """Send a chunk of a file in one system call; 0 at its end, None if there is no room."""
+    def _end_sendfile(self) -> None: ...
 
 @final
 class TlsPhase:
@@ -349,6 +357,9 @@ def try_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes | None:
 
 def try_recv_into(sock: socket.socket, buf: WriteableBuffer) -> int | None:
     """Receive into a writable buffer; None if there is nothing yet, 0 at the end of the stream."""
+
+def try_sendfile(sock: socket.socket, fd: int, offset: int, count: int) -> int | None:
+    """Send up to `count` bytes of a file from `offset` on; None if the socket is full, 0 at the end of the file."""
 
 def literal_address(
     host: str | bytes | None,

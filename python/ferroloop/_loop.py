@@ -23,6 +23,7 @@ from . import (
     _pipes,
     _resolve,
     _run,
+    _sendfile,
     _serve,
     _signals,
     _sock,
@@ -128,6 +129,12 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     sock_sendto = _sock.sock_sendto
     sock_connect = _sock.sock_connect
     sock_accept = _sock.sock_accept
+
+    # Files
+    sock_sendfile = _sendfile.sock_sendfile
+    sendfile = _sendfile.sendfile
+    _sock_sendfile_native = _sendfile._sock_sendfile_native
+    _sendfile_native = _sendfile._sendfile_native
 
     # Pipes
     connect_read_pipe = _pipes.connect_read_pipe

@@ -191,6 +191,10 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             self._start_timer(self._shutdown_timeout, self._check_shutdown_timeout)
             self._flush_step()
 
+    def _is_ending(self) -> bool:
+        """Whether the end has begun, on either side."""
+        return self._phase in _ENDING
+
     def _flush_step(self) -> None:
         self._read()
         if self._phase == TlsPhase.FLUSHING:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import warnings
+from asyncio.constants import _SendfileMode
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ class SSLTransport(asyncio.Transport):
     """`write` and `writelines` are native; the rest asks the TLS protocol."""
 
     _start_tls_compatible = True
+    _sendfile_compatible = _SendfileMode.FALLBACK
 
     def __init__(self, protocol: "TlsProtocol") -> None:
         self._ssl_protocol = protocol
@@ -55,6 +57,11 @@ class SSLTransport(asyncio.Transport):
         """Whether closing has begun; from Python 3.14 on, here or below."""
         below = self._ssl_protocol._transport
         return self._closed or (_LOOKS_BELOW and below is not None and below.is_closing())
+
+    @property
+    def _drops_writes(self) -> bool:
+        """Whether what is written now goes nowhere, as after the end of the peer's stream while reading is paused."""
+        return self._closed or self._ssl_protocol._is_ending()
 
     def close(self) -> None:
         """Send what was written and a close_notify, then close; the protocol hears of it later."""

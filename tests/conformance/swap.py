@@ -116,7 +116,7 @@ class _Patched(types.ModuleType):
                     vars(logger).pop(method, None)
                 else:
                     setattr(logger, method, getattr(value, method))
-        elif name in ("signal", "socket", "sys"):
+        elif name in ("os", "signal", "socket", "sys"):
             if name == "signal" and isinstance(value, mock.Mock):
                 value.set_wakeup_fd.return_value = -1  # nobody's was replaced: a mock is no descriptor
             for module in list(sys.modules.values()):

@@ -28,6 +28,7 @@ use crate::transport::BaseTransport;
 use crate::{errors, names};
 
 use parking::Parking;
+pub(crate) use sock_ops::try_sendfile;
 pub(crate) use watch::{Side, Watch};
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,

@@ -1,9 +1,9 @@
-//! The system calls of `sock_recv` and `sock_recv_into` (`ferroloop._sock`): each one a single attempt
-//! that answers None if it would have to wait.
+//! The system calls of `sock_recv`, `sock_recv_into` (`ferroloop._sock`) and `sock_sendfile`
+//! (`ferroloop._sendfile`): each one a single attempt that answers None if it would have to wait.
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{borrow_fd, try_recv};
+use ferroloop_engine::{self as engine, borrow_fd, try_recv};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -60,6 +60,30 @@ fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option
     received.map_err(|error: std::io::Error| os_error(sock.py(), &error))
 }
 
+/// Sends up to `count` bytes of the file `fd` from `offset` on; 0 at its end.
+#[pyfunction(name = "try_sendfile")]
+fn sendfile(
+    sock: &Bound<'_, PyAny>,
+    fd: RawFd,
+    offset: u64,
+    count: usize,
+) -> PyResult<Option<usize>> {
+    try_sendfile(sock.py(), file_number(sock)?, fd, offset, count)
+}
+
+/// Detached: the file may have to be read from a disk first.
+pub(crate) fn try_sendfile(
+    py: Python<'_>,
+    socket: RawFd,
+    file: RawFd,
+    offset: u64,
+    count: usize,
+) -> PyResult<Option<usize>> {
+    let sent =
+        py.detach(|| engine::try_sendfile(borrow_fd(socket)?, borrow_fd(file)?, offset, count));
+    sent.map_err(|error| os_error(py, &error))
+}
+
 /// What `socket.recv_into` says.
 #[cold]
 fn not_writable(buf: &Bound<'_, PyAny>) -> PyResult<PyErr> {
@@ -75,5 +99,6 @@ fn file_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
 
 pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(recv, module)?)?;
-    module.add_function(wrap_pyfunction!(recv_into, module)?)
+    module.add_function(wrap_pyfunction!(recv_into, module)?)?;
+    module.add_function(wrap_pyfunction!(sendfile, module)?)
 }

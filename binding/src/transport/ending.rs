@@ -146,6 +146,7 @@ impl BaseTransport {
         let notified =
             Self::notify(this, event_loop, intern!(py, "connection_lost"), Some(&reason));
         let released = Self::release(this);
+        Self::deny_room(this, &reason)?;
         notified.and(released.or_else(|error| Self::close_failed(this, event_loop, error)))
     }
 

@@ -16,6 +16,7 @@ mod extra;
 mod pipe;
 mod protocol;
 mod reading;
+mod sendfile;
 mod stream;
 mod watching;
 mod writing;
@@ -33,6 +34,7 @@ use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
 use pipe::{ReadPipeTransport, WritePipeTransport};
+use sendfile::Sendfile;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
@@ -56,6 +58,8 @@ struct State {
     corked: bool,
     /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
     lost_writes: u32,
+    /// While a file is being sent.
+    sendfile: Option<Sendfile>,
     /// What the transport lets go of when the connection is lost.
     ties: Option<Ties>,
     /// Both addresses of an accepted connection; other sockets have theirs in `extra`.
@@ -117,6 +121,7 @@ impl BaseTransport {
                 interest: None,
                 corked: false,
                 lost_writes: channel::first_lost_write(channel),
+                sendfile: None,
                 ties: Some(ties),
                 names: parts.names,
                 extra: parts.extra.map(Bound::unbind),
@@ -193,6 +198,9 @@ impl State {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.extra)?;
+        if let Some(sendfile) = &self.sendfile {
+            visit.call(&sendfile.room)?;
+        }
         self.descriptor.traverse(visit)?;
         let Some(ties) = &self.ties else {
             return Ok(());

@@ -1,5 +1,7 @@
 //! `StreamTransport`: a connected stream socket, TCP or Unix.
 
+use std::os::fd::RawFd;
+
 use ferroloop_engine::{Channel, Interest, Phase};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -43,13 +45,18 @@ impl StreamTransport {
         Ok(())
     }
 
-    /// RuntimeError after `write_eof()` (S16.12).
+    /// RuntimeError after `write_eof()` or while a file is being sent (S16.12).
     #[inline]
-    fn check_not_ended(this: &BaseTransport, py: Python<'_>, method: &str) -> PyResult<()> {
-        if this.cell.with(py, |state, _| state.stream.eof_written()) {
-            return Err(PyRuntimeError::new_err(format!(
-                "Cannot call {method}() after write_eof()"
-            )));
+    fn check_takes_writes(this: &BaseTransport, py: Python<'_>, method: &str) -> PyResult<()> {
+        let (ended, busy) =
+            this.cell.with(py, |state, _| (state.stream.eof_written(), state.sendfile.is_some()));
+        if ended {
+            let text = format!("Cannot call {method}() after write_eof()");
+            return Err(PyRuntimeError::new_err(text));
+        }
+        if busy {
+            let text = format!("unable to {method}; sendfile is in progress");
+            return Err(PyRuntimeError::new_err(text));
         }
         Ok(())
     }
@@ -107,7 +114,7 @@ impl StreamTransport {
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.as_super();
         let chunk = chunk::from_object(data)?;
-        Self::check_not_ended(this.get(), slf.py(), "write")?;
+        Self::check_takes_writes(this.get(), slf.py(), "write")?;
         BaseTransport::write(this, chunk)
     }
 
@@ -117,7 +124,7 @@ impl StreamTransport {
         // it tries to send at once, whatever waits.
         let own = slf.py().version_info() >= (3, 12);
         let method = if own { "writelines" } else { "write" };
-        Self::check_not_ended(slf.as_super().get(), slf.py(), method)?;
+        Self::check_takes_writes(slf.as_super().get(), slf.py(), method)?;
         let chunks = list_of_data
             .try_iter()?
             .map(|data| chunk::from_object(&data?))
@@ -197,6 +204,40 @@ impl StreamTransport {
     #[pyo3(signature = (exc))]
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
         BaseTransport::abort(slf.as_super(), exc)
+    }
+
+    /// Begins to send a file: writes are refused until `_end_sendfile()`.
+    ///
+    /// Raises RuntimeError if that has begun already.
+    fn _begin_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::begin_sendfile(slf.as_super())
+    }
+
+    /// A future that is done when a chunk may be sent; ConnectionError if the connection is lost.
+    fn _room<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        BaseTransport::room(slf.as_super())
+    }
+
+    /// Sends a chunk of a file in one system call; the number of bytes, 0 at the end of the file,
+    /// None if there is no room.
+    fn _send_chunk(
+        slf: &Bound<'_, Self>,
+        fd: RawFd,
+        offset: u64,
+        count: usize,
+    ) -> PyResult<Option<usize>> {
+        BaseTransport::send_chunk(slf.as_super(), fd, offset, count)
+    }
+
+    /// Ends what `_begin_sendfile()` began.
+    fn _end_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::end_sendfile(slf.as_super())
+    }
+
+    /// `loop.sendfile` tries the system call on this transport.
+    #[classattr]
+    fn _sendfile_compatible(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        names::sendfile_mode(py)?.getattr("TRY_NATIVE")
     }
 
     /// asyncio's `start_tls` may be used on this transport.

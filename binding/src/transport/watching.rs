@@ -17,7 +17,10 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         let change = this.get().cell.with(this.py(), |state, _| {
-            let wanted = state.stream.interest();
+            let mut wanted = state.stream.interest();
+            if state.wants_room() {
+                wanted = wanted.with(Interest::WRITE);
+            }
             let told = state.interest.replace(wanted);
             (told != Some(wanted)).then_some((state.stream.channel(), state.token, told, wanted))
         });

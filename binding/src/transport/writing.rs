@@ -152,7 +152,7 @@ impl BaseTransport {
         if this.get().loses_if_drained(this.py()) {
             return Self::lost(this, event_loop, None);
         }
-        Ok(())
+        Self::grant_room(this, event_loop)
     }
 
     #[inline]

@@ -36,6 +36,25 @@ pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::
     Ok(retry_on_intr(|| net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))?)
 }
 
+/// `sendfile(2)` from a given offset, which has this form on Linux alone.
+pub(crate) fn sendfile(
+    socket: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        let at = |mut offset| rustix::fs::sendfile(socket, file, Some(&mut offset), count);
+        Ok(retry_on_intr(|| at(offset))?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (socket, file, offset, count);
+        Err(rustix::io::Errno::NOSYS.into())
+    }
+}
+
 /// `shutdown(2)` of the sending side.
 pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(net::shutdown(fd, Shutdown::Write)?)
