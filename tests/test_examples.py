@@ -169,3 +169,28 @@ def test_pipeline(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.endswith(b"\r100%\n")
     assert done.stderr.count(b"\r") == len(BODY) / (256 * 1024)
+
+
+def test_files(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret").write_text("not for you")
+    (tmp_path / "root" / "bulk.bin").write_bytes(BODY)
+    (tmp_path / "root" / "empty.txt").touch()
+    (tmp_path / "root" / "way out").symlink_to(tmp_path / "secret")
+    with serving("files.py", str(tmp_path / "root")) as address:
+        connection = http.client.HTTPConnection(*address, timeout=20)
+        for method, path, expected in (
+            ("GET", "/bulk.bin", (200, BODY)),
+            ("HEAD", "/bulk.bin", (200, b"")),
+            ("GET", "/empty.txt", (200, b"")),
+            ("GET", "/bulk.bin?again", (200, BODY)),
+            ("GET", "/../secret", (404, b"")),
+            ("GET", "/way%20out", (404, b"")),
+            ("GET", "/", (404, b"")),
+            ("DELETE", "/bulk.bin", (405, b"")),
+            ("GET", "/bulk.bin", (200, BODY)),
+        ):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == expected, path
+        connection.close()

@@ -7,7 +7,7 @@ Ratios = dict[str, dict[str, float]]  # workload -> loop -> rate relative to asy
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _WIDTH = 40
-_ROW, _BAR, _LEFT, _SVG_WIDTH = 18, 12, 190, 760
+_ROW, _BAR, _LEFT, _SVG_WIDTH = 18, 12, 250, 820
 _COLOURS = ("#8a8f98", "#4c78a8", "#72b7b2", "#b279a2", "#9d755d", "#e4572e")
 
 

@@ -16,7 +16,7 @@ from .._runner import new_event_loop
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], EventLoop]]:
-    """pytest-asyncio 1.4 and later: the loops that tests run on."""
+    """pytest-asyncio's hook: the loops that tests run on."""
     return {"ferroloop": new_event_loop}
 
 
