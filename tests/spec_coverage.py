@@ -1,7 +1,7 @@
 """Which items of a specification no test cites: `python tests/spec_coverage.py SPEC [SECTION ...]`.
 
-SPEC is a text whose items look like `**S12.3**`. A test cites an item by its number in a docstring,
-a comment or a mark, several in a row as `S4.1-S4.12`. SECTION (12, or 0-21) limits the listing.
+SPEC is a text whose items look like `**S12.3**`. A test, of the engine too, cites an item by its
+number in a docstring, a comment or a mark, several in a row as `S4.1-S4.12`. SECTION (12, or 0-21) limits the listing.
 Exits with 1 if an item is uncited.
 """
 
@@ -23,10 +23,10 @@ def items(spec: str) -> dict[Item, str]:
     return found
 
 
-def cited(tests: Path) -> set[Item]:
-    """Every item cited under the directory, ranges expanded."""
+def cited(checkout: Path) -> set[Item]:
+    """Every item that a test cites, ranges expanded."""
     found: set[Item] = set()
-    for path in sorted(tests.rglob("*.py")):
+    for path in *checkout.glob("tests/**/*.py"), *checkout.glob("engine/tests/**/*.rs"):
         for first_section, first, last_section, last in CITATION.findall(path.read_text()):
             end = int(last) if last_section == first_section else int(first)
             found.update((int(first_section), n) for n in range(int(first), end + 1))
@@ -52,7 +52,7 @@ def main() -> int:
     wanted = sections(sys.argv[2:])
     spec = items(Path(sys.argv[1]).read_text())
     chosen = {item for item in spec if wanted is None or item[0] in wanted}
-    missing = sorted(chosen - cited(Path(__file__).parent))
+    missing = sorted(chosen - cited(Path(__file__).parents[1]))
     for section, number in missing:
         print(f"S{section}.{number}  {spec[section, number]}")
     print(f"{len(chosen) - len(missing)} of {len(chosen)} items cited")

@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
+from support.certificates import HOST, client_context
 from support.gates import ferroloop_only
 from support.loops import NewLoop
 from support.scripts import Script
@@ -18,8 +21,8 @@ __all__ = ["dispositions"]
 
 Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]
-# Makes a loop do something for ten seconds, unless it is stopped.
-Work = Callable[[Loop], None]
+# Makes a loop do something for ten seconds, unless it is stopped; calls the function once it is at it.
+Work = Callable[[Loop, Callable[[], None]], None]
 
 pytestmark = pytest.mark.usefixtures("dispositions")
 
@@ -27,14 +30,16 @@ pytestmark = pytest.mark.usefixtures("dispositions")
 PROMPT = 0.05
 
 
-def idle(loop: Loop) -> None:
+def idle(loop: Loop, at_it: Callable[[], None]) -> None:
     """Nothing to do: an endless poll, but for the alarm of a test gone wrong."""
+    loop.call_soon(at_it)
     loop.call_later(10, loop.stop)
     loop.run_forever()
 
 
-def busy(loop: Loop) -> None:
+def busy(loop: Loop, at_it: Callable[[], None]) -> None:
     """Never a poll that sleeps, and no Python code between the callbacks."""
+    loop.call_soon(at_it)
     loop.call_later(10, loop.stop)
 
     def again() -> None:
@@ -44,12 +49,13 @@ def busy(loop: Loop) -> None:
     loop.run_forever()
 
 
-def waits_for_a_thread(loop: Loop) -> None:
+def waits_for_a_thread(loop: Loop, at_it: Callable[[], None]) -> None:
     """An executor works."""
     over = threading.Event()
 
     async def main() -> None:
         work = loop.run_in_executor(None, over.wait, 10)
+        loop.call_soon(at_it)
         done, _ = await asyncio.wait([work, loop.create_task(stopped())], return_when=asyncio.FIRST_COMPLETED)
         assert work not in done
 
@@ -57,18 +63,45 @@ def waits_for_a_thread(loop: Loop) -> None:
         await asyncio.sleep(10)
 
     try:
-        loop.run_until_complete(main())
+        until_stopped(loop, main())
+    finally:
+        over.set()
+
+
+def shakes_hands(loop: Loop, at_it: Callable[[], None]) -> None:
+    """A TLS connection to somebody who does not answer."""
+    ours, peer = socket.socketpair()
+
+    def greeted() -> None:
+        loop.remove_reader(peer)
+        at_it()
+
+    async def main() -> None:
+        loop.add_reader(peer, greeted)
+        options: dict[str, Any] = {"ssl": client_context(), "server_hostname": HOST, "ssl_handshake_timeout": 10}
+        await loop.create_connection(asyncio.Protocol, sock=ours, **options)
+
+    try:
+        until_stopped(loop, main())
+    finally:
+        peer.close()
+        until(loop, lambda: ours.fileno() == -1)
+
+
+def until_stopped(loop: Loop, work: Coroutine[Any, Any, None]) -> None:
+    """Run it until somebody stops the loop or raises; nothing of it is left then."""
+    try:
+        loop.run_until_complete(work)
     except RuntimeError as exc:
         assert str(exc) == "Event loop stopped before Future completed."  # noqa: PT017  # or the alarm's
     finally:
-        over.set()
-        for task in asyncio.all_tasks(loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.wait(tasks))
 
 
-WORKS: list[Work] = [idle, busy, waits_for_a_thread]
+WORKS: list[Work] = [idle, busy, waits_for_a_thread, shakes_hands]
 
 
 @pytest.mark.parametrize("work", WORKS)
@@ -77,9 +110,8 @@ def test_interrupt(new_loop: NewLoop, work: Work) -> None:
 
     def attempt() -> float:
         loop, interrupt = new_loop(), Delayed(signal.SIGINT)
-        loop.call_soon(interrupt.start)
         with pytest.raises(KeyboardInterrupt):
-            work(loop)
+            work(loop, interrupt.start)
         passed = time.monotonic() - interrupt.sent
         if work is not busy:  # there it may strike between any two instructions, asyncio's own too
             loop.run_until_complete(asyncio.sleep(0))
@@ -102,8 +134,7 @@ def test_plain_handler(new_loop: NewLoop, work: Work) -> None:
 
         signal.signal(signal.SIGTERM, handler)
         term = Delayed(signal.SIGTERM)
-        loop.call_soon(term.start)
-        work(loop)
+        work(loop, term.start)
         term.join()
         return ran[0] - term.sent
 
@@ -119,8 +150,7 @@ def test_handler_of_the_loop(new_loop: NewLoop, work: Work) -> None:
         ran: list[float] = []
         loop.add_signal_handler(signal.SIGTERM, lambda: (ran.append(time.monotonic()), loop.stop()))
         term = Delayed(signal.SIGTERM)
-        loop.call_soon(term.start)
-        work(loop)
+        work(loop, term.start)
         term.join()
         loop.remove_signal_handler(signal.SIGTERM)
         return ran[0] - term.sent

@@ -255,7 +255,7 @@ def test_no_warning_after_close(loop: Loop, run: Run) -> None:
 
 @ferroloop_only("asyncio's thread may be the faster one", "S33.19", sys.version_info < (3, 12))
 def test_somebody_else_waits(loop: Loop, run: Run, logged: LogList) -> None:
-    """S33.19, S45.2: the status is lost, and neither the loop nor a waiter hangs."""
+    """S33.19, S45.2, S45.3: the watcher has lost the status, and says so; neither the loop nor a waiter hangs."""
 
     async def main() -> None:
         process = await asyncio.create_subprocess_exec("sleep", "0.02")

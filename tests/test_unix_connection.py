@@ -69,7 +69,7 @@ WRONG_CONNECTION: dict[str, tuple[dict[str, Any], type[Exception], str | None]] 
 
 @pytest.mark.parametrize("name", WRONG_CONNECTION)
 def test_wrong_connection(loop: Loop, run: Run, name: str) -> None:
-    """S28.1, S28.2, S28.3, S28.4, S28.5."""
+    """S28.1-S28.5, S28.10."""
     kwargs, kind, text = WRONG_CONNECTION[name]
     with pytest.raises(kind, match=text):
         run(loop.create_unix_connection(never, **kwargs))

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ from support.children import (
 from support.gates import before, ferroloop_only
 from support.log import LogList
 from support.loops import NewLoop
+from support.scripts import Script
 from support.signals import dispositions
 from support.turns import turn, until
 
@@ -315,3 +316,41 @@ def test_a_loop_that_is_closed_first(
 def closed_loop_lines(logged: LogList) -> list[str]:
     """What was said of loops that are closed."""
     return [text for text in logged.texts(logging.WARNING) if text.startswith("Loop ")]
+
+
+FORK = """
+import asyncio, ferroloop, os, signal
+signal.alarm(20)
+loop, watcher = new_event_loop(), ferroloop.{name}()
+watcher.attach_loop(loop)
+ended = loop.create_future()
+reader, writer = os.pipe()
+actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_CLOSE, writer)]
+child = os.posix_spawn("/bin/sh", ["sh", "-c", "read _; exit 7"], dict(), file_actions=actions)
+
+async def register():
+    with watcher:
+        watcher.add_child_handler(child, lambda pid, code: loop.call_soon_threadsafe(ended.set_result, code))
+
+async def of_its_own():
+    process = await asyncio.create_subprocess_exec("/bin/sh", "-c", "exit 3")
+    os._exit(await process.wait())
+
+loop.run_until_complete(register())
+fork = os.fork()
+if not fork:
+    watcher.close()
+    loop.close()
+    new_event_loop().run_until_complete(of_its_own())
+assert os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1]) == 3
+os.close(writer)
+print(loop.run_until_complete(ended))
+watcher.close()
+loop.close()
+"""
+
+
+@ferroloop_only("asyncio deregisters its fds from the epoll it shares with the parent", "S6.9")
+def test_a_fork_between(run_script: Callable[..., Script], name: str) -> None:
+    """S37.2, S6.9: what a forked copy of the process does to its loop and its watcher ends no watch here."""
+    assert run_script(FORK.format(name=name)).out == "7\n"

@@ -1,11 +1,14 @@
-"""Reading a pipe as fast as another process fills it."""
+"""Pipes: read as fast as another process fills them, and filled as fast as another process reads."""
 
 import asyncio
 import subprocess
+from typing import cast
 
 from in_loop import InLoop
 
+# As much as a pipe holds at a time.
 _BLOCK = 64 * 1024
+_ZEROS = bytes(_BLOCK)
 
 
 class _Counter(asyncio.Protocol):
@@ -22,9 +25,44 @@ class _Counter(asyncio.Protocol):
         self.loop.stop()
 
 
+class _Source(asyncio.BaseProtocol):
+    """Writes a block in each iteration in which there is room, and ends the run after n."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, n: int) -> None:
+        self.loop = loop
+        self.left = n
+        self.has_room = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not every peer's transport is one by its type.
+        self.transport = cast(asyncio.WriteTransport, transport)
+        self.loop.call_soon(self._write)
+
+    def pause_writing(self) -> None:
+        self.has_room = False
+
+    def resume_writing(self) -> None:
+        self.has_room = True
+        self.loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        if not self.has_room:
+            return
+        self.left -= 1
+        self.transport.write(_ZEROS)
+        if self.left:
+            self.loop.call_soon(self._write)
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert exc is None
+        self.loop.stop()
+
+
 def read(loop: asyncio.AbstractEventLoop, n: int) -> None:
-    """n blocks of 64 KiB, as many as a pipe holds at a time, from `head -c` of /dev/zero."""
-    command = ["head", "-c", str(n * _BLOCK), "/dev/zero"]
+    """n blocks of 64 KiB that `dd` writes."""
+    command = ["dd", "if=/dev/zero", f"bs={_BLOCK}", f"count={n}", "status=none"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as writer:
         protocol = _Counter(loop)
         loop.run_until_complete(loop.connect_read_pipe(lambda: protocol, writer.stdout))
@@ -32,4 +70,13 @@ def read(loop: asyncio.AbstractEventLoop, n: int) -> None:
     assert protocol.received == n * _BLOCK
 
 
-WORKLOADS = (InLoop("pipes/read 64 KiB", read),)
+def write(loop: asyncio.AbstractEventLoop, n: int) -> None:
+    """n blocks of 64 KiB to a `cat` that throws them away."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0) as reader:
+        protocol = _Source(loop, n)
+        loop.run_until_complete(loop.connect_write_pipe(lambda: protocol, reader.stdin))
+        loop.run_forever()
+    assert not protocol.left
+
+
+WORKLOADS = (InLoop("pipes/read 64 KiB", read), InLoop("pipes/write 64 KiB", write))

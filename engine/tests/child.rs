@@ -1,4 +1,4 @@
-//! Children: how they have ended, by pid and by pidfd.
+//! Children: how they have ended, by pid and by pidfd (S47.3).
 //!
 //! `reap_any` has a test of its own, and a process: it would take these tests' children.
 #![allow(clippy::expect_used, reason = "a test may fail")]

@@ -1,4 +1,4 @@
-//! The examples do what their first lines promise, and end.
+//! The examples do what their first lines promise, and end: loops without an interpreter (S47.1).
 //!
 //! `cargo test` builds them beside this test.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]

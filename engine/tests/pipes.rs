@@ -1,4 +1,5 @@
-//! Pipes: what can serve as one, both ends as streams, and a writer that outlives its readers.
+//! Pipes: what can serve as one, both ends as streams, and a writer that outlives its readers
+//! (S47.4).
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The poller: registrations, lazy interest, and descriptors that change behind its back.
+//! The poller: registrations, lazy interest, and descriptors that change behind its back (S47.5).
 #![allow(clippy::expect_used, reason = "a test may fail")]
 
 mod common;
@@ -22,6 +22,7 @@ const fn is_send<T: Send>() {}
 const _: () = is_send::<Wait>();
 const _: () = is_send::<Poller<u8>>();
 
+/// S47.8.
 #[test]
 fn the_mechanism_has_a_name() {
     let name = Poller::<()>::NAME;

@@ -1,4 +1,4 @@
-//! The self-pipe, and a poll that a signal interrupts.
+//! The self-pipe, and a poll that a signal interrupts (S47.2).
 //!
 //! Without the test harness, because a signal sent to a process goes to its main thread, and that
 //! has to be the one that polls.

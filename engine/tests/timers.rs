@@ -1,4 +1,4 @@
-//! The timer heap against a sorted list.
+//! The timer heap against a sorted list (S47.6).
 
 use std::cell::Cell;
 use std::rc::Rc;
