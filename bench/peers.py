@@ -5,17 +5,22 @@ import importlib
 import subprocess
 import sys
 
-PEERS = ("asyncio", "uvloop", "rloop", "rsloop", "zuvloop", "ferroloop")
+PEERS = ("asyncio", "uvloop", "rloop", "rsloop", "zuvloop", "aiofastnet", "ferroloop")
 
 _VERSION = """
 import importlib.metadata, platform, sys
-__import__(sys.argv[1]).new_event_loop
+__import__(sys.argv[1])
 print(platform.python_version() if sys.argv[1] == "asyncio" else importlib.metadata.version(sys.argv[1]))
 """
 
 
 def new_event_loop(peer: str) -> asyncio.AbstractEventLoop:
-    """A fresh loop of `peer`. All of them spell their factory like asyncio does."""
+    """A fresh loop of `peer`. All of them spell their factory like asyncio does; aiofastnet has transports alone, and
+    here they are uvloop's.
+    """
+    if peer == "aiofastnet":
+        patched: asyncio.AbstractEventLoop = importlib.import_module(peer).patch_loop(new_event_loop("uvloop"))
+        return patched
     loop: asyncio.AbstractEventLoop = importlib.import_module(peer).new_event_loop()
     return loop
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 import loadgen
+from certificate import AUTHORITY, SERVER, made
 from process import answer, cores, python, server
 from results import NATIVE
 from workload import Sample
@@ -30,6 +31,7 @@ class Served:
         server_core, load_core = cores()
         with server(server_command(loop, self.kind, self.transport), server_core) as (pid, port):
             command = [loadgen.path(), *self.load, "--transport", self.transport, "--port", str(port)]
+            command += ["--authority", made(AUTHORITY)] if self.transport == "tls" else []
             command += ["--server-pid", str(pid), "--warmup", str(WARMUP), "--seconds", str(seconds)]
             result = json.loads(answer(command, load_core, timeout=60 + seconds))
         operations, cpu = max(result["operations"], 1), result["server_cpu_seconds"]
@@ -40,4 +42,5 @@ def server_command(loop: str, kind: str, transport: str = "tcp") -> list[str]:
     """The command of a server of `kind` on `loop`; the minimal epoll server if that is `native`."""
     if loop == NATIVE:
         return [loadgen.path(), "serve"]
-    return python("server_child.py", loop, kind, transport)
+    certificate = [made(SERVER)] if transport == "tls" else []
+    return python("server_child.py", loop, kind, transport, *certificate)

@@ -1,7 +1,8 @@
-"""The fresh process of a server: LOOP KIND TRANSPORT; prints its port, and serves until its stdin ends."""
+"""The fresh process of a server: LOOP KIND TRANSPORT [CERTIFICATE]; prints its port, serves until its stdin ends."""
 
 import os
 import socket
+import ssl
 import sys
 
 from peers import new_event_loop
@@ -10,16 +11,22 @@ from servers import KINDS
 _BACKLOG = 1024
 
 
-def main(peer: str, kind: str, transport: str) -> None:
+def main(peer: str, kind: str, transport: str, *certificate: str) -> None:
     """Serve forever."""
     loop = new_event_loop(peer)
     # Some peers take the socket over and close the object, so the port is read before.
     sock, port = _SOCKETS[transport]()
     # There is nothing to save or to say goodbye to, and no server of any kind can be asked to end in the same way.
     loop.add_reader(sys.stdin.fileno(), os._exit, 0)
-    loop.run_until_complete(KINDS[kind](sock))
+    loop.run_until_complete(KINDS[kind](sock, *map(_context, certificate)))
     print(port, flush=True)
     loop.run_forever()
+
+
+def _context(certificate: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
 
 
 def _tcp() -> tuple[socket.socket, int]:
@@ -47,6 +54,6 @@ def _bound(sock: socket.socket, address: tuple[str, int] | str) -> socket.socket
     return sock
 
 
-_SOCKETS = {"tcp": _tcp, "unix": _unix, "udp": _udp}
+_SOCKETS = {"tcp": _tcp, "tls": _tcp, "unix": _unix, "udp": _udp}
 
 main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from typing import cast
 
 from servers.listening import serve
@@ -20,6 +21,6 @@ class Once(asyncio.Protocol):
         self.transport.close()
 
 
-async def start(sock: socket.socket) -> None:
+async def start(sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
     """Serve on `sock`."""
-    await serve(Once, sock)
+    await serve(Once, sock, context)

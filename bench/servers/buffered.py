@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from typing import cast
 
 from servers.listening import serve
@@ -26,6 +27,6 @@ class Echo(asyncio.BufferedProtocol):
         self.transport.write(bytes(self.buffer[:nbytes]))
 
 
-async def start(sock: socket.socket) -> None:
+async def start(sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
     """Serve on `sock`."""
-    await serve(Echo, sock)
+    await serve(Echo, sock, context)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from typing import cast
 
 from servers.listening import serve
@@ -19,6 +20,6 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-async def start(sock: socket.socket) -> None:
+async def start(sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
     """Serve on `sock`."""
-    await serve(Echo, sock)
+    await serve(Echo, sock, context)

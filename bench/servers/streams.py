@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 
 _READ_SIZE = 256 * 1024
 
@@ -14,7 +15,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def start(sock: socket.socket) -> None:
+async def start(sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
     """Serve on `sock`."""
     start_server = asyncio.start_unix_server if sock.family == socket.AF_UNIX else asyncio.start_server
-    await start_server(echo, sock=sock)
+    await start_server(echo, sock=sock, ssl=context)

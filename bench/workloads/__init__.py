@@ -15,6 +15,7 @@ from workloads import (
     tcp_echo,
     threadsafe,
     timers,
+    tls,
     udp,
     unix,
 )
@@ -26,6 +27,7 @@ ALL: tuple[Workload, ...] = (
     *tasks.WORKLOADS,
     *tcp_echo.WORKLOADS,
     *tcp_accept.WORKLOADS,
+    *tls.WORKLOADS,
     *unix.WORKLOADS,
     *udp.WORKLOADS,
     *pipes.WORKLOADS,

@@ -1,17 +1,17 @@
 //! Accept rate: each connection sends one byte, gets it back, sees the server close, and makes room for the next.
 //! The server closes first, so `TIME_WAIT` stays on its side and the client does not run out of ports.
 
-use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
 use crate::options::Options;
 use crate::poll::Poll;
+use crate::stream::Stream;
 use crate::window::{Report, Window};
 
 const QUESTION: u8 = b'?';
 
 struct Visit {
-    stream: File,
+    stream: Stream,
     answered: bool,
 }
 
@@ -43,7 +43,7 @@ impl Visit {
     fn new(options: &Options, poll: &Poll, key: usize) -> io::Result<Self> {
         let mut stream = options.connect()?;
         stream.write_all(&[QUESTION])?;
-        poll.add(&stream, key)?;
+        poll.add(stream.file(), key)?;
         Ok(Self { stream, answered: false })
     }
 

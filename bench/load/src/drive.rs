@@ -1,14 +1,14 @@
 //! Many conversations at once, until the window is over.
 
-use std::fs::File;
 use std::io;
 
 use crate::poll::Poll;
+use crate::stream::Stream;
 use crate::window::{Report, Window};
 
 /// One connection that asks, waits for the whole answer, checks it and asks again.
 pub(crate) trait Conversation {
-    fn stream(&self) -> &File;
+    fn stream(&self) -> &Stream;
     /// Goes on as far as the socket allows; answers with the number of exchanges finished.
     fn advance(&mut self) -> io::Result<u64>;
 }
@@ -19,7 +19,7 @@ pub(crate) fn drive<C: Conversation>(
 ) -> io::Result<Report> {
     let mut poll = Poll::new()?;
     for (key, conversation) in conversations.iter().enumerate() {
-        poll.add(conversation.stream(), key)?;
+        poll.add(conversation.stream().file(), key)?;
     }
     loop {
         let mut operations = 0;

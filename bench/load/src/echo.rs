@@ -1,16 +1,16 @@
 //! Echo: every byte comes back, in order, before the next message goes out.
 
-use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::rc::Rc;
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::pattern::Pattern;
+use crate::stream::Stream;
 use crate::window::{Report, Window};
 
 struct Echo {
-    stream: File,
+    stream: Stream,
     pattern: Rc<Pattern>,
     buffer: Vec<u8>,
     /// Position in the pattern at which the current message starts.
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 }
 
 impl Conversation for Echo {
-    fn stream(&self) -> &File {
+    fn stream(&self) -> &Stream {
         &self.stream
     }
 

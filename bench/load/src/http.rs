@@ -1,16 +1,16 @@
 //! HTTP/1.1 over connections that are kept alive: one GET after the other, status and body checked.
 
-use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
+use crate::stream::Stream;
 use crate::window::{Report, Window};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
 
 struct Exchange {
-    stream: File,
+    stream: Stream,
     body: Box<[u8]>,
     buffer: Box<[u8]>,
     received: usize,
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 }
 
 impl Conversation for Exchange {
-    fn stream(&self) -> &File {
+    fn stream(&self) -> &Stream {
         &self.stream
     }
 

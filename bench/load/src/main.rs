@@ -12,6 +12,7 @@ mod options;
 mod pattern;
 mod poll;
 mod serve;
+mod stream;
 mod window;
 
 use std::io::{self, Write as _};

@@ -8,9 +8,17 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) struct Options(HashMap<String, String>);
+use rustls::ClientConfig;
+
+use crate::stream::{Stream, Tls, tls_config};
+
+pub(crate) struct Options {
+    values: HashMap<String, String>,
+    tls: Option<Arc<ClientConfig>>,
+}
 
 impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> io::Result<Self> {
@@ -21,11 +29,12 @@ impl Options {
                 .ok_or_else(|| io::Error::other(format!("{name} needs a value")))?;
             values.insert(name, value);
         }
-        Ok(Self(values))
+        let tls = values.get("--authority").map(|path| tls_config(path)).transpose()?;
+        Ok(Self { values, tls })
     }
 
     pub(crate) fn text(&self, name: &str) -> io::Result<&str> {
-        let value = self.0.get(name).map(String::as_str);
+        let value = self.values.get(name).map(String::as_str);
         value.ok_or_else(|| io::Error::other(format!("{name} is missing")))
     }
 
@@ -40,16 +49,21 @@ impl Options {
 
     /// Connects to `--port` of this machine over `--transport`: `tcp`, `udp`, or `unix`, where the port is part of an
     /// abstract name. Non-blocking; `read(2)` and `write(2)` are all that a connected socket needs, whatever its kind.
-    pub(crate) fn connect(&self) -> io::Result<File> {
+    /// `tls` is TLS over TCP, with a server whose certificate is of the `--authority` in that PEM file.
+    pub(crate) fn connect(&self) -> io::Result<Stream> {
         let port: u16 = self.number("--port")?;
         let server = (Ipv4Addr::LOCALHOST, port);
         let socket = match self.text("--transport")? {
-            "tcp" => tcp(server)?,
+            "tcp" | "tls" => tcp(server)?,
             "udp" => udp(server)?,
             "unix" => unix(port)?,
             other => return Err(io::Error::other(format!("no transport {other}"))),
         };
-        Ok(File::from(socket))
+        let file = File::from(socket);
+        match &self.tls {
+            Some(config) => Ok(Stream::Tls(Box::new(Tls::new(file, Arc::clone(config))?))),
+            None => Ok(Stream::Plain(file)),
+        }
     }
 }
 
