@@ -4,7 +4,8 @@ A test asks for `loop`, `new_loop`, `loop_class` or `run_script` and is thereby 
 support/loops.py for the environment variable that runs the asyncio half alone. A test marked
 `ferroloop_only(reason, spec)` has no asyncio half because asyncio is wrong there. When a test is
 over its loops are closed, and it fails if a descriptor is left or if the `asyncio` logger said
-ERROR without the test having asked for `logged`.
+ERROR without the test having asked for `logged`. Tests marked `tls_engines` run on ferroloop twice,
+once for each engine of its TLS.
 """
 
 import asyncio
@@ -58,12 +59,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give each test its halves."""
     if "loop_kind" not in metafunc.fixturenames:
         return
+    kinds = loops.kinds(metafunc.definition.get_closest_marker("tls_engines") is not None)
     mark = metafunc.definition.get_closest_marker("ferroloop_only")
-    if mark is None or not mark.kwargs["when"]:
-        metafunc.parametrize("loop_kind", loops.kinds())
-        return
-    alone = [pytest.mark.skip(reason="oracle-only run")] if loops.ORACLE_ALONE else []
-    metafunc.parametrize("loop_kind", [pytest.param(loops.SUBJECT, marks=alone)])
+    if mark is not None and mark.kwargs["when"]:
+        alone = pytest.param(loops.SUBJECT, marks=pytest.mark.skip(reason="oracle-only run"))
+        metafunc.parametrize("loop_kind", kinds[1:] or [alone])
+    else:
+        metafunc.parametrize("loop_kind", kinds)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from support.net import connection, eventually, receive, send, tcp_pair, unix_pa
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])

@@ -13,6 +13,8 @@ from support.net import eventually, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.tls import Peer, tls_connection
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])

@@ -9,6 +9,8 @@ from support.net import eventually, tcp_pair
 from support.protocols import Recorder
 from support.tls import tls_connection
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 BLOB = bytes(range(256)) * 4096

@@ -16,6 +16,8 @@ from support.net import eventually, tcp_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 

@@ -16,6 +16,8 @@ from support.protocols import Recorder
 from support.scripts import run_python
 from support.tls import Peer, tls_connection
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])

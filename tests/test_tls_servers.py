@@ -16,6 +16,8 @@ from support.log import LogList
 from support.net import eventually
 from support.protocols import Recorder
 
+pytestmark = pytest.mark.tls_engines
+
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 

@@ -4,10 +4,12 @@
 //!   slice; PyO3's `*args` builds a tuple for every call.
 //! * `in_context`: entering and leaving a `contextvars.Context` around a call.
 //! * `with_writable_buffer`: a protocol's buffer as a slice.
+//! * `bytes_of_at_most`: an exact `bytes` whose length is known when it is filled.
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
 use std::ffi::{CStr, c_int};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::{ptr, slice};
@@ -15,8 +17,13 @@ use std::{ptr, slice};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PySystemError};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use pyo3::{Borrowed, PyTypeInfo, ffi};
+
+unsafe extern "C" {
+    // Of the documented C-API, but not in PyO3.
+    fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
+}
 
 /// The arguments of one vectorcall: positional ones first, then the values of the keywords.
 #[derive(Clone, Copy)]
@@ -291,4 +298,33 @@ pub(crate) fn with_writable_buffer<R>(
     // SAFETY: the export pins the memory and its size until `buffer` is dropped, it is writable,
     // and no Python code runs while the slice lives, so nobody else touches it.
     Ok(fill(unsafe { slice::from_raw_parts_mut(start, length) }))
+}
+
+/// A `bytes` of what `fill` writes into new memory of that many bytes; it answers with the length.
+///
+/// Errors: MemoryError.
+pub(crate) fn bytes_of_at_most(
+    py: Python<'_>,
+    capacity: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> usize,
+) -> PyResult<Bound<'_, PyBytes>> {
+    let size = ffi::Py_ssize_t::try_from(capacity)?;
+    // SAFETY: null stands for memory that is filled later.
+    let mut object = unsafe { ffi::PyBytes_FromStringAndSize(ptr::null(), size) };
+    if object.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: a bytes object.
+    let start = unsafe { ffi::PyBytes_AsString(object) };
+    // SAFETY: the memory of a new object, which nobody else has seen, and its size.
+    let room = unsafe { slice::from_raw_parts_mut(start.cast::<MaybeUninit<u8>>(), capacity) };
+    let length = fill(room).min(capacity);
+    if length < capacity {
+        // SAFETY: the only reference, and no more than the size; null and an exception if it fails.
+        unsafe { _PyBytes_Resize(&raw mut object, length.cast_signed()) };
+    }
+    // SAFETY: a new reference, or null with an exception set.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: made above.
+    Ok(unsafe { bytes.cast_into_unchecked() })
 }

@@ -32,6 +32,10 @@ imported! {
     ssl_want_read = "ssl"."SSLWantReadError";
     ssl_want_write = "ssl"."SSLWantWriteError";
     ssl_syscall = "ssl"."SSLSyscallError";
+    ssl_object_class = "ssl"."SSLObject";
+    memory_bio_class = "ssl"."MemoryBIO";
+    ssl_socket_class = "_ssl"."_SSLSocket";
+    ssl_context_class = "_ssl"."_SSLContext";
     strerror = "os"."strerror";
     iscoroutine = "asyncio.coroutines"."iscoroutine";
     is_coroutine_function = "inspect"."iscoroutinefunction";

@@ -30,6 +30,7 @@ from . import (
     _spawn,
     _start_tls,
     _tasks,
+    _tls,
     _transports,
     _unix,
     _watchers,
@@ -64,6 +65,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._displaced_wakeup_fd: _signals.Descriptor | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None
         self._spawn_in_thread = False
+        self._tls_engine = _tls.DEFAULT_ENGINE
         self._spawner: ThreadPoolExecutor | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
@@ -118,6 +120,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_unix_connection = _unix.create_unix_connection
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
     start_tls = _start_tls.start_tls
+    set_tls_engine = _tls.set_tls_engine
+    get_tls_engine = _tls.get_tls_engine
     _make_socket_transport = _transports._make_socket_transport
 
     # Plain sockets

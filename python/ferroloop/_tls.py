@@ -6,9 +6,10 @@ sessions and errors are those of the `ssl` module.
 """
 
 import asyncio
+import os
 from asyncio.log import logger
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._ferroloop import TlsLayer, TlsPhase
 from ._tls_transport import SSLTransport
@@ -20,6 +21,9 @@ except ImportError:  # a Python built without OpenSSL
 
 if TYPE_CHECKING:
     from ._loop import EventLoop
+
+Engine = Literal["direct", "portable"]
+_ENGINES: dict[str, Engine] = {"direct": "direct", "portable": "portable"}
 
 # Seconds (S0.27, asyncio's values).
 HANDSHAKE_TIMEOUT = 60.0
@@ -166,12 +170,18 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             compression=self._sslobj.compression(),
             ssl_object=self._sslobj,
         )
+        self._choose_engine()
         if not self._connected and self._app_protocol is not None:
             self._connected = True
             self._app_protocol.connection_made(self._app_transport)
         self._wake(None)
         # Records may have come along with the last message of the handshake.
         self._read()
+
+    def _choose_engine(self) -> None:
+        doubt = self._go_direct() if self._loop._tls_engine == "direct" else "as the loop was told"
+        if doubt is not None and self._loop.get_debug():
+            logger.debug("%r stays with its SSLObject: %s", self, doubt)
 
     def _check_handshake_timeout(self) -> None:
         if self._phase == TlsPhase.HANDSHAKE:
@@ -301,6 +311,34 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
+
+
+def set_tls_engine(loop: "EventLoop", engine: Engine) -> None:
+    """Choose what encrypts and decrypts on connections whose handshake is still to come.
+
+    "direct", the default, is OpenSSL itself, called for the very connection that the `ssl.SSLObject` holds; where it
+    cannot be had safely, a connection uses the other engine, and says why in debug mode. "portable" is the SSLObject's
+    Python methods alone. Nothing else differs. New loops begin with what the environment variable FERROLOOP_TLS_ENGINE
+    said when ferroloop was imported.
+
+    Raises ValueError for another name.
+    """
+    loop._tls_engine = _known_engine(engine)
+
+
+def get_tls_engine(loop: "EventLoop") -> Engine:
+    """Return "direct" or "portable"."""
+    return loop._tls_engine
+
+
+def _known_engine(name: str) -> Engine:
+    if name not in _ENGINES:
+        raise ValueError(f"a TLS engine is 'direct' or 'portable', got {name!r}")
+    return _ENGINES[name]
+
+
+# What new loops use.
+DEFAULT_ENGINE = _known_engine(os.environ.get("FERROLOOP_TLS_ENGINE") or "direct")
 
 
 def _timeout(name: str, given: float | None, default: float) -> float:

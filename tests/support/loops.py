@@ -12,6 +12,8 @@ from typing import Any
 
 ORACLE = "asyncio"
 SUBJECT = "ferroloop"
+# The same, its TLS by the methods of SSLObject alone; for tests marked `tls_engines`.
+PORTABLE = "ferroloop-portable"
 ORACLE_ALONE = os.environ.get("FERROLOOP_ONLY_ORACLE", "") not in ("", "0")
 
 # A loop of either half. Not AbstractEventLoop, whose stubs lack what newer Pythons added to loops.
@@ -24,19 +26,29 @@ def imports(kind: str) -> str:
     if kind == ORACLE:
         return "from asyncio import SelectorEventLoop as new_event_loop\n"
     place = importlib.import_module("ferroloop").__path__[0]
-    return f"import sys; sys.path.insert(0, {os.path.dirname(place)!r})\nfrom ferroloop import new_event_loop\n"
+    engine = "import os; os.environ['FERROLOOP_TLS_ENGINE'] = 'portable'\n" if kind == PORTABLE else ""
+    path = f"import sys; sys.path.insert(0, {os.path.dirname(place)!r})\n"
+    return f"{engine}{path}from ferroloop import new_event_loop\n"
 
 
-def kinds() -> list[str]:
-    """The halves of this run, oracle first."""
-    return [ORACLE] if ORACLE_ALONE else [ORACLE, SUBJECT]
+def kinds(tls_engines: bool = False) -> list[str]:
+    """The halves of this run, oracle first; ours once for each TLS engine where that can make a difference."""
+    if ORACLE_ALONE:
+        return [ORACLE]
+    return [ORACLE, SUBJECT, PORTABLE] if tls_engines else [ORACLE, SUBJECT]
 
 
 def factory(kind: str) -> NewLoop:
     """The zero-argument callable that makes loops of this kind."""
     if kind == ORACLE:
         return asyncio.SelectorEventLoop
-    return importlib.import_module("ferroloop").new_event_loop
+    return _portable if kind == PORTABLE else importlib.import_module("ferroloop").new_event_loop
+
+
+def _portable() -> Loop:
+    loop = importlib.import_module("ferroloop").new_event_loop()
+    loop.set_tls_engine("portable")
+    return loop
 
 
 def loop_class(kind: str) -> type:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,13 +27,14 @@ def environment(**changes: str) -> dict[str, str]:
 def run_python(
     code: str,
     *options: str,
+    arguments: Sequence[str] = (),
     env: dict[str, str] | None = None,
     seconds: float = 30,
     check: bool = True,
     **keywords: Any,
 ) -> Script:
-    """Run `python OPTIONS -c code`; unless `check` is false, fail if it exits with an error."""
-    command = [sys.executable, "-X", "faulthandler", *options, "-c", textwrap.dedent(code)]
+    """Run `python OPTIONS -c code ARGUMENTS`; unless `check` is false, fail if it exits with an error."""
+    command = [sys.executable, "-X", "faulthandler", *options, "-c", textwrap.dedent(code), *arguments]
     done = subprocess.run(
         command,
         env=env or environment(),

@@ -1,8 +1,6 @@
 //! The layer's Python surface: a protocol for the transport below, and the parts that the Python
 //! half puts together.
 
-use std::collections::VecDeque;
-
 use ferroloop_engine::WaterMarks;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -10,7 +8,8 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::incoming::pending;
+use super::backlog::Backlog;
+use super::libssl::Ssl;
 use super::{OpenSsl, READ_HIGH, Room, State, TlsLayer, TlsPhase, WRITE_HIGH};
 use crate::cell::LoopCell;
 use crate::errors;
@@ -37,9 +36,7 @@ impl TlsLayer {
                 below: None,
                 buffered: is_buffered(protocol)?,
                 protocol: Some(protocol.clone().unbind()),
-                backlog: VecDeque::new(),
-                sent: 0,
-                backlog_bytes: 0,
+                backlog: Backlog::default(),
                 write_marks: marks(WRITE_HIGH),
                 read_marks: marks(READ_HIGH),
                 reading_paused: false,
@@ -51,16 +48,40 @@ impl TlsLayer {
 
     /// What to work with: an SSLObject, and the MemoryBIOs it reads from and writes to.
     fn _wrap(&self, py: Python<'_>, object: Py<PyAny>, incoming: Py<PyAny>, outgoing: Py<PyAny>) {
-        let openssl = Some(OpenSsl { object, incoming, outgoing });
+        let openssl = Some(OpenSsl { object, incoming, outgoing, ssl: None });
         let old =
             self.cell.with(py, move |state, _| std::mem::replace(&mut state.openssl, openssl));
         drop(old);
     }
 
+    /// Has the direct engine take over from here, unless that is in doubt: then the reason is returned.
+    fn _go_direct(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
+        let Some(parts) = self.parts(py) else { return Ok(None) };
+        let portable = &parts.portable;
+        match Ssl::of(&portable.object, &portable.incoming, &portable.outgoing)? {
+            Err(doubt) => Ok(Some(doubt)),
+            Ok(ssl) => {
+                let unused = self.cell.with(py, move |state, _| match &mut state.openssl {
+                    Some(openssl) => openssl.ssl.replace(ssl),
+                    None => Some(ssl),
+                });
+                drop(unused);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Which engine is at work, 'direct' or 'portable'.
+    #[getter]
+    fn _engine(&self, py: Python<'_>) -> &'static str {
+        let direct = self.parts(py).is_some_and(|parts| parts.ssl.is_some());
+        if direct { "direct" } else { "portable" }
+    }
+
     // The protocol's methods, called by the transport below.
 
     fn data_received<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        Self::feed(slf, data)
+        Self::receive(slf, data)
     }
 
     fn pause_writing(&self, py: Python<'_>) {
@@ -184,8 +205,6 @@ impl TlsLayer {
     /// Forgets what was written and never sent, and OpenSSL's part.
     fn _release(&self, py: Python<'_>) {
         let dropped = self.cell.with(py, |state, _| {
-            state.sent = 0;
-            state.backlog_bytes = 0;
             state.lost_writes = state.lost_writes.saturating_add(1);
             (std::mem::take(&mut state.backlog), state.openssl.take())
         });
@@ -195,17 +214,17 @@ impl TlsLayer {
     /// The SSLObject, None once the connection is lost.
     #[getter]
     fn _sslobj<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.parts(py).map(|parts| parts.object)
+        self.parts(py).map(|parts| parts.portable.object)
     }
 
     /// The BIO of what was received.
     #[getter]
     fn _incoming<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.parts(py).map(|parts| parts.incoming)
+        self.parts(py).map(|parts| parts.portable.incoming)
     }
 
     fn _read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.parts(py).map_or(Ok(0), |parts| pending(&parts.incoming))
+        self.parts(py).map_or(Ok(0), |parts| parts.received())
     }
 
     fn _write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {

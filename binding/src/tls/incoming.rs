@@ -1,24 +1,52 @@
 //! From records to the application: decrypting, and when to stop reading.
 
+use std::iter;
+
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use super::libssl::{Room, Step};
 use super::{Parts, TlsLayer, TlsPhase};
-use crate::names;
+use crate::ffi;
 
-/// The most application data that one record carries (RFC 8446, 5.1). Reading in larger portions
-/// would only make OpenSSL's caller allocate, and give back, memory that cannot be filled.
-const RECORD: usize = 16 * 1024;
+/// What was decrypted, and whether the peer has ended its side.
+struct Decrypted<'py> {
+    chunks: Vec<Bound<'py, PyAny>>,
+    outcome: PyResult<bool>,
+}
+
+/// Records that OpenSSL has been given, and what they made if there was no reason to wait.
+pub(crate) struct Fed<'py>(Option<Decrypted<'py>>);
 
 impl TlsLayer {
     /// Takes bytes from the network and does with them what the phase asks for.
-    pub(super) fn feed<'py>(this: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = this.py();
-        let Some(parts) = this.get().parts(py) else { return Ok(()) };
-        parts.incoming.call_method1(intern!(py, "write"), (data,))?;
+    pub(super) fn receive<'py>(this: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        let Some(parts) = this.get().parts(this.py()) else { return Ok(()) };
+        parts.portable.feed(data)?;
         Self::advance(this)
+    }
+
+    /// The first half of the same, for the bytes in a transport's buffer: calls nobody.
+    pub(crate) fn feed<'py>(this: &Bound<'py, Self>, data: &[u8]) -> PyResult<Fed<'py>> {
+        let py = this.py();
+        let Some(parts) = this.get().parts(py) else { return Ok(Fed(None)) };
+        let Some(ssl) = &parts.ssl else {
+            return parts.portable.feed(&PyBytes::new(py, data)).map(|()| Fed(None));
+        };
+        let (wanted, buffered) = this.get().wants_data(py);
+        if wanted && !buffered && this.get().phase(py) == TlsPhase::OPEN {
+            return Ok(Fed(Some(parts.decrypt(data))));
+        }
+        ssl.feed(py, data).map(|()| Fed(None))
+    }
+
+    /// The second half: tells the application.
+    pub(crate) fn deliver<'py>(this: &Bound<'py, Self>, fed: Fed<'py>) -> PyResult<()> {
+        let Some(decrypted) = fed.0 else { return Self::advance(this) };
+        let outcome = Self::try_deliver(this, decrypted);
+        Self::fail_on_error(this, outcome)
     }
 
     /// Does what the phase asks for with what has been received.
@@ -39,18 +67,46 @@ impl TlsLayer {
         Self::fail_on_error(this, outcome)
     }
 
-    fn try_read(this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        let (wanted, buffered) = this.get().cell.with(py, |state, _| {
+    /// Whether the application reads now, and whether it brings its own buffers.
+    fn wants_data(&self, py: Python<'_>) -> (bool, bool) {
+        self.cell.with(py, |state, _| {
             let reads = matches!(state.phase, TlsPhase::OPEN | TlsPhase::FLUSHING);
             (reads && !state.reading_paused, state.buffered)
-        });
-        if wanted && let Some(parts) = this.get().parts(py) {
-            let ended = if buffered { parts.read_into_buffer(this)? } else { parts.read_data()? };
-            if ended {
-                Self::step(this, intern!(py, "_closed_by_peer"))?;
+        })
+    }
+
+    fn try_read(this: &Bound<'_, Self>) -> PyResult<()> {
+        let py = this.py();
+        let (wanted, buffered) = this.get().wants_data(py);
+        if let Some(parts) = this.get().parts(py).filter(|_| wanted) {
+            if buffered {
+                let ended = parts.read_into_buffer(this)?;
+                return Self::after_read(this, ended);
             }
-            Self::send_backlog(this)?;
+            return Self::try_deliver(this, parts.decrypt(&[]));
+        }
+        Self::control_reading(this)
+    }
+
+    /// One `data_received` with everything.
+    fn try_deliver<'py>(this: &Bound<'py, Self>, decrypted: Decrypted<'py>) -> PyResult<()> {
+        let py = this.py();
+        // What came before an error was received all the same.
+        if let Some(data) = join(py, decrypted.chunks)?
+            && let Some(protocol) = this.get().protocol(py)
+        {
+            protocol.call_method1(intern!(py, "data_received"), (data,))?;
+        }
+        Self::after_read(this, decrypted.outcome?)
+    }
+
+    fn after_read(this: &Bound<'_, Self>, ended: bool) -> PyResult<()> {
+        if ended {
+            Self::step(this, intern!(this.py(), "_closed_by_peer"))?;
+        }
+        match Self::unsent(this)? {
+            0 => Self::judge_pressure(this, 0)?,
+            _ => Self::send_backlog(this)?,
         }
         Self::control_reading(this)
     }
@@ -59,7 +115,7 @@ impl TlsLayer {
     pub(super) fn control_reading(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let Some(parts) = this.get().parts(py) else { return Ok(()) };
-        let size = pending(&parts.incoming)?;
+        let size = parts.received()?;
         let (rises, falls) = this.get().cell.with(py, |state, _| {
             let rises = state.read_marks.rise(size.saturating_add(1)).is_some();
             (rises, !rises && state.read_marks.fall(size).is_some())
@@ -73,50 +129,34 @@ impl TlsLayer {
 }
 
 impl<'py> Parts<'py> {
-    /// One `data_received` with everything; true if the peer has ended its side.
-    fn read_data(&self) -> PyResult<bool> {
-        let py = self.object.py();
+    /// Decrypts what was received before, and the `fresh` records, for which there must be an SSL.
+    fn decrypt(&self, fresh: &[u8]) -> Decrypted<'py> {
         let mut chunks = Vec::new();
-        let outcome = self.decrypt_all(&mut chunks);
-        let protocol = self.protocol.as_ref();
-        // What came before an error was received all the same.
-        if let (Some(protocol), Some(data)) = (protocol, join(py, chunks)?) {
-            protocol.call_method1(intern!(py, "data_received"), (data,))?;
-        }
-        outcome
+        let outcome = self.decrypt_into(fresh, &mut chunks);
+        Decrypted { chunks, outcome }
     }
 
-    fn decrypt_all(&self, chunks: &mut Vec<Bound<'py, PyAny>>) -> PyResult<bool> {
-        let read = intern!(self.object.py(), "read");
-        loop {
-            let chunk = match self.object.call_method1(read, (RECORD,)) {
-                Ok(chunk) => chunk,
-                Err(error) => return again(self.object.py(), error).map(|()| false),
-            };
-            if chunk.len()? == 0 {
-                return Ok(true);
-            }
-            chunks.push(chunk);
-            if self.nothing_left()? {
-                return Ok(false);
-            }
+    fn decrypt_into(&self, fresh: &[u8], chunks: &mut Vec<Bound<'py, PyAny>>) -> PyResult<bool> {
+        if let Some(ssl) = &self.ssl
+            && ssl.decrypt(self.py(), fresh, chunks)? != Step::Stuck
+        {
+            return Ok(false);
         }
+        self.portable.decrypt(chunks)
     }
 
-    /// Reads into the protocol's own buffer until that is full or nothing is left.
+    /// Reads into the protocol's own buffer until that is full or nothing is left; true if the peer has
+    /// ended its side.
     fn read_into_buffer(&self, this: &Bound<'py, TlsLayer>) -> PyResult<bool> {
-        let py = self.object.py();
+        let py = self.py();
         let Some(protocol) = &self.protocol else { return Ok(false) };
-        let hint = pending(&self.incoming)?;
+        let hint = self.received()?;
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
         let room = buffer.len()?;
         if room == 0 {
             return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
         }
-        let view = names::memoryview(py)?.call1((&buffer,))?;
-        let (filled, outcome) = self.fill(&view, room);
-        // The protocol may resize its buffer in `buffer_updated`; an exported one cannot be.
-        view.call_method0(intern!(py, "release"))?;
+        let (filled, outcome) = self.fill(&buffer, room);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
         }
@@ -128,59 +168,19 @@ impl<'py> Parts<'py> {
         outcome
     }
 
-    /// How much of the buffer was filled, and whether the peer has ended its side.
-    fn fill(&self, view: &Bound<'py, PyAny>, room: usize) -> (usize, PyResult<bool>) {
-        let py = self.object.py();
-        let mut filled = 0;
-        while filled < room {
-            let rest = view.get_item(pyo3::types::PySlice::new(
-                py,
-                filled.cast_signed(),
-                room.cast_signed(),
-                1,
-            ));
-            let count = rest.and_then(|rest| {
-                let count = self.object.call_method1(intern!(py, "read"), (room - filled, &rest));
-                rest.call_method0(intern!(py, "release"))?;
-                count?.extract::<usize>()
-            });
-            match count {
-                Ok(0) => return (filled, Ok(true)),
-                Ok(count) => filled += count,
-                Err(error) => return (filled, again(py, error).map(|()| false)),
-            }
-            match self.nothing_left() {
-                Ok(false) => {}
-                other => return (filled, other.map(|_| false)),
-            }
+    fn fill(&self, buffer: &Bound<'py, PyAny>, room: usize) -> (usize, PyResult<bool>) {
+        let py = self.py();
+        let Some(ssl) = &self.ssl else { return self.portable.fill(buffer, 0, room) };
+        let filling = ffi::with_writable_buffer(buffer, |memory| {
+            let mut room = Room::of(memory);
+            ssl.fill(py, &mut iter::empty(), &mut room).map(|step| (room.filled(), step))
+        });
+        match filling.and_then(|filled| filled) {
+            Err(error) => (0, Err(error)),
+            Ok((filled, Step::Stuck)) => self.portable.fill(buffer, filled, room),
+            Ok((filled, _)) => (filled, Ok(false)),
         }
-        (filled, Ok(false))
     }
-
-    /// Whether another read could only say "want read", which would cost an exception.
-    fn nothing_left(&self) -> PyResult<bool> {
-        let py = self.object.py();
-        if pending(&self.incoming)? > 0 {
-            return Ok(false);
-        }
-        Ok(self.object.call_method0(intern!(py, "pending"))?.extract::<usize>()? == 0)
-    }
-}
-
-/// How many bytes wait in a BIO.
-pub(super) fn pending(bio: &Bound<'_, PyAny>) -> PyResult<usize> {
-    bio.getattr(intern!(bio.py(), "pending"))?.extract()
-}
-
-/// `Ok` if OpenSSL only waits for the network.
-pub(super) fn again(py: Python<'_>, error: PyErr) -> PyResult<()> {
-    if error.matches(py, names::ssl_want_read(py)?)?
-        || error.matches(py, names::ssl_want_write(py)?)?
-        || error.matches(py, names::ssl_syscall(py)?)?
-    {
-        return Ok(());
-    }
-    Err(error)
 }
 
 fn join<'py>(

@@ -4,22 +4,31 @@
 //! `MemoryBIO`s, so everything that can be asked of a `ssl.SSLContext` holds. What happens once per
 //! connection (handshake, shutdown, timeouts) is Python: `ferroloop._tls` derives its protocol from
 //! the layer and is called back at each step of those.
+//!
+//! Records have two engines. `portable` calls the methods of these objects. `direct` calls OpenSSL
+//! for the very `SSL` and BIOs inside them, by way of `libssl`; it takes over after the handshake
+//! where that can be had, and whenever OpenSSL has anything to say but "done" or "wait", the portable
+//! one asks again and so has CPython raise its own error.
 
 mod api;
+mod backlog;
+mod direct;
 mod incoming;
+mod libssl;
 mod outgoing;
-
-use std::collections::VecDeque;
+mod portable;
 
 use ferroloop_engine::WaterMarks;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::cell::LoopCell;
+use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
+use backlog::Backlog;
+use libssl::Ssl;
+use portable::Portable;
 
 /// Water marks of TLS (S0.30): read high and write high; each low is a quarter.
 const READ_HIGH: i64 = 256 * 1024;
@@ -59,10 +68,7 @@ struct State {
     /// The application's protocol, and whether it brings its own buffers.
     protocol: Option<Py<PyAny>>,
     buffered: bool,
-    /// Application data that OpenSSL has not taken yet, all of it unsent but for `sent` bytes.
-    backlog: VecDeque<PyBackedBytes>,
-    sent: usize,
-    backlog_bytes: usize,
+    backlog: Backlog,
     write_marks: WaterMarks,
     read_marks: WaterMarks,
     /// The application wants no data.
@@ -80,20 +86,61 @@ enum Room {
     FullBefore,
 }
 
-/// The SSLObject, and the BIOs on its network side.
+/// The SSLObject, the BIOs on its network side, and the way into them that the direct engine takes.
 struct OpenSsl {
     object: Py<PyAny>,
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
+    ssl: Option<Ssl>,
 }
 
-/// The objects one step works with.
+impl OpenSsl {
+    fn share(&self, share: Share<'_>) -> Self {
+        Self {
+            object: share.share(&self.object),
+            incoming: share.share(&self.incoming),
+            outgoing: share.share(&self.outgoing),
+            ssl: self.ssl.as_ref().map(|ssl| ssl.share(share)),
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.incoming)?;
+        visit.call(&self.outgoing)?;
+        self.ssl.as_ref().map_or(Ok(()), |ssl| ssl.traverse(visit))
+    }
+}
+
+/// What one step works with.
 struct Parts<'py> {
-    object: Bound<'py, PyAny>,
-    incoming: Bound<'py, PyAny>,
-    outgoing: Bound<'py, PyAny>,
+    portable: Portable<'py>,
+    /// With one the engine is the direct one.
+    ssl: Option<Ssl>,
     below: Option<Bound<'py, PyAny>>,
     protocol: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Parts<'py> {
+    fn py(&self) -> Python<'py> {
+        self.portable.object.py()
+    }
+
+    /// Bytes received and not decrypted.
+    fn received(&self) -> PyResult<usize> {
+        match &self.ssl {
+            Some(ssl) => Ok(ssl.received(self.py())),
+            None => self.portable.received(),
+        }
+    }
+
+    /// Bytes of records that wait to be sent.
+    fn unsent(&self) -> PyResult<usize> {
+        match &self.ssl {
+            Some(ssl) => Ok(ssl.unsent(self.py())),
+            None => self.portable.unsent(),
+        }
+    }
 }
 
 impl TlsLayer {
@@ -102,18 +149,17 @@ impl TlsLayer {
         let (openssl, below, protocol) = self.cell.with(py, |state, share| {
             let maybe =
                 |object: &Option<Py<PyAny>>| object.as_ref().map(|object| share.share(object));
-            let openssl = state.openssl.as_ref().map(|openssl| OpenSsl {
-                object: share.share(&openssl.object),
-                incoming: share.share(&openssl.incoming),
-                outgoing: share.share(&openssl.outgoing),
-            });
+            let openssl = state.openssl.as_ref().map(|openssl| openssl.share(share));
             (openssl, maybe(&state.below), maybe(&state.protocol))
         });
         let openssl = openssl?;
         Some(Parts {
-            object: openssl.object.into_bound(py),
-            incoming: openssl.incoming.into_bound(py),
-            outgoing: openssl.outgoing.into_bound(py),
+            portable: Portable {
+                object: openssl.object.into_bound(py),
+                incoming: openssl.incoming.into_bound(py),
+                outgoing: openssl.outgoing.into_bound(py),
+            },
+            ssl: openssl.ssl,
             below: below.map(|below| below.into_bound(py)),
             protocol: protocol.map(|protocol| protocol.into_bound(py)),
         })
@@ -156,9 +202,7 @@ impl State {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         if let Some(openssl) = &self.openssl {
-            visit.call(&openssl.object)?;
-            visit.call(&openssl.incoming)?;
-            visit.call(&openssl.outgoing)?;
+            openssl.traverse(visit)?;
         }
         visit.call(&self.below)?;
         visit.call(&self.protocol)

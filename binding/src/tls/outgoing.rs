@@ -3,14 +3,15 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 
 use ferroloop_engine::Pressure;
 
-use super::incoming::{again, pending};
+use super::libssl::{Ssl, Step};
 use super::{Parts, Room, TlsLayer, TlsPhase};
 use crate::errors::{self, Report};
 use crate::names;
+use crate::transport::StreamTransport;
 
 /// Writes after the end that pass without a warning (S0.24).
 const QUIET_LOST_WRITES: u32 = 5;
@@ -28,8 +29,7 @@ impl TlsLayer {
         }
         this.get().cell.with(py, |state, _| {
             for chunk in chunks {
-                state.backlog_bytes += chunk.len();
-                state.backlog.push_back(chunk);
+                state.backlog.push(chunk);
             }
         });
         if phase == TlsPhase::OPEN {
@@ -55,57 +55,65 @@ impl TlsLayer {
 
     /// Encrypts what waits, as far as OpenSSL takes it, and hands the records down.
     pub(super) fn send_backlog(this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        let Some(parts) = this.get().parts(py) else { return Ok(()) };
-        while let Some((data, length)) = this.get().next_unsent(py) {
-            match parts.object.call_method1(intern!(py, "write"), (data,)) {
-                Ok(count) => drop(this.get().advance_backlog(py, count.extract()?, length)),
-                Err(error) => {
-                    again(py, error)?;
-                    break;
-                }
-            }
-        }
-        Self::pump(this, &parts)
-    }
-
-    /// The first chunk of the backlog, or what is left of it, and its length.
-    fn next_unsent<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, usize)> {
-        let (chunk, sent) = self.cell.with(py, |state, share| {
-            state.backlog.front().map(|chunk| (share.share_bytes(chunk), state.sent))
-        })?;
-        let left = chunk.len().saturating_sub(sent);
-        let data = if sent == 0 {
-            chunk.into_pyobject(py).ok()?.into_any()
-        } else {
-            PyBytes::new(py, chunk.get(sent..).unwrap_or_default()).into_any()
+        let Some(parts) = this.get().parts(this.py()) else { return Ok(()) };
+        let mut records = Vec::new();
+        let step = match &parts.ssl {
+            Some(ssl) => this.get().encrypt_directly(ssl, &parts, &mut records)?,
+            None => Step::Stuck,
         };
-        Some((data, left))
+        if step == Step::Stuck {
+            this.get().encrypt_portably(&parts)?;
+        }
+        Self::hand_down(this, &parts, records)
     }
 
-    /// `count` of the first chunk's `left` bytes are with OpenSSL. A finished chunk is returned, to
-    /// be dropped outside.
-    fn advance_backlog(&self, py: Python<'_>, count: usize, left: usize) -> Option<PyBackedBytes> {
-        self.cell.with(py, |state, _| {
-            state.backlog_bytes = state.backlog_bytes.saturating_sub(count);
-            if count < left {
-                state.sent += count;
-                return None;
-            }
-            state.sent = 0;
-            state.backlog.pop_front()
-        })
+    /// No Python runs here, so that nobody misses the backlog while it is out of its cell.
+    fn encrypt_directly<'py>(
+        &self,
+        ssl: &Ssl,
+        parts: &Parts<'py>,
+        records: &mut Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<Step> {
+        let py = parts.py();
+        let (mut backlog, room) =
+            self.cell.with(py, |state, _| (std::mem::take(&mut state.backlog), state.room));
+        let outcome = if room == Room::Free {
+            ssl.encrypt_and_drain(py, &mut backlog, records)
+        } else {
+            Ok(ssl.encrypt(py, &mut backlog))
+        };
+        self.cell.with(py, move |state, _| state.backlog = backlog);
+        outcome
+    }
+
+    fn encrypt_portably(&self, parts: &Parts<'_>) -> PyResult<()> {
+        let py = parts.py();
+        while let Some((chunk, from)) =
+            self.cell.with(py, |state, share| state.backlog.share_first(share))
+        {
+            let Some(count) = parts.portable.encrypt(chunk, from)? else { break };
+            self.cell.with(py, |state, _| state.backlog.advance(count));
+        }
+        Ok(())
     }
 
     /// Hands finished records to the transport below, unless that is full.
     fn pump(this: &Bound<'_, Self>, parts: &Parts<'_>) -> PyResult<()> {
-        let py = this.py();
-        let free = this.get().cell.with(py, |state, _| state.room == Room::Free);
+        Self::hand_down(this, parts, Vec::new())
+    }
+
+    /// The same, after `records` that are out of the BIO already.
+    fn hand_down<'py>(
+        this: &Bound<'py, Self>,
+        parts: &Parts<'py>,
+        mut records: Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<()> {
+        let free = this.get().cell.with(this.py(), |state, _| state.room == Room::Free);
         if let Some(below) = parts.below.as_ref().filter(|_| free) {
-            let records = parts.outgoing.call_method0(intern!(py, "read"))?;
-            if records.len()? > 0 {
-                below.call_method1(intern!(py, "write"), (records,))?;
+            if parts.unsent()? > 0 {
+                records.push(parts.portable.drain()?);
             }
+            write_below(below, records)?;
         }
         Self::control_writing(this)
     }
@@ -122,15 +130,19 @@ impl TlsLayer {
     pub(super) fn unsent(this: &Bound<'_, Self>) -> PyResult<usize> {
         let py = this.py();
         let Some(parts) = this.get().parts(py) else { return Ok(0) };
-        let backlog = this.get().cell.with(py, |state, _| state.backlog_bytes);
-        Ok(pending(&parts.outgoing)?.saturating_add(backlog))
+        let backlog = this.get().cell.with(py, |state, _| state.backlog.len());
+        Ok(parts.unsent()?.saturating_add(backlog))
     }
 
     /// Pauses and resumes the application at the water marks: at the high one already (S22.12); a
     /// pause that was there before TLS lasts until the transport below has room.
     pub(super) fn control_writing(this: &Bound<'_, Self>) -> PyResult<()> {
+        Self::judge_pressure(this, Self::unsent(this)?)
+    }
+
+    /// The same, with so many bytes unsent.
+    pub(super) fn judge_pressure(this: &Bound<'_, Self>, size: usize) -> PyResult<()> {
         let py = this.py();
-        let size = Self::unsent(this)?;
         let pressure = this.get().cell.with(py, |state, _| {
             let rises = state.write_marks.rise(size.saturating_add(1));
             rises.or_else(|| {
@@ -152,4 +164,24 @@ impl TlsLayer {
             .with("protocol", this)?
             .send(&this.get().event_loop(py))
     }
+}
+
+/// All at once, so that the transport below judges its pressure after the last.
+fn write_below<'py>(
+    below: &Bound<'py, PyAny>,
+    mut records: Vec<Bound<'py, PyBytes>>,
+) -> PyResult<()> {
+    let py = below.py();
+    if let Ok(stream) = below.cast_exact::<StreamTransport>() {
+        return StreamTransport::write_records(stream, records);
+    }
+    let joined = match records.len() {
+        0 => return Ok(()),
+        1 => records.pop().map(Bound::into_any),
+        _ => Some(
+            PyBytes::new(py, b"")
+                .call_method1(intern!(py, "join"), (PyList::new(py, records)?,))?,
+        ),
+    };
+    below.call_method1(intern!(py, "write"), (joined,)).map(drop)
 }

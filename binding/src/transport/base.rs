@@ -4,7 +4,8 @@ use ferroloop_engine::{Channel, Interest, Phase};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{BaseTransport, Descriptor, State, channel, protocol};
+use super::protocol::Receives;
+use super::{BaseTransport, Descriptor, State, channel};
 use crate::event_loop::EventLoop;
 
 #[pymethods]
@@ -37,11 +38,11 @@ impl BaseTransport {
     /// Hands the connection to another protocol.
     fn set_protocol(&self, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = protocol.py();
-        let buffered = protocol::is_buffered(&protocol)?;
+        let receives = Receives::of(&protocol, self.channel(py))?;
         let protocol = protocol.unbind();
         let old = self.cell.with(py, move |state, _| {
             let ties = state.ties.as_mut()?;
-            ties.buffered = buffered && state.stream.channel() == Channel::Socket;
+            ties.receives = receives;
             Some(std::mem::replace(&mut ties.protocol, protocol))
         });
         drop(old);

@@ -34,6 +34,7 @@ use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
 use pipe::{ReadPipeTransport, WritePipeTransport};
+use protocol::Receives;
 use sendfile::Sendfile;
 
 pub(crate) use address::address_to_python;
@@ -77,8 +78,7 @@ pub(crate) struct Names {
 struct Ties {
     event_loop: Py<EventLoop>,
     protocol: Py<PyAny>,
-    /// The protocol is a BufferedProtocol.
-    buffered: bool,
+    receives: Receives,
     /// All calls of the protocol that the loop makes run here.
     context: Py<PyAny>,
     server: Option<Py<PyAny>>,
@@ -100,11 +100,11 @@ impl BaseTransport {
         channel: Channel,
         parts: Parts<'_>,
     ) -> PyResult<Self> {
-        let buffered = channel == Channel::Socket && protocol::is_buffered(&parts.protocol)?;
+        let receives = Receives::of(&parts.protocol, channel)?;
         let ties = Ties {
             event_loop: event_loop.clone().unbind(),
             protocol: parts.protocol.unbind(),
-            buffered,
+            receives,
             context: parts.context.unbind(),
             server: parts.server.map(Bound::unbind),
         };

@@ -1,5 +1,6 @@
 //! Calling a transport's protocol.
 
+use ferroloop_engine::Channel;
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -10,11 +11,30 @@ use crate::cell::Share;
 use crate::errors::{self, Report};
 use crate::event_loop::EventLoop;
 use crate::handle::{Args, Call};
+use crate::tls::TlsLayer;
 use crate::{ffi, names};
 
-/// Whether the protocol brings its own buffers (S16.7).
-pub(super) fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
-    protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
+/// What a socket's protocol is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receives {
+    Data,
+    /// It brings its own buffers (S16.7).
+    Buffers,
+    /// It is TLS, which wants no object for each of its records.
+    Records,
+}
+
+impl Receives {
+    pub(super) fn of(protocol: &Bound<'_, PyAny>, channel: Channel) -> PyResult<Self> {
+        if channel != Channel::Socket {
+            return Ok(Self::Data);
+        }
+        if protocol.is_instance_of::<TlsLayer>() {
+            return Ok(Self::Records);
+        }
+        let buffered = protocol.is_instance(names::buffered_protocol_class(protocol.py())?)?;
+        Ok(if buffered { Self::Buffers } else { Self::Data })
+    }
 }
 
 /// A protocol and where to call it.
@@ -31,7 +51,13 @@ impl<'py> Target<'py> {
         method: &Bound<'py, PyString>,
         args: impl PyCallArgs<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        ffi::in_context(&self.context, || self.protocol.call_method1(method, args))
+        self.run(|| self.protocol.call_method1(method, args))
+    }
+
+    /// Does something there.
+    #[inline]
+    pub(super) fn run<T>(&self, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        ffi::in_context(&self.context, body)
     }
 }
 

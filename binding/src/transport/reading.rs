@@ -6,12 +6,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::protocol::Target;
+use super::protocol::{Receives, Target};
 use super::writing::Caller;
 use super::{BaseTransport, channel};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
+use crate::tls::TlsLayer;
 
 /// What one look at the descriptor brought.
 pub(super) enum Received<T> {
@@ -27,9 +28,8 @@ impl BaseTransport {
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<()> {
         let py = this.py();
-        let (channel, buffered) = this.get().cell.with(py, |state, _| {
-            let buffered = state.ties.as_ref().is_some_and(|ties| ties.buffered);
-            (state.stream.channel(), buffered)
+        let (channel, receives) = this.get().cell.with(py, |state, _| {
+            (state.stream.channel(), state.ties.as_ref().map(|ties| ties.receives))
         });
         if let Err(error) = this.get().check_descriptor(py) {
             return Self::fatal(this, event_loop, error, channel::read_error(channel));
@@ -37,10 +37,10 @@ impl BaseTransport {
         match channel {
             Channel::Socket => {
                 let Some(target) = this.get().target(py) else { return Ok(()) };
-                if buffered {
-                    Self::read_into_buffer(this, event_loop, &target)
-                } else {
-                    Self::read_data(this, event_loop, &target)
+                match receives {
+                    Some(Receives::Buffers) => Self::read_into_buffer(this, event_loop, &target),
+                    Some(Receives::Records) => Self::read_records(this, event_loop, &target),
+                    _ => Self::read_data(this, event_loop, &target),
                 }
             }
             Channel::ReadEnd => Self::read_pipe(this, event_loop),
@@ -69,21 +69,52 @@ impl BaseTransport {
         }
     }
 
+    /// The same for TLS, which takes the records out of the loop's buffer by itself.
+    #[inline]
+    fn read_records<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: &Target<'py>,
+    ) -> PyResult<()> {
+        let layer = target.protocol.cast::<TlsLayer>()?;
+        match this.get().receive_and(event_loop, |data| TlsLayer::feed(layer, data)) {
+            Ok(Received::Nothing) => Ok(()),
+            Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
+            Ok(Received::Data(fed)) => match target.run(|| TlsLayer::deliver(layer, fed)) {
+                Ok(()) => Ok(()),
+                Err(error) => Self::protocol_failed(this, event_loop, error, "data_received"),
+            },
+            Err(error) => {
+                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
+            }
+        }
+    }
+
     /// Reads into the loop's buffer and makes an exact `bytes` of what came.
     #[inline]
     pub(super) fn receive_bytes<'py>(
         &self,
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<Received<Bound<'py, PyBytes>>> {
+        self.receive_and(event_loop, |data| Ok(PyBytes::new(event_loop.py(), data)))
+    }
+
+    /// Reads into the loop's buffer and has `take` make something of what came.
+    #[inline]
+    fn receive_and<T>(
+        &self,
+        event_loop: &Bound<'_, EventLoop>,
+        take: impl FnOnce(&[u8]) -> PyResult<T>,
+    ) -> PyResult<Received<T>> {
         let py = event_loop.py();
         let mut scratch = event_loop.get().lend_scratch(py);
         let outcome = self.receive(py, &mut scratch);
-        let received = outcome.map(|received| match received {
+        let received = outcome.and_then(|received| match received {
             Received::Data(length) => {
-                Received::Data(PyBytes::new(py, scratch.get(..length).unwrap_or_default()))
+                take(scratch.get(..length).unwrap_or_default()).map(Received::Data)
             }
-            Received::Eof => Received::Eof,
-            Received::Nothing => Received::Nothing,
+            Received::Eof => Ok(Received::Eof),
+            Received::Nothing => Ok(Received::Nothing),
         });
         event_loop.get().return_scratch(py, scratch);
         received

@@ -6,9 +6,10 @@ use ferroloop_engine::{Channel, Interest, Phase};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
-use super::{BaseTransport, Descriptor, Parts, chunk, extra};
+use super::chunk::{self, Chunk};
+use super::{BaseTransport, Descriptor, Parts, extra};
 use crate::event_loop::{EventLoop, Watch};
 use crate::{ffi, names};
 
@@ -43,6 +44,16 @@ impl StreamTransport {
         }
         BaseTransport::start(this, event_loop, waiter);
         Ok(())
+    }
+
+    /// `write()` of what TLS made.
+    pub(crate) fn write_records<'py>(
+        this: &Bound<'py, Self>,
+        records: Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<()> {
+        Self::check_takes_writes(this.as_super().get(), this.py(), "write")?;
+        let chunks = records.into_iter().map(Chunk::from).collect();
+        BaseTransport::write_all(this.as_super(), chunks, false)
     }
 
     /// RuntimeError after `write_eof()` or while a file is being sent (S16.12).

@@ -1,0 +1,137 @@
+//! The direct engine: the same objects' `SSL` and BIOs, without a Python call for every record.
+//!
+//! Records go through the BIOs in portions, so that these stay as small as one record whatever comes.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::backlog::Backlog;
+use super::libssl::{Room, Ssl, Step};
+use super::portable::RECORD;
+use crate::ffi::bytes_of_at_most;
+
+/// The most that a record has beside its data: header, nonce, the type inside, MAC and padding.
+const OVERHEAD: usize = 128;
+
+/// What goes through a BIO at once.
+const PORTION: usize = RECORD + OVERHEAD;
+
+/// The most that is made into one `bytes` of records, beyond which there are several.
+const RECORDS: usize = 256 * 1024;
+
+impl Ssl {
+    /// Decrypts what was received before, and then `fresh` records.
+    pub(super) fn decrypt<'py>(
+        &self,
+        py: Python<'py>,
+        fresh: &[u8],
+        chunks: &mut Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<Step> {
+        let mut fresh = fresh.chunks(PORTION);
+        loop {
+            let left: usize = fresh.clone().map(<[u8]>::len).sum();
+            let held = if self.is_within_record(py) { RECORD } else { 0 };
+            let most = left + self.received(py) + held;
+            if most == 0 {
+                return Ok(Step::Waits);
+            }
+            let mut step = Ok(Step::Waits);
+            let chunk = bytes_of_at_most(py, most, |memory| {
+                let mut room = Room::new(memory);
+                step = self.fill(py, &mut fresh, &mut room);
+                room.filled()
+            })?;
+            if !chunk.as_bytes().is_empty() {
+                chunks.push(chunk.into_any());
+            }
+            match step? {
+                // The data has not had room enough.
+                Step::Moved(_) => {}
+                step => return Ok(step),
+            }
+        }
+    }
+
+    /// Decrypts into `room`, from the BIO and from the portions that come after; answers with `Moved`
+    /// if the room is full.
+    pub(super) fn fill<'a>(
+        &self,
+        py: Python<'_>,
+        fresh: &mut impl Iterator<Item = &'a [u8]>,
+        room: &mut Room<'_>,
+    ) -> PyResult<Step> {
+        while !room.is_full() {
+            // To ask OpenSSL for what it cannot have would cost as much as a small record does.
+            let step = if self.has_anything(py) { self.read(py, room) } else { Step::Waits };
+            match step {
+                Step::Moved(_) => {}
+                Step::Waits => match fresh.next() {
+                    Some(portion) => self.feed(py, portion)?,
+                    None => return Ok(Step::Waits),
+                },
+                Step::Stuck => {
+                    fresh.try_for_each(|portion| self.feed(py, portion))?;
+                    return Ok(Step::Stuck);
+                }
+            }
+        }
+        Ok(Step::Moved(room.filled()))
+    }
+
+    fn has_anything(&self, py: Python<'_>) -> bool {
+        self.received(py) > 0 || self.is_within_record(py)
+    }
+
+    /// Encrypts the backlog and leaves the records in the BIO.
+    pub(super) fn encrypt(&self, py: Python<'_>, backlog: &mut Backlog) -> Step {
+        let mut step = Step::Moved(0);
+        while let Step::Moved(_) = step
+            && backlog.len() > 0
+        {
+            step = self.encrypt_some(py, backlog);
+        }
+        step
+    }
+
+    /// Encrypts the backlog and takes the records, and those that were there before.
+    pub(super) fn encrypt_and_drain<'py>(
+        &self,
+        py: Python<'py>,
+        backlog: &mut Backlog,
+        records: &mut Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<Step> {
+        // The first record is made before there is memory for it: then its length is known.
+        let mut step = self.encrypt_some(py, backlog);
+        while let expected @ 1.. = self.unsent(py) + sealed_length(backlog, step) {
+            let chunk = bytes_of_at_most(py, expected.min(RECORDS), |memory| {
+                let mut room = Room::new(memory);
+                self.drain(py, &mut room);
+                while !room.is_full() && backlog.len() > 0 && matches!(step, Step::Moved(_)) {
+                    step = self.encrypt_some(py, backlog);
+                    self.drain(py, &mut room);
+                }
+                room.filled()
+            })?;
+            records.push(chunk);
+        }
+        Ok(step)
+    }
+
+    /// Encrypts one record.
+    fn encrypt_some(&self, py: Python<'_>, backlog: &mut Backlog) -> Step {
+        let Some(data) = backlog.first() else { return Step::Moved(0) };
+        let step = self.write(py, data);
+        if let Step::Moved(count) = step {
+            backlog.advance(count);
+        }
+        step
+    }
+}
+
+/// The most that the backlog can become as records; nothing while OpenSSL takes none of it.
+fn sealed_length(backlog: &Backlog, step: Step) -> usize {
+    match step {
+        Step::Moved(_) => backlog.len() + OVERHEAD * backlog.most_records(RECORD),
+        Step::Waits | Step::Stuck => 0,
+    }
+}

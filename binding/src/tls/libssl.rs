@@ -1,0 +1,389 @@
+//! OpenSSL itself: functions of the libssl that the interpreter's `_ssl` has loaded, and the `SSL`
+//! inside an `ssl.SSLObject`.
+//!
+//! Nothing is linked: the functions are looked up through `_ssl`'s own shared object, so they are
+//! those that CPython calls, or none at all where OpenSSL is linked into it and hidden. Where the
+//! `SSL` lies in CPython's object is known for the versions named here and is checked for each
+//! connection against what the object itself says. Any doubt is told as a text, and the connection
+//! stays with its SSLObject.
+
+#![allow(unsafe_code, reason = "the binding's address for calls of libssl")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+use std::mem::{MaybeUninit, transmute};
+use std::ptr;
+
+use pyo3::exceptions::PyMemoryError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::cell::Share;
+use crate::names;
+
+type Pointer = *mut c_void;
+/// Why a connection stays with its SSLObject.
+pub(super) type Doubt = &'static str;
+
+/// `dlopen`'s "resolve when called"; the object is loaded already. The same number on all Unix.
+const RTLD_LAZY: c_int = 1;
+
+// <openssl/ssl.h>
+const SSL_ERROR_WANT_READ: c_int = 2;
+const SSL_ERROR_WANT_WRITE: c_int = 3;
+
+unsafe extern "C" {
+    fn dlopen(path: *const c_char, flags: c_int) -> Pointer;
+    fn dlsym(handle: Pointer, name: *const c_char) -> Pointer;
+}
+
+macro_rules! functions {
+    ($($name:ident = $symbol:literal ($($argument:ty),*) -> $result:ty;)*) => {
+        struct Functions {
+            $($name: unsafe extern "C" fn($($argument),*) -> $result,)*
+        }
+
+        impl Functions {
+            fn look_up(object: Pointer) -> Option<Self> {
+                Some(Self {$(
+                    $name: {
+                        let address = symbol(object, $symbol)?;
+                        // SAFETY: the address of the function of this name, which has this signature
+                        // in every OpenSSL from 1.1.1 on.
+                        unsafe { transmute::<Pointer, unsafe extern "C" fn($($argument),*) -> $result>(address) }
+                    },
+                )*})
+            }
+        }
+    };
+}
+
+functions! {
+    read = c"SSL_read_ex" (Pointer, Pointer, usize, *mut usize) -> c_int;
+    write = c"SSL_write_ex" (Pointer, *const c_void, usize, *mut usize) -> c_int;
+    get_error = c"SSL_get_error" (*const c_void, c_int) -> c_int;
+    has_pending = c"SSL_has_pending" (*const c_void) -> c_int;
+    get_rbio = c"SSL_get_rbio" (*const c_void) -> Pointer;
+    get_wbio = c"SSL_get_wbio" (*const c_void) -> Pointer;
+    get_ssl_ctx = c"SSL_get_SSL_CTX" (*const c_void) -> Pointer;
+    get_version = c"SSL_get_version" (*const c_void) -> *const c_char;
+    get_cipher = c"SSL_get_current_cipher" (*const c_void) -> *const c_void;
+    cipher_name = c"SSL_CIPHER_get_name" (*const c_void) -> *const c_char;
+    bio_read = c"BIO_read_ex" (Pointer, Pointer, usize, *mut usize) -> c_int;
+    bio_write = c"BIO_write_ex" (Pointer, *const c_void, usize, *mut usize) -> c_int;
+    bio_pending = c"BIO_ctrl_pending" (Pointer) -> usize;
+    version_number = c"OpenSSL_version_num" () -> c_ulong;
+}
+
+fn symbol(object: Pointer, name: &CStr) -> Option<Pointer> {
+    // SAFETY: an open object and a name; answers null for what there is not.
+    let address = unsafe { dlsym(object, name.as_ptr()) };
+    (!address.is_null()).then_some(address)
+}
+
+/// The functions, looked up once per process.
+fn functions(py: Python<'_>) -> Result<&'static Functions, Doubt> {
+    static FUNCTIONS: PyOnceLock<Result<Functions, Doubt>> = PyOnceLock::new();
+    let found =
+        FUNCTIONS.get_or_init(py, || load(py).unwrap_or(Err("the ssl module is not as CPython's")));
+    found.as_ref().map_err(|doubt| *doubt)
+}
+
+fn load(py: Python<'_>) -> PyResult<Result<Functions, Doubt>> {
+    let version = (py.version_info().major, py.version_info().minor);
+    if !((3, 11)..=(3, 15)).contains(&version)
+        || py
+            .import("sysconfig")?
+            .call_method1("get_config_var", ("Py_GIL_DISABLED",))?
+            .is_truthy()?
+    {
+        return Ok(Err("the layout of this Python's SSL objects is not known"));
+    }
+    let ssl = py.import("ssl")?;
+    if !ssl.getattr("OPENSSL_VERSION")?.extract::<String>()?.starts_with("OpenSSL ") {
+        return Ok(Err("the TLS library is not OpenSSL"));
+    }
+    let Ok(path) =
+        py.import("_ssl")?.getattr("__file__").and_then(|path| path.extract::<CString>())
+    else {
+        return Ok(Err("the _ssl module is part of the interpreter"));
+    };
+    // SAFETY: a path; the object behind it is loaded and never unloaded, as Python's modules are.
+    let object = unsafe { dlopen(path.as_ptr(), RTLD_LAZY) };
+    if object.is_null() {
+        return Ok(Err("the _ssl module is no shared object"));
+    }
+    let Some(functions) = Functions::look_up(object) else {
+        return Ok(Err("OpenSSL's functions are hidden in the _ssl module"));
+    };
+    // SAFETY: takes nothing and answers with a constant.
+    let number = unsafe { (functions.version_number)() };
+    if number != ssl.getattr("OPENSSL_VERSION_NUMBER")?.extract::<c_ulong>()? {
+        return Ok(Err("another OpenSSL was found than the ssl module's"));
+    }
+    Ok(Ok(functions))
+}
+
+/// The `SSL` of one connection after its handshake, and its BIOs.
+pub(super) struct Ssl {
+    functions: &'static Functions,
+    /// CPython's `_SSLSocket`, which owns the `SSL`, which owns the BIOs.
+    owner: Py<PyAny>,
+    handle: Pointer,
+    incoming: Pointer,
+    outgoing: Pointer,
+}
+
+// SAFETY: the pointers are used only by methods that are given a token of the interpreter, and so by
+// one thread at a time.
+unsafe impl Send for Ssl {}
+
+/// Memory for OpenSSL to write into, and how much of it is filled.
+pub(super) struct Room<'a> {
+    memory: &'a mut [MaybeUninit<u8>],
+    filled: usize,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
+        Self { memory, filled: 0 }
+    }
+
+    /// The memory of a buffer, which is initialized.
+    pub(super) fn of(memory: &'a mut [u8]) -> Self {
+        let memory: *mut [u8] = memory;
+        // SAFETY: the same memory, of which this module has only OpenSSL write, and so bytes.
+        Self::new(unsafe { &mut *(memory as *mut [MaybeUninit<u8>]) })
+    }
+
+    pub(super) fn filled(&self) -> usize {
+        self.filled
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.filled >= self.memory.len()
+    }
+
+    fn rest(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.memory.get_mut(self.filled..).unwrap_or_default()
+    }
+}
+
+/// What OpenSSL did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Moved(usize),
+    /// It waits for the network.
+    Waits,
+    /// The peer has ended its side, or something is wrong: its SSLObject will say what.
+    Stuck,
+}
+
+impl Ssl {
+    /// The `SSL` inside `object`, which reads from and writes to the two MemoryBIOs.
+    ///
+    /// The inner error is the doubt that forbids it; the outer one is raised by Python.
+    pub(super) fn of<'py>(
+        object: &Bound<'py, PyAny>,
+        incoming: &Bound<'py, PyAny>,
+        outgoing: &Bound<'py, PyAny>,
+    ) -> PyResult<Result<Self, Doubt>> {
+        let py = object.py();
+        let functions = match functions(py) {
+            Ok(functions) => functions,
+            Err(doubt) => return Ok(Err(doubt)),
+        };
+        if !is_exactly(object, names::ssl_object_class(py)?) {
+            return Ok(Err("the SSLObject is of a class of its own"));
+        }
+        let context = object.getattr(intern!(py, "context"))?;
+        if has_callbacks(&context)? {
+            return Ok(Err("the context has callbacks for messages or keys"));
+        }
+        let owner = object.getattr(intern!(py, "_sslobj"))?;
+        let unknown = Ok(Err("the layout of this Python's SSL objects is not the known one"));
+        // `_SSLSocket` begins with its socket, of which SSLObjects have none, its SSL and its context.
+        let Some([socket, ssl, its_context]) = head(&owner, names::ssl_socket_class(py)?)? else {
+            return unknown;
+        };
+        if !socket.is_null() || its_context != context.as_ptr().cast() {
+            return unknown;
+        }
+        // `MemoryBIO` and `SSLContext` begin with what they are named for.
+        let Some([incoming]) = head(incoming, names::memory_bio_class(py)?)? else {
+            return unknown;
+        };
+        let Some([outgoing]) = head(outgoing, names::memory_bio_class(py)?)? else {
+            return unknown;
+        };
+        let Some([context]) = head(&context, names::ssl_context_class(py)?)? else {
+            return unknown;
+        };
+        if [ssl, incoming, outgoing, context].into_iter().any(is_no_address) {
+            return unknown;
+        }
+        let this = Self { functions, owner: owner.unbind(), handle: ssl, incoming, outgoing };
+        if this.hangs_together(context) && this.says_the_same(object)? {
+            return Ok(Ok(this));
+        }
+        unknown
+    }
+
+    /// Whether the SSL has these BIOs and that context.
+    fn hangs_together(&self, context: Pointer) -> bool {
+        // SAFETY: by `of` the address stands where CPython keeps its SSL.
+        let incoming = unsafe { (self.functions.get_rbio)(self.handle) };
+        // SAFETY: the same.
+        let outgoing = unsafe { (self.functions.get_wbio)(self.handle) };
+        // SAFETY: the same.
+        let its_context = unsafe { (self.functions.get_ssl_ctx)(self.handle) };
+        (incoming, outgoing, its_context) == (self.incoming, self.outgoing, context)
+    }
+
+    /// Whether version and cipher are those that the object names; before the handshake it names none.
+    fn says_the_same(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = object.py();
+        let version: Option<String> = object.call_method0(intern!(py, "version"))?.extract()?;
+        let cipher: Option<(String, String, u32)> =
+            object.call_method0(intern!(py, "cipher"))?.extract()?;
+        // SAFETY: an SSL that has passed `hangs_together`; answers with a constant text.
+        let its_version = text(unsafe { (self.functions.get_version)(self.handle) });
+        // SAFETY: the same; null before the handshake.
+        let its_cipher = unsafe { (self.functions.get_cipher)(self.handle) };
+        // SAFETY: a cipher or null, for which the name is a constant too.
+        let its_cipher = text(unsafe { (self.functions.cipher_name)(its_cipher) });
+        Ok(version.is_some()
+            && version == its_version
+            && cipher.map(|(name, ..)| name) == its_cipher)
+    }
+
+    pub(super) fn share(&self, share: Share<'_>) -> Self {
+        Self { owner: share.share(&self.owner), ..*self }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)
+    }
+
+    /// Decrypts into `room`, from one record at most.
+    pub(super) fn read(&self, _py: Python<'_>, room: &mut Room<'_>) -> Step {
+        let mut count = 0;
+        let rest = room.rest();
+        let start = rest.as_mut_ptr().cast();
+        // SAFETY: a living SSL, which `owner` keeps, used by one thread at a time; writes no more than
+        // the length, and the count.
+        let status =
+            unsafe { (self.functions.read)(self.handle, start, rest.len(), &raw mut count) };
+        room.filled += count;
+        self.step(status, count)
+    }
+
+    /// Encrypts the beginning of `data`, one record at most, as CPython sets SSLs up.
+    pub(super) fn write(&self, _py: Python<'_>, data: &[u8]) -> Step {
+        let mut count = 0;
+        let start = data.as_ptr().cast();
+        // SAFETY: as in `read`; reads no more than the length. A write that has to be repeated may come
+        // from elsewhere (SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, as CPython sets it).
+        let status =
+            unsafe { (self.functions.write)(self.handle, start, data.len(), &raw mut count) };
+        self.step(status, count)
+    }
+
+    fn step(&self, status: c_int, count: usize) -> Step {
+        if status > 0 {
+            return Step::Moved(count);
+        }
+        // SAFETY: a living SSL, right after the call in question, as the function demands. It leaves the
+        // error for CPython to find.
+        match unsafe { (self.functions.get_error)(self.handle, status) } {
+            SSL_ERROR_WANT_READ | SSL_ERROR_WANT_WRITE => Step::Waits,
+            _ => Step::Stuck,
+        }
+    }
+
+    /// Puts records into the incoming BIO. Errors: MemoryError.
+    pub(super) fn feed(&self, _py: Python<'_>, records: &[u8]) -> PyResult<()> {
+        let mut count = 0;
+        let start = records.as_ptr().cast();
+        // SAFETY: a living BIO, which `owner` keeps; copies that many bytes.
+        unsafe { (self.functions.bio_write)(self.incoming, start, records.len(), &raw mut count) };
+        if count < records.len() {
+            return Err(PyMemoryError::new_err(()));
+        }
+        Ok(())
+    }
+
+    /// Takes records out of the outgoing BIO.
+    pub(super) fn drain(&self, _py: Python<'_>, room: &mut Room<'_>) {
+        let mut count = 0;
+        let rest = room.rest();
+        let start = rest.as_mut_ptr().cast();
+        // SAFETY: a living BIO, which `owner` keeps; writes no more than the length, and the count, which
+        // stays zero if there is nothing.
+        unsafe { (self.functions.bio_read)(self.outgoing, start, rest.len(), &raw mut count) };
+        room.filled += count;
+    }
+
+    /// Bytes received and not decrypted.
+    pub(super) fn received(&self, _py: Python<'_>) -> usize {
+        // SAFETY: a living BIO.
+        unsafe { (self.functions.bio_pending)(self.incoming) }
+    }
+
+    /// Bytes of records that wait to be sent.
+    pub(super) fn unsent(&self, _py: Python<'_>) -> usize {
+        // SAFETY: a living BIO.
+        unsafe { (self.functions.bio_pending)(self.outgoing) }
+    }
+
+    /// Whether OpenSSL holds the beginning of a record, or data that nobody has read.
+    pub(super) fn is_within_record(&self, _py: Python<'_>) -> bool {
+        // SAFETY: a living SSL; looks and changes nothing.
+        unsafe { (self.functions.has_pending)(self.handle) > 0 }
+    }
+}
+
+/// Whether OpenSSL would call Python for every record: CPython tells of their errors after its own calls.
+fn has_callbacks(context: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = context.py();
+    let messages = context.getattr(intern!(py, "_msg_callback"))?;
+    let keys = context.getattr(intern!(py, "keylog_filename"))?;
+    Ok(!messages.is_none() || !keys.is_none())
+}
+
+fn is_exactly(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> bool {
+    object.get_type().is(class)
+}
+
+/// The words that follow the object's header, if it is of the class and that has so many.
+fn head<const N: usize>(
+    object: &Bound<'_, PyAny>,
+    class: &Bound<'_, PyAny>,
+) -> PyResult<Option<[Pointer; N]>> {
+    let py = object.py();
+    let size =
+        |class: &Bound<'_, PyAny>| class.getattr(intern!(py, "__basicsize__"))?.extract::<usize>();
+    let header = size(py.get_type::<PyAny>().as_any())?;
+    if !object.is_instance(class)? || size(class)? < header + N * size_of::<Pointer>() {
+        return Ok(None);
+    }
+    let start = object.as_ptr().wrapping_byte_add(header).cast::<[Pointer; N]>();
+    // SAFETY: an instance of the class has at least the class's size, is aligned like a pointer, and the
+    // words in that lie within it.
+    Ok(Some(unsafe { ptr::read(start) }))
+}
+
+/// Neither null nor unaligned: OpenSSL's objects come from malloc.
+fn is_no_address(word: Pointer) -> bool {
+    word.is_null() || !word.addr().is_multiple_of(align_of::<Pointer>())
+}
+
+fn text(constant: *const c_char) -> Option<String> {
+    if constant.is_null() {
+        return None;
+    }
+    // SAFETY: OpenSSL's names are constant texts with a NUL at the end.
+    let text = unsafe { CStr::from_ptr(constant) };
+    text.to_str().ok().map(str::to_owned)
+}

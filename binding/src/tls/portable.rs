@@ -1,0 +1,132 @@
+//! The portable engine: an `ssl.SSLObject` over two `MemoryBIO`s, by their Python methods.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PySlice};
+
+use crate::names;
+
+/// The most application data that one record carries (RFC 8446, 5.1). Reading in larger portions
+/// would only make OpenSSL's caller allocate, and give back, memory that cannot be filled.
+pub(super) const RECORD: usize = 16 * 1024;
+
+/// The SSLObject, and the BIOs on its network side.
+pub(super) struct Portable<'py> {
+    pub(super) object: Bound<'py, PyAny>,
+    pub(super) incoming: Bound<'py, PyAny>,
+    pub(super) outgoing: Bound<'py, PyAny>,
+}
+
+impl<'py> Portable<'py> {
+    /// Puts bytes from the network into the incoming BIO.
+    pub(super) fn feed(&self, data: &Bound<'py, PyAny>) -> PyResult<()> {
+        self.incoming.call_method1(intern!(data.py(), "write"), (data,)).map(drop)
+    }
+
+    /// Decrypts all there is; true if the peer has ended its side.
+    pub(super) fn decrypt(&self, chunks: &mut Vec<Bound<'py, PyAny>>) -> PyResult<bool> {
+        let py = self.object.py();
+        loop {
+            let chunk = match self.object.call_method1(intern!(py, "read"), (RECORD,)) {
+                Ok(chunk) => chunk,
+                Err(error) => return again(py, error).map(|()| false),
+            };
+            if chunk.len()? == 0 {
+                return Ok(true);
+            }
+            chunks.push(chunk);
+            if self.nothing_left()? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// How much of the buffer from `filled` on was filled in the end, and whether the peer has ended
+    /// its side.
+    pub(super) fn fill(
+        &self,
+        buffer: &Bound<'py, PyAny>,
+        mut filled: usize,
+        room: usize,
+    ) -> (usize, PyResult<bool>) {
+        let py = self.object.py();
+        while filled < room {
+            match self.fill_once(buffer, filled, room) {
+                Ok(0) => return (filled, Ok(true)),
+                Ok(count) => filled += count,
+                Err(error) => return (filled, again(py, error).map(|()| false)),
+            }
+            match self.nothing_left() {
+                Ok(false) => {}
+                other => return (filled, other.map(|_| false)),
+            }
+        }
+        (filled, Ok(false))
+    }
+
+    fn fill_once(&self, buffer: &Bound<'py, PyAny>, filled: usize, room: usize) -> PyResult<usize> {
+        let py = self.object.py();
+        let view = names::memoryview(py)?.call1((buffer,))?;
+        let rest = view.get_item(PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1))?;
+        let count = self.object.call_method1(intern!(py, "read"), (room - filled, &rest));
+        // The protocol may resize its buffer later; an exported one cannot be.
+        rest.call_method0(intern!(py, "release"))?;
+        view.call_method0(intern!(py, "release"))?;
+        count?.extract()
+    }
+
+    /// Whether another read could only say "want read", which would cost an exception.
+    fn nothing_left(&self) -> PyResult<bool> {
+        if self.received()? > 0 {
+            return Ok(false);
+        }
+        let pending = self.object.call_method0(intern!(self.object.py(), "pending"))?;
+        Ok(pending.extract::<usize>()? == 0)
+    }
+
+    /// Encrypts the beginning of what is left of a chunk; None if OpenSSL waits for the network.
+    pub(super) fn encrypt(&self, chunk: PyBackedBytes, from: usize) -> PyResult<Option<usize>> {
+        let py = self.object.py();
+        let data = if from == 0 {
+            chunk.into_pyobject(py)?.into_any()
+        } else {
+            PyBytes::new(py, chunk.get(from..).unwrap_or_default()).into_any()
+        };
+        match self.object.call_method1(intern!(py, "write"), (data,)) {
+            Ok(count) => count.extract().map(Some),
+            Err(error) => again(py, error).map(|()| None),
+        }
+    }
+
+    /// Takes the finished records.
+    pub(super) fn drain(&self) -> PyResult<Bound<'py, PyBytes>> {
+        let records = self.outgoing.call_method0(intern!(self.object.py(), "read"))?;
+        Ok(records.cast_into()?)
+    }
+
+    /// Bytes received and not decrypted.
+    pub(super) fn received(&self) -> PyResult<usize> {
+        pending(&self.incoming)
+    }
+
+    /// Bytes of records that wait to be sent.
+    pub(super) fn unsent(&self) -> PyResult<usize> {
+        pending(&self.outgoing)
+    }
+}
+
+fn pending(bio: &Bound<'_, PyAny>) -> PyResult<usize> {
+    bio.getattr(intern!(bio.py(), "pending"))?.extract()
+}
+
+/// `Ok` if OpenSSL only waits for the network.
+fn again(py: Python<'_>, error: PyErr) -> PyResult<()> {
+    if error.matches(py, names::ssl_want_read(py)?)?
+        || error.matches(py, names::ssl_want_write(py)?)?
+        || error.matches(py, names::ssl_syscall(py)?)?
+    {
+        return Ok(());
+    }
+    Err(error)
+}
