@@ -285,6 +285,24 @@ def test_removing_after_the_fd_was_closed(loop: Loop, side: str) -> None:
     turn(loop, 2)
 
 
+@pytest.mark.parametrize(("side", "other"), [("reader", "writer"), ("writer", "reader")])
+def test_removing_a_closed_file(loop: Loop, side: str, other: str) -> None:
+    """S7.1, S7.2: a closed socket has no number any more; the loop knows by which object it was asked."""
+    left, right = socket.socketpair()
+    call(loop, f"add_{side}", left)
+    turn(loop)
+    left.close()
+    right.close()
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        call(loop, f"remove_{side}", right)
+    assert call(loop, f"remove_{other}", left) is False
+    assert call(loop, f"remove_{side}", left) is True
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        call(loop, f"remove_{side}", left)
+    loop.close()
+    assert call(loop, f"remove_{side}", left) is False
+
+
 def test_removing_inside_the_callback(loop: Loop, pair: Pair) -> None:
     """S7.10: and closing the fd there."""
     left, right = pair

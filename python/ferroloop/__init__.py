@@ -53,3 +53,9 @@ if sys.version_info < (3, 16):
     DefaultEventLoopPolicy = EventLoopPolicy
 
     __all__ += ["DefaultEventLoopPolicy", "EventLoopPolicy", "install"]
+
+# Classes go by the name they are used by, in reprs and logs, wherever they are defined.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

@@ -15,7 +15,7 @@ def activate() -> None:
         default_policy = (asyncio, "DefaultEventLoopPolicy")
     # Setting the policy to None makes asyncio look this name up.
     setattr(*default_policy, EventLoopPolicy)
-    set_policy(EventLoopPolicy())  # type: ignore[abstract, unused-ignore]  # child watchers: not here yet
+    set_policy(EventLoopPolicy())
     for name in ("SelectorEventLoop", "EventLoop"):
         if hasattr(asyncio, name):
             setattr(asyncio, name, EventLoop)

@@ -1,7 +1,7 @@
 """Argument checks that several recipes share, in asyncio's words."""
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -49,3 +49,8 @@ def check_server_name(ssl: "SSLContext | bool | None", server_hostname: str | No
         raise ValueError("server_hostname is only meaningful with ssl")
     if ssl and server_hostname is None and not host:
         raise ValueError("You must set server_hostname when using ssl without a host")
+
+
+def refuse_copy(instance: object) -> NoReturn:
+    """Raise TypeError: for `__reduce__` of what owns descriptors or a process, which its copy would own too."""
+    raise TypeError(f"cannot pickle {type(instance).__name__!r} object")

@@ -12,6 +12,7 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._checks import refuse_copy
 from ._ferroloop import can_use_pidfd
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         # What happens before connection_made has to wait for it.
         self._pending: list[tuple[Callable[..., object], tuple[Any, ...]]] | None = []
         self._exit_waiters: set[asyncio.Future[int]] = set()
+
+    __reduce__ = refuse_copy
 
     def __repr__(self) -> str:
         info = [type(self).__name__]

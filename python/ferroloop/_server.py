@@ -9,6 +9,7 @@ from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from ._checks import refuse_copy
 from ._ferroloop import Acceptor, StreamTransport
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Server(asyncio.AbstractServer):
         self._waiters: list[asyncio.Future[None]] | None = []
         # Connections inherit the context of whoever made the server; before 3.15 of whoever started it.
         self._context = contextvars.copy_context() if sys.version_info >= (3, 15) else None
+
+    __reduce__ = refuse_copy
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"

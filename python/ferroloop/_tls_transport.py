@@ -6,6 +6,8 @@ import warnings
 from asyncio.constants import _SendfileMode
 from typing import TYPE_CHECKING, Any
 
+from ._checks import refuse_copy
+
 if TYPE_CHECKING:
     from ._tls import TlsProtocol
 
@@ -25,6 +27,8 @@ class SSLTransport(asyncio.Transport):
         # The methods of every packet, without a frame of Python between the application and the native layer.
         self.write = protocol._write  # type: ignore[method-assign]
         self.writelines = protocol._writelines  # type: ignore[method-assign]
+
+    __reduce__ = refuse_copy
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if not self._closed:

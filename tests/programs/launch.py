@@ -16,7 +16,7 @@ from support.scripts import environment
 APPS = Path(__file__).with_name("apps")
 
 ASYNCIO = "asyncio.unix_events._UnixSelectorEventLoop"
-FERROLOOP = "ferroloop._loop.EventLoop"
+FERROLOOP = "ferroloop.EventLoop"
 
 # What to tell the interpreter so that the program `{name}` of APPS, whose `main` is a coroutine function, runs on
 # ferroloop.

@@ -92,14 +92,12 @@ impl EventLoop {
 
     /// Stops watching `fd` for reading; True if it was watched.
     fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Self::ensure_no_transport(slf, fd)?;
-        Self::remove_callback(slf, fd, Side::Reader)
+        Self::remove_unowned(slf, fd, Side::Reader)
     }
 
     /// Stops watching `fd` for writing; True if it was watched.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Self::ensure_no_transport(slf, fd)?;
-        Self::remove_callback(slf, fd, Side::Writer)
+        Self::remove_unowned(slf, fd, Side::Writer)
     }
 
     /// A future that is done when `fd` is readable, or broken. A later wait or callback for the

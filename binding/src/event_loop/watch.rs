@@ -38,10 +38,17 @@ pub(crate) struct Callbacks {
 
 pub(crate) enum Listener {
     /// A callback of `add_reader` or `add_writer`.
-    Handle(Py<Handle>),
+    Handle(Py<Handle>, Option<File>),
     Pipe(Py<BaseTransport>),
     /// A coroutine that waits for one event: a future.
     Waiter(Py<PyAny>),
+}
+
+/// The object that stood for the fd. Once it is closed it has no number any more, and yet programs
+/// name it to end the watch.
+pub(crate) struct File {
+    object: Py<PyAny>,
+    fd: RawFd,
 }
 
 /// Which of an fd's two callbacks.
@@ -54,7 +61,7 @@ pub(crate) enum Side {
 impl Listener {
     fn job(&self, fd: RawFd, side: Side, share: Share<'_>) -> Job {
         match self {
-            Self::Handle(handle) => Job::Watch(share.share(handle)),
+            Self::Handle(handle, _) => Job::Watch(share.share(handle)),
             Self::Pipe(transport) => Job::Stream(share.share(transport), side.readiness()),
             Self::Waiter(waiter) => Job::Ready(fd, side, share.share(waiter)),
         }
@@ -64,9 +71,20 @@ impl Listener {
         matches!(self, Self::Pipe(listener) if listener.is(transport))
     }
 
+    /// The number of a file that has lost it.
+    fn number_of(&self, file: &Py<PyAny>) -> Option<RawFd> {
+        match self {
+            Self::Handle(_, Some(known)) if known.object.is(file) => Some(known.fd),
+            _ => None,
+        }
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Handle(handle) => visit.call(handle),
+            Self::Handle(handle, file) => {
+                visit.call(handle)?;
+                file.iter().try_for_each(|file| visit.call(&file.object))
+            }
             Self::Pipe(transport) => visit.call(transport),
             Self::Waiter(waiter) => visit.call(waiter),
         }
@@ -90,6 +108,10 @@ impl Side {
 }
 
 impl Callbacks {
+    fn number_of(&self, file: &Py<PyAny>) -> Option<RawFd> {
+        [&self.reader, &self.writer].into_iter().flatten().find_map(|it| it.number_of(file))
+    }
+
     fn slot(&mut self, side: Side) -> &mut Option<Listener> {
         match side {
             Side::Reader => &mut self.reader,
@@ -251,10 +273,13 @@ impl EventLoop {
         args: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, Handle>> {
         this.get().check_closed()?;
-        let fd = descriptor(fd)?;
+        let number = descriptor(fd)?;
+        let file = (!fd.is_instance_of::<PyInt>())
+            .then(|| File { object: fd.clone().unbind(), fd: number });
         let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
         let handle = Bound::new(this.py(), Handle::new(this, call, None, false)?)?;
-        Self::set_listener(this, fd, side, Listener::Handle(handle.clone().unbind()))?;
+        let listener = Listener::Handle(handle.clone().unbind(), file);
+        Self::set_listener(this, number, side, listener)?;
         Ok(handle)
     }
 
@@ -299,9 +324,19 @@ impl EventLoop {
             outcome.map_err(|refused| os_error(py, &refused.error))?;
         drop(watch);
         match listener {
-            Some(Listener::Handle(old)) => Handle::cancel(old.bind(py)),
+            Some(Listener::Handle(old, _)) => Handle::cancel(old.bind(py)),
             Some(Listener::Pipe(_) | Listener::Waiter(_)) | None => Ok(()),
         }
+    }
+
+    /// As `remove_callback`. RuntimeError if an open transport of this loop owns the fd (S7.5).
+    pub(super) fn remove_unowned(
+        this: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        side: Side,
+    ) -> PyResult<bool> {
+        Self::refuse_owned(this, number_of(fd)?, fd)?;
+        Self::remove_callback(this, fd, side)
     }
 
     /// False if there was no such callback, or the loop is closed.
@@ -314,15 +349,31 @@ impl EventLoop {
         if this.get().closed() {
             return Ok(false);
         }
-        let fd = descriptor(fd)?;
+        let fd = this.get().watched_number(fd)?;
         let listener = this.get().cell.with(py, move |state, _| {
             state.reactor.as_mut().and_then(|reactor| reactor.take_listener(fd, side, |_| true))
         });
         match listener {
-            Some(Listener::Handle(handle)) => Handle::cancel(handle.bind(py)).map(|()| true),
+            Some(Listener::Handle(handle, _)) => Handle::cancel(handle.bind(py)).map(|()| true),
             Some(Listener::Pipe(_) | Listener::Waiter(_)) => Ok(true),
             None => Ok(false),
         }
+    }
+
+    /// The number behind `fd`; that of a closed file is the one it was watched under.
+    fn watched_number(&self, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+        let number = number_of(fd)?;
+        if number >= 0 {
+            return Ok(number);
+        }
+        let file = fd.as_unbound();
+        let known = self.cell.with(fd.py(), |state, _| {
+            state.reactor.as_ref()?.poller.iter().find_map(|watch| match watch {
+                Watch::Callbacks(callbacks) => callbacks.number_of(file),
+                _ => None,
+            })
+        });
+        known.ok_or_else(|| not_a_descriptor(number))
     }
 
     /// RuntimeError if an open transport of this loop owns the fd (S7.5).
@@ -330,8 +381,11 @@ impl EventLoop {
         this: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        Self::refuse_owned(this, descriptor(fd)?, fd)
+    }
+
+    fn refuse_owned(this: &Bound<'_, Self>, number: RawFd, fd: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = this.py();
-        let number = descriptor(fd)?;
         let owner = this.get().cell.with(py, move |state, share| {
             match state.reactor.as_ref()?.poller.get(number)? {
                 Watch::Stream(transport) => Some(Owner::Active(share.share(transport))),
@@ -365,15 +419,25 @@ enum Owner {
 
 /// The number behind an int or an object with `fileno()` (S7.1).
 pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    let py = object.py();
+    match number_of(object)? {
+        fd if fd >= 0 => Ok(fd),
+        fd => Err(not_a_descriptor(fd)),
+    }
+}
+
+fn not_a_descriptor(fd: RawFd) -> PyErr {
+    PyValueError::new_err(format!("Invalid file descriptor: {fd}"))
+}
+
+/// The same, and a negative number as it is: a closed socket has one.
+fn number_of(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let number = if object.is_instance_of::<PyInt>() {
         object.extract()
     } else {
-        object.call_method0(intern!(py, "fileno")).and_then(|number| number.extract())
+        object.call_method0(intern!(object.py(), "fileno")).and_then(|number| number.extract())
     };
     match number {
-        Ok(fd) if fd >= 0 => Ok(fd),
-        Ok(fd) => Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}"))),
+        Ok(fd) => Ok(fd),
         Err(_) => Err(PyValueError::new_err(format!("Invalid file object: {}", object.repr()?))),
     }
 }
