@@ -8,6 +8,7 @@ RUN := $(ENV)/bin/python
 # Environments apart: what is installed there must not be there when the tests run.
 MORE := .build/$(TAG)-integrations
 TOOLS := .build/tools
+SUITES := .build/suites-$(TAG)
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
@@ -19,7 +20,7 @@ SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md
 # For `make wheels`: a wheel for each of these.
 PYTHONS ?= $(PYTHON)
 
-.PHONY: help demo test check lint engine pytest conformance integrations docs wheels sdist clean
+.PHONY: help demo test check lint engine pytest conformance integrations suites docs wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -33,6 +34,7 @@ help:
 	@echo 'make docs         the documentation in .build/site'
 	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
 	@echo 'make sdist        the source distribution in dist/'
+	@echo 'make suites       the test suites of anyio, aiohttp, uvicorn, ... on ferroloop and on asyncio (ARGS= for the runner)'
 	@echo 'make clean        removes .build'
 
 demo: $(ENV)/installed
@@ -76,6 +78,10 @@ wheels: $(TOOLS)/installed
 sdist: $(TOOLS)/installed
 	$(TOOLS)/bin/maturin sdist --out dist
 
+suites: $(SUITES)/installed
+	$(SUITES)/bin/python -m pytest --quiet -c /dev/null --rootdir . tests/suites/check_programs.py
+	$(SUITES)/bin/python tests/suites/run.py --work $(SUITES)/work $(ARGS)
+
 clean:
 	rm -rf .build
 
@@ -97,4 +103,14 @@ $(MORE)/installed: $(ENV)/installed pyproject.toml
 $(TOOLS)/installed: pyproject.toml scripts/make-environment
 	scripts/make-environment $(PYTHON) $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --group package --group docs
+	touch $@
+
+$(SUITES)/environment: tests/suites/suites.toml scripts/make-environment
+	scripts/make-environment $(PYTHON) $(SUITES)
+	$(SUITES)/bin/python tests/suites/run.py --install
+	touch $@
+
+$(SUITES)/installed: $(SUITES)/environment $(SOURCES)
+	CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(SUITES)/bin/python \
+		$(SUITES)/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	touch $@
