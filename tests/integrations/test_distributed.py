@@ -28,6 +28,5 @@ if __name__ == "__main__":
 def test_cluster() -> None:
     command = [sys.executable, "-m", "ferroloop", "-c", PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.stdout.split() == [str(sum(x * x for x in range(1000))), "ferroloop._loop", "ferroloop._loop"], (
-        done.stderr
-    )
+    total = sum(x * x for x in range(1000))
+    assert done.stdout.split() == [str(total), "ferroloop", "ferroloop"], done.stderr
