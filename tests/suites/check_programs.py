@@ -214,7 +214,7 @@ def test_pytest_asyncio_hook(place: Path) -> None:
 
 
 BLOCKBUSTER = """
-    import asyncio, os, ferroloop
+    import asyncio, os, ferroloop.contrib.blockbuster
     from blockbuster import BlockBuster
 
     async def main():
@@ -231,13 +231,7 @@ BLOCKBUSTER = """
             print(exc)
 
     blockbuster = BlockBuster()
-    for call, place, functions in [
-        ("os.stat", "ferroloop/_unix.py", {"remove_stale_file", "of", "remove"}),
-        ("os.path.samestat", "ferroloop/_unix.py", {"remove"}),
-        ("os.unlink", "ferroloop/_unix.py", {"remove"}),
-        ("os.read", "ferroloop/_spawn.py", {"_spawn"}),
-    ]:
-        blockbuster.functions[call].can_block_in(place, functions)
+    ferroloop.contrib.blockbuster.allow(blockbuster)
     blockbuster.activate()
     ferroloop.run(main())
 """

@@ -9,7 +9,9 @@ from asyncio import base_events
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
 from ferroloop import EventLoop, _activate
+from ferroloop.contrib.blockbuster import allow
 
 LOOP = os.environ["LOOP_UNDERNEATH"]
 
@@ -30,6 +32,14 @@ _count(EventLoop, "ferroloop")
 _count(base_events.BaseEventLoop, "asyncio")
 if LOOP == "ferroloop":
     _activate.activate()
+    # Suites make detectors of their own, which have to be told.
+    report_all = BlockBuster.activate
+
+    def report_others(self: BlockBuster) -> None:
+        allow(self)
+        report_all(self)
+
+    BlockBuster.activate = report_others  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

@@ -5,4 +5,5 @@ aiohttp     a gunicorn worker for aiohttp applications
 granian     granian's command line and server
 hypercorn   hypercorn's command line
 pytest      pytest-asyncio and anyio
+blockbuster what the loop itself may do
 """
