@@ -2,6 +2,10 @@
 
 from served import Served
 
-_ECHO = ("echo", "--size", "1024", "--connections", "16")
 
-WORKLOADS = (Served("udp/echo/1 KiB x 16", "datagram", _ECHO, unit="msg/s", transport="udp"),)
+def _echo(connections: int) -> Served:
+    load = ("echo", "--size", "1024", "--connections", str(connections))
+    return Served(f"udp/echo/1 KiB x {connections}", "datagram", load, unit="msg/s", transport="udp")
+
+
+WORKLOADS = (_echo(1), _echo(16))

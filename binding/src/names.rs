@@ -20,6 +20,7 @@ imported! {
     transport_class = "asyncio"."Transport";
     read_transport_class = "asyncio"."ReadTransport";
     write_transport_class = "asyncio"."WriteTransport";
+    datagram_transport_class = "ferroloop._datagram"."AnyTransport";
     task_class = "asyncio"."Task";
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";

@@ -74,6 +74,16 @@ impl Address {
         }
     }
 
+    /// Sends a datagram here. The kernel's form of the common addresses needs no detour.
+    #[inline]
+    pub(crate) fn send(&self, socket: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::V4(address) => sys::send_to(socket, data, address),
+            Self::V6(address) => sys::send_to(socket, data, address),
+            _ => sys::send_to(socket, data, &self.to_any()?),
+        }
+    }
+
     /// The kernel's form.
     ///
     /// # Errors

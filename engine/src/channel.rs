@@ -11,6 +11,8 @@ pub enum Channel {
     /// Both ways: `recv(2)`, `send(2)`, `shutdown(2)`. A peer that has gone answers with `EPIPE`
     /// and never with `SIGPIPE`.
     Socket,
+    /// Both ways, message by message, each with an address: see [`Datagrams`](crate::Datagrams).
+    Datagram,
     /// In only, by `read(2)`: a pipe, a terminal, or a socket used like one.
     ReadEnd,
     /// Out only, by `write(2)`, which has no flag against `SIGPIPE`: a host that writes to pipes
@@ -25,7 +27,7 @@ impl Channel {
     #[inline]
     pub(crate) fn recv(self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Socket => sys::recv(fd, buffer),
+            Self::Socket | Self::Datagram => sys::recv(fd, buffer),
             Self::ReadEnd | Self::WriteEnd => sys::read(fd, buffer),
         }
     }
@@ -33,7 +35,7 @@ impl Channel {
     #[inline]
     pub(crate) fn send(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Socket => sys::send(fd, bytes),
+            Self::Socket | Self::Datagram => sys::send(fd, bytes),
             Self::ReadEnd | Self::WriteEnd => sys::write(fd, bytes),
         }
     }
@@ -44,7 +46,7 @@ impl Channel {
         buffers: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         match self {
-            Self::Socket => sys::send_gathered(fd, buffers),
+            Self::Socket | Self::Datagram => sys::send_gathered(fd, buffers),
             Self::ReadEnd | Self::WriteEnd => sys::write_gathered(fd, buffers),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! This crate has no loop. It has what a loop is made of: a [`Poller`] over epoll or kqueue,
 //! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, child
-//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`WaterMarks`]).
+//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`Datagrams`],
+//! [`WaterMarks`]).
 //! The host puts them together, owns every descriptor and every payload, and runs its own code
 //! between the calls.
 //!
@@ -98,6 +99,7 @@ mod channel;
 mod child;
 pub mod clock;
 mod connect;
+mod datagram;
 mod listener;
 mod operation;
 mod outbox;
@@ -121,6 +123,7 @@ pub use address::Address;
 pub use channel::Channel;
 pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
+pub use datagram::{Datagram, Datagrams, Delivery, Destination, receive_datagram};
 pub use listener::{Accept, accept, nodelay};
 pub use operation::try_recv;
 pub use outbox::{Flushed, Outbox};

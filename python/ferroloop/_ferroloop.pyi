@@ -17,6 +17,7 @@ __all__ = [
     "BACKEND",
     "Acceptor",
     "Child",
+    "DatagramTransport",
     "EventLoop",
     "Handle",
     "ReadPipeTransport",
@@ -190,6 +191,38 @@ class StreamTransport(asyncio.Transport):
     def _send_chunk(self, fd: int, offset: int, count: int) -> int | None:
         """Send a chunk of a file in one system call; 0 at its end, None if there is no room."""
     def _end_sendfile(self) -> None: ...
+
+@final
+class DatagramTransport(asyncio.DatagramTransport):
+    """A socket that sends and receives whole messages (asyncio.DatagramTransport)."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """Queue connection_made, start of reading, and the waiter's result.
+
+        `address` is the only one that datagrams may be sent to, None if they may go anywhere.
+        Raises RuntimeError (S7.5) if an open transport of this loop owns the fd.
+        """
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def is_reading(self) -> bool: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+    def get_protocol(self) -> asyncio.BaseProtocol: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def get_write_buffer_limits(self) -> tuple[int, int]: ...
+    def get_write_buffer_size(self) -> int: ...
 
 @final
 class TlsPhase:

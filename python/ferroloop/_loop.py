@@ -16,6 +16,7 @@ from typing import Any
 from . import (
     _asyncgens,
     _connect,
+    _datagram,
     _debug,
     _errors,
     _executor,
@@ -119,10 +120,12 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_server = _serve.create_server  # type: ignore[assignment]  # typeshed wants asyncio's own Server class
     create_unix_connection = _unix.create_unix_connection
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
+    create_datagram_endpoint = _datagram.create_datagram_endpoint  # type: ignore[assignment]  # no reuse_address
     start_tls = _start_tls.start_tls
     set_tls_engine = _tls.set_tls_engine
     get_tls_engine = _tls.get_tls_engine
     _make_socket_transport = _transports._make_socket_transport
+    _make_datagram_transport = _datagram._make_datagram_transport
 
     # Plain sockets
     sock_recv = _sock.sock_recv  # type: ignore[assignment]  # typeshed has the abstract method's parameter names

@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 def new_event_loop() -> EventLoop:
     """Return a new event loop; made to be a `loop_factory`."""
-    return EventLoop()  # type: ignore[abstract]  # sock_*, pipes, datagrams, subprocesses, TLS: not here yet
+    return EventLoop()
 
 
 def run(main: Coroutine[Any, Any, _T], *, debug: bool | None = None) -> _T:

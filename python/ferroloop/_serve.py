@@ -119,7 +119,7 @@ class _Options:
         if reuse_address:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.reuse_port and sock.family in (socket.AF_INET, socket.AF_INET6):
-            _set_reuse_port(sock)
+            set_reuse_port(sock)
         if self.keep_alive:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if sock.family == socket.AF_INET6:
@@ -127,7 +127,8 @@ class _Options:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
 
-def _set_reuse_port(sock: socket.socket) -> None:
+def set_reuse_port(sock: socket.socket) -> None:
+    """Let other sockets bind to the same port. Raises ValueError where the system cannot."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ValueError("reuse_port not supported by socket module")
     try:

@@ -33,7 +33,7 @@ pub(crate) use watch::{Side, Watch};
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,
 /// and an exact `bytes` is made of what came: a fresh large object per read costs page faults.
-const SCRATCH_SIZE: usize = 256 * 1024;
+pub(crate) const SCRATCH_SIZE: usize = 256 * 1024;
 
 /// Ready queue, timers, poller and the run loop.
 #[pyclass(frozen, subclass, module = "ferroloop._ferroloop")]

@@ -91,7 +91,7 @@ impl State {
             (_, Phase::Closing | Phase::Lost) => " closing",
         };
         let polls = match self.stream.channel() {
-            Channel::Socket => self.describe_socket(polled),
+            Channel::Socket | Channel::Datagram => self.describe_socket(polled),
             Channel::ReadEnd | Channel::WriteEnd => self.describe_pipe(polled),
         };
         format!("<{name}{phase} fd={fd}{polls}>")
@@ -102,7 +102,7 @@ impl State {
             return String::new();
         }
         let (read, write) = (self.polling(Interest::READ), self.polling(Interest::WRITE));
-        let size = self.stream.outbox().len_bytes();
+        let size = self.waiting();
         format!(" read={read} write=<{write}, bufsize={size}>")
     }
 

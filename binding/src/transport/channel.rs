@@ -14,6 +14,7 @@ const EIO: i32 = 5;
 pub(super) const fn class_name(channel: Channel) -> &'static str {
     match channel {
         Channel::Socket => "StreamTransport",
+        Channel::Datagram => "DatagramTransport",
         Channel::ReadEnd => "ReadPipeTransport",
         Channel::WriteEnd => "WritePipeTransport",
     }
@@ -22,6 +23,7 @@ pub(super) const fn class_name(channel: Channel) -> &'static str {
 pub(super) const fn read_error(channel: Channel) -> &'static str {
     match channel {
         Channel::Socket => "Fatal read error on socket transport",
+        Channel::Datagram => "Fatal read error on datagram transport",
         Channel::ReadEnd | Channel::WriteEnd => "Fatal read error on pipe transport",
     }
 }
@@ -29,13 +31,14 @@ pub(super) const fn read_error(channel: Channel) -> &'static str {
 pub(super) const fn write_error(channel: Channel) -> &'static str {
     match channel {
         Channel::Socket => "Fatal write error on socket transport",
+        Channel::Datagram => "Fatal write error on datagram transport",
         Channel::ReadEnd | Channel::WriteEnd => "Fatal write error on pipe transport",
     }
 }
 
 pub(super) const fn lost_write(channel: Channel) -> &'static str {
     match channel {
-        Channel::Socket => "socket.send() raised exception.",
+        Channel::Socket | Channel::Datagram => "socket.send() raised exception.",
         Channel::ReadEnd | Channel::WriteEnd => {
             "pipe closed by peer or os.write(pipe, data) raised exception."
         }
@@ -46,7 +49,7 @@ pub(super) const fn lost_write(channel: Channel) -> &'static str {
 /// of a pipe only a failed write (S31.14).
 pub(super) const fn first_lost_write(channel: Channel) -> u32 {
     match channel {
-        Channel::Socket => 1,
+        Channel::Socket | Channel::Datagram => 1,
         Channel::ReadEnd | Channel::WriteEnd => 0,
     }
 }
@@ -57,7 +60,7 @@ pub(super) fn is_quiet(channel: Channel, py: Python<'_>, error: &PyErr) -> PyRes
         return Ok(false);
     }
     match channel {
-        Channel::Socket | Channel::WriteEnd => Ok(true),
+        Channel::Socket | Channel::Datagram | Channel::WriteEnd => Ok(true),
         Channel::ReadEnd => error.value(py).getattr(intern!(py, "errno"))?.eq(EIO),
     }
 }
@@ -82,7 +85,7 @@ pub(super) fn adopt_pipe(
     kind.map(|kind| (descriptor, kind)).ok_or_else(|| {
         PyValueError::new_err(match channel {
             Channel::WriteEnd => "Pipe transport is only for pipes, sockets and character devices",
-            Channel::Socket | Channel::ReadEnd => "Pipe transport is for pipes/sockets only.",
+            _ => "Pipe transport is for pipes/sockets only.",
         })
     })
 }

@@ -25,6 +25,15 @@ pub(super) fn for_pipe(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
     }
 }
 
+/// Errors: TypeError in the words that `sendto` has kept (S27.4).
+#[inline]
+pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    match take(data)? {
+        Some(chunk) => Ok(chunk),
+        None => Err(not_bytes(data, "a bytes-like object")?),
+    }
+}
+
 #[inline]
 fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
@@ -49,6 +58,11 @@ fn wrong_type(data: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     } else {
         "a bytes-like object"
     };
+    not_bytes(data, wanted)
+}
+
+#[cold]
+fn not_bytes(data: &Bound<'_, PyAny>, wanted: &str) -> PyResult<PyErr> {
     let name = data.get_type().name()?;
     Ok(PyTypeError::new_err(format!("data argument must be {wanted}, not {}", name.repr()?)))
 }

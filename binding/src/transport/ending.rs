@@ -11,7 +11,8 @@ use pyo3::types::{PyDict, PyString};
 
 use super::writing::Caller;
 use super::{
-    BaseTransport, Descriptor, ReadPipeTransport, StreamTransport, WritePipeTransport, channel,
+    BaseTransport, DatagramTransport, Descriptor, ReadPipeTransport, StreamTransport,
+    WritePipeTransport, channel,
 };
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::EventLoop;
@@ -63,9 +64,14 @@ impl BaseTransport {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
             let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
         }
-        let mut unsent = Vec::new();
-        let lost = this.get().cell.with(py, |state, _| state.stream.lose(&mut unsent));
-        drop(unsent);
+        let (mut unsent, mut letters) = (Vec::new(), Vec::new());
+        let lost = this.get().cell.with(py, |state, _| {
+            if let Some(mail) = &mut state.mail {
+                mail.queue.clear(&mut letters);
+            }
+            state.stream.lose(&mut unsent)
+        });
+        drop((unsent, letters));
         if lost {
             Self::update_interest(this, event_loop)?;
             event_loop.get().push(py, Job::Lost(this.clone().unbind(), reason));
@@ -244,7 +250,7 @@ macro_rules! finalized {
     )*};
 }
 
-finalized!(StreamTransport, ReadPipeTransport, WritePipeTransport);
+finalized!(StreamTransport, DatagramTransport, ReadPipeTransport, WritePipeTransport);
 
 impl BaseTransport {
     /// Nobody holds the transport any more and it was never closed (S16.26, S30.15).

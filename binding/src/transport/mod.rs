@@ -1,15 +1,17 @@
-//! Transports that carry a stream of bytes: `StreamTransport` over a socket, `ReadPipeTransport` and
-//! `WritePipeTransport` over one end of a pipe.
+//! Transports: `StreamTransport` over a connected socket, `ReadPipeTransport` and
+//! `WritePipeTransport` over one end of a pipe, `DatagramTransport` over a socket of messages.
 //!
 //! They share one implementation, `BaseTransport`: the state machine is the engine's [`Stream`];
 //! here are the Python objects around it and the calls of the protocol. `reading`, `writing` and
 //! `ending` each hold one stretch of its life, `watching` what the poller is told, and `channel`
-//! names what the three differ in. The Python surface is in `base`, `stream` and `pipe`.
+//! names what they differ in. The Python surface is in `base`, `stream`, `pipe` and `datagram`, which
+//! also has its own ways in and out.
 
 mod address;
 mod base;
 mod channel;
 pub(crate) mod chunk;
+mod datagram;
 mod descriptor;
 mod ending;
 mod extra;
@@ -33,6 +35,7 @@ use crate::future;
 use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
+use datagram::{DatagramTransport, Mail};
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
 use sendfile::Sendfile;
@@ -66,6 +69,8 @@ struct State {
     /// Both addresses of an accepted connection; other sockets have theirs in `extra`.
     names: Option<Names>,
     extra: Option<Py<PyDict>>,
+    /// What goes out of a datagram transport, in place of the stream's outbox.
+    mail: Option<Box<Mail>>,
 }
 
 /// The addresses of a connection, made into Python objects when somebody asks.
@@ -125,6 +130,7 @@ impl BaseTransport {
                 ties: Some(ties),
                 names: parts.names,
                 extra: parts.extra.map(Bound::unbind),
+                mail: None,
             }),
         })
     }
@@ -192,6 +198,35 @@ impl BaseTransport {
 }
 
 impl State {
+    /// Bytes that wait for the kernel to take them.
+    #[inline]
+    fn waiting(&self) -> usize {
+        match &self.mail {
+            Some(mail) => mail.queue.len_bytes(),
+            None => self.stream.outbox().len_bytes(),
+        }
+    }
+
+    /// Nothing is left to send, not even an empty datagram.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match &self.mail {
+            Some(mail) => mail.queue.is_empty(),
+            None => self.stream.outbox().is_empty(),
+        }
+    }
+
+    /// What the poller should watch for.
+    #[inline]
+    fn wanted(&self) -> Interest {
+        let interest = self.stream.interest();
+        let mail_waits = self.mail.as_ref().is_some_and(|mail| !mail.queue.is_empty());
+        if mail_waits || self.wants_room() {
+            return interest.with(Interest::WRITE);
+        }
+        interest
+    }
+
     fn server(&self, share: Share<'_>) -> Option<Py<PyAny>> {
         self.ties.as_ref()?.server.as_ref().map(|server| share.share(server))
     }
@@ -201,6 +236,7 @@ impl State {
         if let Some(sendfile) = &self.sendfile {
             visit.call(&sendfile.room)?;
         }
+        self.mail.iter().try_for_each(|mail| mail.traverse(visit))?;
         self.descriptor.traverse(visit)?;
         let Some(ties) = &self.ties else {
             return Ok(());
@@ -217,9 +253,11 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // At interpreter shutdown, when the last finalizers run, nothing can be imported any more.
     names::warn(module.py())?;
     module.add_class::<StreamTransport>()?;
+    module.add_class::<DatagramTransport>()?;
     module.add_class::<ReadPipeTransport>()?;
     module.add_class::<WritePipeTransport>()?;
     add_finalizer::<StreamTransport>(module.py());
+    add_finalizer::<DatagramTransport>(module.py());
     add_finalizer::<ReadPipeTransport>(module.py());
     add_finalizer::<WritePipeTransport>(module.py());
     Ok(())

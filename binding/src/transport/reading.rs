@@ -43,6 +43,7 @@ impl BaseTransport {
                     _ => Self::read_data(this, event_loop, &target),
                 }
             }
+            Channel::Datagram => Self::read_datagrams(this, event_loop),
             Channel::ReadEnd => Self::read_pipe(this, event_loop),
             Channel::WriteEnd => Self::on_lost_reader(this, event_loop),
         }

@@ -2,15 +2,14 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{Channel, Interest, Phase};
+use ferroloop_engine::{Channel, Phase};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::chunk::{self, Chunk};
 use super::{BaseTransport, Descriptor, Parts, extra};
-use crate::event_loop::{EventLoop, Watch};
+use crate::event_loop::EventLoop;
 use crate::{ffi, names};
 
 /// A connected stream socket (asyncio.Transport).
@@ -23,27 +22,8 @@ impl StreamTransport {
         let base = BaseTransport::new(event_loop, Channel::Socket, parts)?;
         let initializer = PyClassInitializer::from(base).add_subclass(Self);
         let this = Bound::new(event_loop.py(), initializer)?;
-        Self::enter(this.as_super(), event_loop, None)
+        BaseTransport::enter(this.as_super(), event_loop, None)
             .or_else(|error| BaseTransport::release(this.as_super()).and(Err(error)))
-    }
-
-    /// Enters the transport into the poller's table and its server's list, and starts it.
-    fn enter(
-        this: &Bound<'_, BaseTransport>,
-        event_loop: &Bound<'_, EventLoop>,
-        waiter: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
-        let py = this.py();
-        let fd = this.get().cell.with(py, |state, _| state.descriptor.fd());
-        let watch = Watch::Stream(this.clone().unbind());
-        let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
-        this.get().cell.with(py, |state, _| state.token = token);
-        let server = this.get().cell.with(py, |state, share| state.server(share));
-        if let Some(server) = server {
-            server.call_method1(py, intern!(py, "_attach"), (this,))?;
-        }
-        BaseTransport::start(this, event_loop, waiter);
-        Ok(())
     }
 
     /// `write()` of what TLS made.
@@ -117,7 +97,7 @@ impl StreamTransport {
         _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         let this = slf.as_super();
-        Self::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
+        BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.

@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use ferroloop_engine::{Channel, Interest, Token};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
@@ -10,6 +11,25 @@ use super::{BaseTransport, channel};
 use crate::event_loop::{EventLoop, Side, Watch};
 
 impl BaseTransport {
+    /// Enters the transport of a socket into the poller's table and its server's list, and starts it.
+    pub(super) fn enter(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        waiter: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let fd = this.get().cell.with(py, |state, _| state.descriptor.fd());
+        let watch = Watch::Stream(this.clone().unbind());
+        let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
+        this.get().cell.with(py, |state, _| state.token = token);
+        let server = this.get().cell.with(py, |state, share| state.server(share));
+        if let Some(server) = server {
+            server.call_method1(py, intern!(py, "_attach"), (this,))?;
+        }
+        Self::start(this, event_loop, waiter);
+        Ok(())
+    }
+
     /// Tells the poller what the stream now waits for, if that has changed.
     #[inline]
     pub(super) fn update_interest(
@@ -17,17 +37,16 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         let change = this.get().cell.with(this.py(), |state, _| {
-            let mut wanted = state.stream.interest();
-            if state.wants_room() {
-                wanted = wanted.with(Interest::WRITE);
-            }
+            let wanted = state.wanted();
             let told = state.interest.replace(wanted);
             (told != Some(wanted)).then_some((state.stream.channel(), state.token, told, wanted))
         });
         let Some((channel, token, told, wanted)) = change else { return Ok(()) };
         let told = told.unwrap_or(Interest::NONE);
         match channel {
-            Channel::Socket => Self::watch(this, event_loop, token, told, wanted),
+            Channel::Socket | Channel::Datagram => {
+                Self::watch(this, event_loop, token, told, wanted)
+            }
             Channel::ReadEnd | Channel::WriteEnd => {
                 Self::listen(this, event_loop, token.fd(), told, wanted)
             }
@@ -85,7 +104,7 @@ impl BaseTransport {
         let (channel, token) =
             this.get().cell.with(py, |state, _| (state.stream.channel(), state.token));
         match channel {
-            Channel::Socket => drop(event_loop.get().dismiss(py, token)),
+            Channel::Socket | Channel::Datagram => drop(event_loop.get().dismiss(py, token)),
             Channel::ReadEnd | Channel::WriteEnd => {
                 for side in [Side::Reader, Side::Writer] {
                     drop(event_loop.get().unlisten(token.fd(), side, this));

@@ -99,7 +99,7 @@ impl BaseTransport {
 
     /// A write that nobody will read: counted, and soon worth a warning (S16.18, S31.14).
     #[cold]
-    fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
         let (count, channel) =
             self.cell.with(py, |state, _| (state.count_lost_write(), state.stream.channel()));
         if count >= QUIET_LOST_WRITES {
@@ -145,14 +145,30 @@ impl BaseTransport {
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        if !this.get().cell.with(this.py(), |state, _| state.is_blocked()) {
+        let (blocked, channel) = this
+            .get()
+            .cell
+            .with(this.py(), |state, _| (state.is_blocked(), state.stream.channel()));
+        if !blocked {
             return Ok(());
         }
+        if channel == Channel::Datagram {
+            return Self::send_queued(this, event_loop);
+        }
         Self::pump(this, event_loop, Caller::Loop)?;
+        Self::end_if_drained(this, event_loop)?;
+        Self::grant_room(this, event_loop)
+    }
+
+    /// Ends a closing transport in this very step if nothing is left to send.
+    pub(super) fn end_if_drained(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
         if this.get().loses_if_drained(this.py()) {
             return Self::lost(this, event_loop, None);
         }
-        Self::grant_room(this, event_loop)
+        Ok(())
     }
 
     #[inline]
@@ -218,7 +234,7 @@ impl BaseTransport {
     /// Pauses or resumes the writer when a water mark is crossed (S17.2, S17.3). Judged after a
     /// flush, never before: what the kernel takes at once puts no pressure on anybody.
     #[inline]
-    fn judge_pressure(
+    pub(super) fn judge_pressure(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         caller: Caller,
@@ -252,12 +268,13 @@ impl BaseTransport {
 
     /// A write, or new limits, may pause the writer but never resume it: only what the kernel takes
     /// does that.
-    fn pause_if_above(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+    pub(super) fn pause_if_above(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
         let py = this.py();
-        let rises = this
-            .get()
-            .cell
-            .with(py, |state, _| state.marks.rise(state.stream.outbox().len_bytes()).is_some());
+        let rises =
+            this.get().cell.with(py, |state, _| state.marks.rise(state.waiting()).is_some());
         if !rises {
             return Ok(());
         }
@@ -273,7 +290,7 @@ impl BaseTransport {
     pub(super) fn buffer_size(this: &Bound<'_, Self>) -> PyResult<usize> {
         // Bytes held back for the end of the job would look like a full socket.
         Self::uncork_now(this)?;
-        Ok(this.get().cell.with(this.py(), |state, _| state.stream.outbox().len_bytes()))
+        Ok(this.get().cell.with(this.py(), |state, _| state.waiting()))
     }
 
     /// Loses a closing transport whose last byte is out; true if this call did. Asked after
@@ -282,8 +299,7 @@ impl BaseTransport {
     fn loses_if_drained(&self, py: Python<'_>) -> bool {
         let mut unsent = Vec::new();
         self.cell.with(py, |state, _| {
-            let drained =
-                state.stream.phase() == Phase::Closing && state.stream.outbox().is_empty();
+            let drained = state.stream.phase() == Phase::Closing && state.is_drained();
             drained && state.stream.lose(&mut unsent)
         })
     }
@@ -325,7 +341,7 @@ impl State {
     }
 
     fn pressure(&mut self) -> Option<Pressure> {
-        let waiting = self.stream.outbox().len_bytes();
+        let waiting = self.waiting();
         self.marks.rise(waiting).or_else(|| self.marks.fall(waiting))
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::retry_on_intr;
-use rustix::net::addr::SocketAddrStorage;
+use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 
 /// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still.
@@ -28,6 +28,26 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(retry_on_intr(|| net::send(fd, bytes, SEND_FLAGS))?)
+}
+
+/// `recvfrom(2)`: how much, and the sender's address if it has one to tell. `WouldBlock` is empty.
+#[inline]
+pub(crate) fn recv_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<SocketAddrAny>)> {
+    let (received, _, sender) = retry_on_intr(|| net::recvfrom(fd, &mut *buffer, RECV_FLAGS))?;
+    Ok((received, sender))
+}
+
+/// `sendto(2)` without `SIGPIPE`.
+#[inline]
+pub(crate) fn send_to(
+    fd: BorrowedFd<'_>,
+    bytes: &[u8],
+    address: &impl SocketAddrArg,
+) -> io::Result<usize> {
+    Ok(retry_on_intr(|| net::sendto(fd, bytes, SEND_FLAGS, address))?)
 }
 
 /// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.

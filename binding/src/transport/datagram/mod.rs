@@ -1,0 +1,192 @@
+//! `DatagramTransport`: a socket that sends and receives whole messages, UDP, Unix or raw.
+//!
+//! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and an
+//! error of the socket concerns one message: `error_received` is told, and the transport lives on.
+
+mod incoming;
+mod outgoing;
+
+use ferroloop_engine::{Address, Channel, Datagrams};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use super::address::Family;
+use super::chunk::{self, Chunk};
+use super::{BaseTransport, Descriptor, Parts, extra};
+use crate::errors::os_error;
+use crate::event_loop::EventLoop;
+use crate::{ffi, names};
+
+/// A socket that sends and receives whole messages (asyncio.DatagramTransport).
+#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+pub(crate) struct DatagramTransport;
+
+/// What a datagram transport has besides the state of every transport.
+pub(super) struct Mail {
+    pub(super) queue: Datagrams<Chunk, Py<PyAny>>,
+    /// The only address that datagrams may go to, if there is one.
+    peer: Option<Py<PyAny>>,
+    /// The socket knows where datagrams go.
+    connected: bool,
+    family: Family,
+    /// Programs write to the address they heard from or wrote to last: those need no translation.
+    heard_from: Option<Correspondent>,
+    wrote_to: Option<Correspondent>,
+}
+
+/// An address in the system's form and in Python's.
+struct Correspondent {
+    address: Address,
+    object: Py<PyAny>,
+}
+
+/// Bytes that each queued datagram counts besides its own, so that empty ones count (S27.7).
+fn overhead(py: Python<'_>) -> usize {
+    if py.version_info() >= (3, 13) { 8 } else { 0 }
+}
+
+impl Mail {
+    fn new(
+        socket: &Bound<'_, PyAny>,
+        descriptor: &Descriptor,
+        extra: &Bound<'_, PyDict>,
+        peer: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let py = socket.py();
+        let family = Family::of(descriptor.fd()).map_err(|error| os_error(py, &error))?;
+        let name = extra.get_item(intern!(py, "peername"))?;
+        let peer = match peer {
+            Some(peer) if peer.is_truthy()? => Some(peer.unbind()),
+            _ => None,
+        };
+        Ok(Self {
+            queue: Datagrams::new(overhead(py)),
+            peer,
+            connected: name.is_some_and(|name| !name.is_none()),
+            family,
+            heard_from: None,
+            wrote_to: None,
+        })
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.peer)?;
+        for correspondent in self.heard_from.iter().chain(&self.wrote_to) {
+            visit.call(&correspondent.object)?;
+        }
+        outgoing::traverse(&self.queue, visit)
+    }
+}
+
+#[pymethods]
+impl DatagramTransport {
+    /// The arguments are those of `__init__`, which sees the new object and starts it.
+    #[new]
+    #[pyo3(signature = (r#loop, sock, protocol, address = None, waiter = None, extra = None))]
+    fn __new__<'py>(
+        r#loop: &Bound<'py, EventLoop>,
+        sock: &Bound<'py, PyAny>,
+        protocol: Bound<'py, PyAny>,
+        address: Option<Bound<'py, PyAny>>,
+        waiter: Option<&Bound<'py, PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let _ = waiter;
+        let py = sock.py();
+        EventLoop::ensure_no_transport(r#loop, sock)?;
+        let descriptor = Descriptor::of(sock)?;
+        let extra = extra::of_socket(sock, extra)?;
+        let mail = Box::new(Mail::new(sock, &descriptor, &extra, address)?);
+        let parts = Parts {
+            descriptor,
+            protocol,
+            context: ffi::copy_context(py)?,
+            server: None,
+            names: None,
+            extra: Some(extra),
+        };
+        let base = BaseTransport::new(r#loop, Channel::Datagram, parts)?;
+        base.cell.with(py, move |state, _| state.mail = Some(mail));
+        Ok(PyClassInitializer::from(base).add_subclass(Self))
+    }
+
+    #[pyo3(signature = (r#loop, sock, protocol, address = None, waiter = None, extra = None))]
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
+        r#loop: &Bound<'py, EventLoop>,
+        sock: &Bound<'py, PyAny>,
+        protocol: &Bound<'py, PyAny>,
+        address: Option<&Bound<'py, PyAny>>,
+        waiter: Option<Py<PyAny>>,
+        extra: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let _ = (sock, protocol, address, extra);
+        let this = slf.as_super();
+        BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
+    }
+
+    /// Sends one datagram of bytes, a bytearray or a memoryview, at once or when there is room.
+    ///
+    /// addr: where to; None is the peer that the endpoint was made with. What the system says
+    /// against it goes to the protocol's `error_received`.
+    ///
+    /// Raises TypeError for other data, ValueError for an address other than the peer's.
+    #[inline]
+    #[pyo3(signature = (data, addr = None))]
+    fn sendto(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        addr: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        BaseTransport::send_datagram(slf.as_super(), chunk::for_datagram(data)?, addr)
+    }
+
+    /// Drops what is queued; `connection_lost(None)` in a later iteration.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::abort(slf.as_super(), None)
+    }
+
+    /// Stops `datagram_received`; again, or when closing, does nothing.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::pause_reading(slf.as_super())
+    }
+
+    /// Undoes `pause_reading()`.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::resume_reading(slf.as_super())
+    }
+
+    /// True if datagrams are asked for.
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().is_reading(slf.py())
+    }
+
+    /// Sets the queue sizes in bytes above and below which the protocol is paused and resumed.
+    ///
+    /// Raises ValueError unless high >= low >= 0.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        BaseTransport::set_limits(slf.as_super(), high, low)
+    }
+
+    /// The limits as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
+        slf.as_super().get().limits(slf.py())
+    }
+
+    /// Bytes in the queue; on Python 3.13 and later each datagram counts 8 more.
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        BaseTransport::buffer_size(slf.as_super())
+    }
+
+    /// As for `StreamTransport`.
+    #[getter(__class__)]
+    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        names::datagram_transport_class(py)
+    }
+}
