@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
+from asyncio import sslproto
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.certificates import client_context, server_context
+from support.certificates import HOST, client_context, server_context
 from support.gates import ferroloop_only
 from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
@@ -322,5 +323,42 @@ def test_session_tickets(run: Run) -> None:
             assert protocol.names == ["made"]
             transport.write(b"x")
             assert await peer.receive(1) == b"x"
+
+    run(main())
+
+
+@SIDES
+def test_below_asyncio_protocol(run: Run, loop: Loop, server_side: bool) -> None:
+    """S22.17: a socket transport carries asyncio's own TLS protocol too, as of programs that bring one along."""
+
+    async def main() -> None:
+        left, right = unix_pair()
+        peer = Peer(right, client_context() if server_side else server_context(), server_side=not server_side)
+        waiter = loop.create_future()
+        name = None if server_side else HOST
+        context = server_context() if server_side else client_context()
+        protocol = Recorder()
+        tls = sslproto.SSLProtocol(loop, protocol, context, waiter, server_side, name)
+        if server_side:
+            below, _ = await loop.connect_accepted_socket(lambda: tls, left)
+        else:
+            below, _ = await loop.create_connection(lambda: tls, sock=left)
+        await peer.handshake()
+        await waiter
+        protocol.transport.write(BLOB)
+        assert await peer.receive(len(BLOB)) == BLOB
+        protocol.transport.pause_reading()
+        sending = loop.create_task(peer.send(BLOB))
+        await eventually(lambda: not below.is_reading())
+        assert protocol.data == b""
+        protocol.transport.resume_reading()
+        await sending
+        await eventually(lambda: protocol.data == BLOB)
+        protocol.transport.close()
+        await peer.unwrap()
+        await eventually(lambda: protocol.lost)
+        assert protocol.lost == [None]
+        assert below.is_closing()
+        right.close()
 
     run(main())

@@ -1,7 +1,8 @@
 """S22: whatever both ends of a TLS connection do, the application sees what it sees on asyncio, and so does the peer.
 
 A script is a list of steps of the application and of the peer, who splits, holds back and truncates what it sends.
-After each step the loop runs until nothing moves any more, so that both loops are asked the same.
+After each step the loop runs until nothing moves any more, so that both loops are asked the same. Over TCP the kernel
+decides when that is; there, what holds at any speed is compared: every byte in order, and how the connection ended.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import loops
 from support.certificates import HOST, client_context, server_context
-from support.net import unix_pair
+from support.net import tcp_pair, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer
+
+Pair = Callable[[], tuple[socket.socket, socket.socket]]
 
 # Iterations after which nothing moves: a step causes a few reads, writes and callbacks at most.
 SETTLED = 12
@@ -36,6 +40,18 @@ PEER = st.one_of(
     st.tuples(st.sampled_from(["receive", "goodbye", "shut", "hang up", "garbage"])),
 )
 SCRIPTS = st.lists(st.one_of(APPLICATION, PEER), max_size=14)
+MIDDLES = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from([1, 100, 16385, 300_000])),
+        st.tuples(st.just("limits"), st.sampled_from([0, 1000, 100_000])),
+        st.tuples(st.sampled_from(["pause_reading", "resume_reading", "receive"])),
+        st.tuples(st.just("send"), SIZES),
+        st.tuples(st.just("hold back"), SIZES, st.integers(1, 30)),
+        st.tuples(st.just("trickle"), st.sampled_from([1, 100]), st.integers(1, 40)),
+    ),
+    max_size=10,
+)
+ENDS = st.sampled_from(["close", "goodbye", "shut"])
 
 
 class Stage:
@@ -49,6 +65,8 @@ class Stage:
         self.ending = "open"
         # Bytes of the peer that are still to be sent.
         self.held = b""
+        # Bytes of application data, both ways.
+        self.written = self.sent = 0
 
     async def step(self, name: str, *arguments: int) -> None:
         """Do one thing and let it have its effects."""
@@ -59,6 +77,7 @@ class Stage:
 
     def write(self, size: int) -> None:
         self.transport.write(b"w" * size)
+        self.written += size
 
     def close(self) -> None:
         # To asyncio's transports a second close is the last call.
@@ -134,7 +153,9 @@ class Stage:
 
     def records(self, data: bytes) -> bytes:
         try:
-            return self.peer.records(data)
+            records = self.peer.records(data)
+            self.sent += len(data)
+            return records
         except ssl.SSLError:
             return b""  # it has said goodbye
 
@@ -164,10 +185,10 @@ def summary(events: list[Any]) -> list[Any]:
     return found
 
 
-async def play(script: list[Any], server_side: bool, make: Any) -> tuple[Any, ...]:
-    """What application and peer see of a script."""
+async def connected(pair: Pair, server_side: bool, make: Any) -> Stage:
+    """A connection after its handshake."""
     loop = asyncio.get_running_loop()
-    left, right = unix_pair()
+    left, right = pair()
     context = client_context() if server_side else server_context()
     peer = Peer(right, context, server_side=not server_side)
     shaking = loop.create_task(peer.handshake())
@@ -177,7 +198,13 @@ async def play(script: list[Any], server_side: bool, make: Any) -> tuple[Any, ..
         made = loop.create_connection(make, sock=left, ssl=client_context(), server_hostname=HOST)
     transport, protocol = await made
     await shaking
-    stage = Stage(transport, protocol, peer)
+    return Stage(transport, protocol, peer)
+
+
+async def play(script: list[Any], server_side: bool, make: Any) -> tuple[Any, ...]:
+    """What application and peer see of a script."""
+    stage = await connected(unix_pair, server_side, make)
+    transport, protocol = stage.transport, stage.protocol
     for step in script:
         await stage.step(*step)
     before = summary(protocol.events), transport.is_closing(), transport.get_write_buffer_size()
@@ -185,11 +212,34 @@ async def play(script: list[Any], server_side: bool, make: Any) -> tuple[Any, ..
     await settle()
     stage.receive()
     transport.abort()
-    right.close()
+    stage.peer.sock.close()
     while not protocol.lost:
         await asyncio.sleep(0)
     await settle()
     return *before, summary(protocol.events), stage.received, stage.ending
+
+
+async def play_over_tcp(script: list[Any], end: str, server_side: bool, make: Any) -> tuple[Any, ...]:
+    """What application and peer have seen when all has arrived and the connection has ended."""
+    stage = await connected(tcp_pair, server_side, make)
+    protocol = stage.protocol
+    for step in script:
+        await stage.step(*step)
+    stage.transport.resume_reading()
+    while len(protocol.data) < stage.sent or len(stage.received) < stage.written:
+        stage.say(b"", 0)
+        stage.receive()
+        await asyncio.sleep(0)
+    await stage.step(end)
+    while not protocol.lost:
+        stage.receive()
+        if stage.received.endswith(b"<close_notify>"):
+            stage.goodbye()
+        await asyncio.sleep(0)
+    stage.peer.sock.close()
+    await settle()
+    events = [event for event in summary(protocol.events) if event[0] in ("made", "eof", "lost")]
+    return protocol.data, events, stage.received[: stage.written]
 
 
 @pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
@@ -198,6 +248,20 @@ async def play(script: list[Any], server_side: bool, make: Any) -> tuple[Any, ..
 @settings(max_examples=60)
 def test_same_as_asyncio(server_side: bool, buffered: bool, script: list[Any]) -> None:
     """S22.11-S22.15."""
+    compare(lambda make: play(script, server_side, make), buffered)
+
+
+@pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
+@pytest.mark.parametrize("buffered", [False, True], ids=["protocol", "buffered"])
+@given(script=MIDDLES, end=ENDS)
+@settings(max_examples=25)
+def test_same_as_asyncio_over_tcp(server_side: bool, buffered: bool, script: list[Any], end: str) -> None:
+    """S22.11-S22.15."""
+    compare(lambda make: play_over_tcp(script, end, server_side, make), buffered)
+
+
+def compare(play: Callable[[Any], Coroutine[Any, Any, Any]], buffered: bool) -> None:
+    """Play on asyncio and on both engines of ferroloop."""
 
     def make() -> Any:
         return BufferedRecorder(lambda hint: memoryview(bytearray(5000))) if buffered else Recorder()
@@ -207,8 +271,7 @@ def test_same_as_asyncio(server_side: bool, buffered: bool, script: list[Any]) -
     try:
         for kind in loops.kinds(tls_engines=True):
             with asyncio.Runner(loop_factory=loops.factory(kind)) as runner:
-                play_it = asyncio.wait_for(play(script, server_side, make), 20)
-                seen[kind] = runner.run(play_it)
+                seen[kind] = runner.run(asyncio.wait_for(play(make), 20))
     finally:
         logging.getLogger("asyncio").disabled = False
     for kind, what in seen.items():
