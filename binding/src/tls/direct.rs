@@ -16,8 +16,9 @@ const OVERHEAD: usize = 128;
 /// What goes through a BIO at once.
 const PORTION: usize = RECORD + OVERHEAD;
 
-/// The most that is made into one `bytes` of records, beyond which there are several.
-const RECORDS: usize = 256 * 1024;
+/// The most that is made into one `bytes` of records, beyond which there are several. Larger ones would
+/// come fresh from the system each time (glibc: M_MMAP_THRESHOLD) and cost page faults.
+const RECORDS: usize = 64 * 1024;
 
 impl Ssl {
     /// Decrypts what was received before, and then `fresh` records.
