@@ -9,6 +9,7 @@ RUN := $(ENV)/bin/python
 MORE := .build/$(TAG)-integrations
 TOOLS := .build/tools
 SUITES := .build/suites-$(TAG)
+SERVERS := .build/servers-$(TAG)
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
@@ -20,7 +21,7 @@ SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md
 # For `make wheels`: a wheel for each of these.
 PYTHONS ?= $(PYTHON)
 
-.PHONY: help demo test check lint engine pytest conformance integrations suites docs wheels sdist clean
+.PHONY: help demo test check lint engine pytest conformance integrations suites servers docs wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -31,6 +32,7 @@ help:
 	@echo 'make pytest       the Python tests, on asyncio and on ferroloop (ARGS= for pytest)'
 	@echo "make conformance  CPython's own asyncio tests on ferroloop (ARGS= for the runner)"
 	@echo 'make integrations ferroloop.contrib: gunicorn, granian, hypercorn, aiohttp, Dask, pytest plugins'
+	@echo 'make servers      clients against real PostgreSQL, Redis, nginx and OpenSSL, installed from Debian if missing'
 	@echo 'make docs         the documentation in .build/site'
 	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
 	@echo 'make sdist        the source distribution in dist/'
@@ -69,6 +71,9 @@ conformance: $(ENV)/installed
 integrations: $(MORE)/installed
 	$(MORE)/bin/python -m pytest -n 2 -p no:asyncio tests/integrations tests/test_documentation.py $(ARGS)
 
+servers: $(SERVERS)/installed
+	$(SERVERS)/bin/python tests/servers/run.py $(ARGS)
+
 docs: $(TOOLS)/installed
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet
 
@@ -98,6 +103,15 @@ $(MORE)/installed: $(ENV)/installed pyproject.toml
 	scripts/make-environment $(PYTHON) $(MORE)
 	$(MORE)/bin/python -m pip install --quiet --group integrations
 	$(PER_PYTHON) $(MORE)/bin/python -m pip install --quiet --no-deps .
+	touch $@
+
+$(SERVERS)/environment: pyproject.toml scripts/make-environment
+	scripts/make-environment $(PYTHON) $(SERVERS)
+	$(SERVERS)/bin/python -m pip install --quiet --group servers
+	touch $@
+
+$(SERVERS)/installed: $(ENV)/environment $(SERVERS)/environment $(SOURCES)
+	$(PER_PYTHON) $(SERVERS)/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml scripts/make-environment
