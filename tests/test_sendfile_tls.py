@@ -12,6 +12,7 @@ from support.tls import Peer, tls_connection
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
+pytestmark = pytest.mark.tls_engines
 
 
 @pytest.fixture
