@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -169,6 +170,28 @@ def test_pipeline(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.endswith(b"\r100%\n")
     assert done.stderr.count(b"\r") == len(BODY) / (256 * 1024)
+
+
+def query(name: str, kind: int = 1) -> bytes:
+    """A DNS question."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, 1)
+
+
+def test_names() -> None:
+    with serving("names.py") as address, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(20)
+        client.connect(address)
+        for nonsense in (b"", b"x", bytes(12), query("two.example")[:-3], b"\xff" * 40):
+            client.send(nonsense)
+        client.send(query("Two.Example"))
+        answer = client.recv(512)
+        assert answer[:12] == struct.pack("!6H", 4711, 0x8500, 1, 1, 0, 0)
+        assert answer[-4:] == socket.inet_aton("192.0.2.2")
+        client.send(query("nobody.example"))
+        assert client.recv(512)[:12] == struct.pack("!6H", 4711, 0x8503, 1, 0, 0, 0)
+        client.send(query("two.example", kind=28))
+        assert client.recv(512)[:12] == struct.pack("!6H", 4711, 0x8500, 1, 0, 0, 0)
 
 
 def test_files(tmp_path: Path) -> None:
