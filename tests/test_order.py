@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.loops import Loop
@@ -20,6 +20,15 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     right.send(b"x")
     with left, right:
         yield left, right
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Put SIGALRM's disposition back."""
+    old = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, old)
 
 
 Pair = tuple[socket.socket, socket.socket]
@@ -189,6 +198,71 @@ def test_busy_callback_starves_nobody(loop: Loop, pair: Pair) -> None:
     loop.remove_reader(pair[0])
 
 
+# A loop may leave polls out while it is busy with nothing but small callbacks; asyncio leaves out none.
+MOST_LEFT_OUT = 15
+
+
+def turns_until_heard(loop: Loop, happen: Callable[[], object], heard: list[int]) -> int:
+    """Let something happen in the middle of a busy chain of callbacks: in how many iterations is it heard of?"""
+    chain = iter(range(10_000))
+    happened = 0
+
+    def again() -> None:
+        nonlocal happened
+        number = next(chain)
+        if number == 5000:
+            happen()
+            happened = number
+        if heard and not happened:
+            raise AssertionError("heard before it happened")
+        if heard:
+            loop.stop()
+            chain_length.append(number)
+        else:
+            loop.call_soon(again)
+
+    chain_length: list[int] = []
+    loop.call_soon(again)
+    loop.run_forever()
+    return chain_length[0] - happened
+
+
+def test_a_calm_busy_loop_hears_of_io_soon(loop: Loop) -> None:
+    """S4.14: the bound for polls left out, after thousands of iterations without an event."""
+    heard: list[int] = []
+    left, right = socket.socketpair()
+    with left, right:
+        loop.add_reader(left, heard.append, 1)
+        turns = turns_until_heard(loop, lambda: right.send(b"x"), heard)
+        loop.remove_reader(left)
+    # The callback runs after the chain's own in the iteration that finds it, so the chain's next one counts it.
+    assert turns <= MOST_LEFT_OUT + 2
+
+
+@pytest.mark.usefixtures("alarm")
+def test_a_calm_busy_loop_hears_of_signals_soon(loop: Loop) -> None:
+    """S4.14, S36.2: the same for the self-pipe, whose signals take one iteration more."""
+    heard: list[int] = []
+    loop.add_signal_handler(signal.SIGALRM, heard.append, 1)
+    turns = turns_until_heard(loop, lambda: signal.raise_signal(signal.SIGALRM), heard)
+    loop.remove_signal_handler(signal.SIGALRM)
+    assert turns <= MOST_LEFT_OUT + 3
+
+
+def test_io_before_a_run_is_heard_of_in_its_first_iteration(loop: Loop) -> None:
+    """S4.4: a thousand short runs that found nothing have made no difference."""
+    heard: list[int] = []
+    left, right = socket.socketpair()
+    with left, right:
+        loop.add_reader(left, heard.append, 1)
+        for _ in range(1000):
+            turn(loop)
+        right.send(b"x")
+        turn(loop)
+        loop.remove_reader(left)
+    assert heard == [1]
+
+
 def test_zero_timeout_with_ready_handles(loop: Loop) -> None:
     """S4.2: ready handles do not wait for a timer."""
     seen: list[float] = []
@@ -198,15 +272,6 @@ def test_zero_timeout_with_ready_handles(loop: Loop) -> None:
     loop.run_forever()
     assert time.monotonic() - started < 5
     assert seen == []
-
-
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    """Put SIGALRM's disposition back."""
-    old = signal.getsignal(signal.SIGALRM)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, old)
 
 
 def test_signal_interrupts_the_poll(loop: Loop, alarm: None) -> None:

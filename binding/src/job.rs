@@ -41,6 +41,15 @@ pub(crate) enum Job {
 }
 
 impl Job {
+    /// Runs a `Job::Call`.
+    #[inline]
+    pub(crate) fn run_call(handle: Py<Handle>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        if event_loop.get().debug() {
+            return Self::Call(handle).run_timed(event_loop);
+        }
+        Handle::run(handle.bind(event_loop.py()))
+    }
+
     /// Runs the job. An error leaves the run: an exit request, or what the exception handler raised.
     #[inline]
     pub(crate) fn run(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {

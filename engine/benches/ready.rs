@@ -11,10 +11,7 @@ fn turn(ready: &mut Ready<u64>) -> u64 {
     for job in 0..JOBS {
         ready.push(black_box(job));
     }
-    let mut batch = ready.take_batch();
-    let sum = batch.drain(..).sum();
-    ready.finish_batch(batch);
-    sum
+    (0..ready.batch()).filter_map(|_| ready.pop()).sum()
 }
 
 fn ready(criterion: &mut Criterion) {

@@ -57,12 +57,10 @@ fn collect(poller: &mut Poller<()>, mailbox: &Mailbox) -> io::Result<u64> {
         wait.run()?;
         mailbox.waker.disarm();
         poller.end(wait);
-        let mut batch = mailbox.queue().take_batch();
-        for result in batch.drain(..) {
+        while let Some(result) = mailbox.queue().pop() {
             sum += result;
             received += 1;
         }
-        mailbox.queue().finish_batch(batch);
     }
     Ok(sum)
 }

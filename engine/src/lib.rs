@@ -67,14 +67,13 @@
 //!     }
 //!
 //!     // Run what is queued now. What that queues waits for the next turn.
-//!     let mut batch = ready.take_batch();
-//!     while let Some(job) = batch.pop_front() {
-//!         match job {
-//!             Job::Io(token, _) => println!("{} is ready", token.fd()),
-//!             Job::Timer(name) => println!("{name} is due"),
+//!     for _ in 0..ready.batch() {
+//!         match ready.pop() {
+//!             Some(Job::Io(token, _)) => println!("{} is ready", token.fd()),
+//!             Some(Job::Timer(name)) => println!("{name} is due"),
+//!             None => break,
 //!         }
 //!     }
-//!     ready.finish_batch(batch);
 //!     Ok(())
 //! }
 //!
@@ -103,6 +102,7 @@ mod datagram;
 mod listener;
 mod operation;
 mod outbox;
+mod pace;
 mod pipe;
 mod poller;
 mod pressure;

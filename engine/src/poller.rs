@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::pace::Pace;
 use crate::readiness::{Interest, Readiness};
 use crate::sys::{self, Kernel};
 use crate::table::Table;
@@ -56,6 +57,8 @@ pub struct Poller<W> {
     waker: Option<Arc<Channel>>,
     /// Polls in a row that reported a ghost.
     haunted: u8,
+    /// How often a busy loop looks.
+    pace: Pace,
 }
 
 /// A watch the kernel refused, with the payload that was meant for it.
@@ -86,6 +89,7 @@ impl<W> Poller<W> {
             wait: None,
             waker: None,
             haunted: 0,
+            pace: Pace::default(),
         })
     }
 
@@ -143,6 +147,7 @@ impl<W> Poller<W> {
     /// closed and its number reused since, which takes the watch away without a word (S7.8). If it
     /// refuses, what was wanted before is tried again, and reported, by the next poll.
     fn change_now(&mut self, token: Token, interest: Interest) -> io::Result<()> {
+        self.pace.disturb();
         let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
         let mut changed = self.kernel.change(token, armed, interest);
         if interest.is_none() {
@@ -168,6 +173,7 @@ impl<W> Poller<W> {
     /// [`begin`](Poller::begin). A token whose registration has ended is ignored.
     #[inline]
     pub fn set_interest(&mut self, token: Token, interest: Interest) {
+        self.pace.disturb();
         let Some(slot) = self.table.current_mut(token) else {
             return;
         };
@@ -279,11 +285,45 @@ impl<W> Poller<W> {
     ///
     /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`: what could not be watched is tried again next time.
     pub fn begin(&mut self, timeout: Option<Duration>) -> io::Result<Wait> {
+        self.pace.disturb();
         self.apply_interest()?;
         let timeout = if self.refused.is_empty() { timeout } else { Some(Duration::ZERO) };
         let mut wait = self.wait.take().unwrap_or_else(|| Wait::new(self.kernel.clone()));
         wait.prepare(timeout);
         Ok(wait)
+    }
+
+    /// A whole poll that does not sleep, for a loop with jobs waiting: whether a signal interrupted
+    /// it, which [`Wait::interrupted`] tells otherwise.
+    ///
+    /// When a thousand of these in a row have found nothing and follow each other within a
+    /// microsecond, most of them are left out: an event may then be up to 15 polls late. Any event
+    /// and any change of what is watched ends that, and so does [`attend`](Poller::attend).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Poller::begin) and of [`Wait::run`].
+    pub fn look(&mut self) -> io::Result<bool> {
+        let left_out = self.pace.leaves_out();
+        if !left_out {
+            self.apply_interest()?;
+        }
+        let kernel = &self.kernel;
+        let wait = self.wait.get_or_insert_with(|| Wait::new(kernel.clone()));
+        wait.prepare(Some(Duration::ZERO));
+        if left_out {
+            return Ok(false);
+        }
+        let outcome = wait.run();
+        let interrupted = wait.interrupted();
+        self.settle();
+        outcome.map(|()| interrupted)
+    }
+
+    /// The next [`look`](Poller::look) is not left out: a run begins, and what became ready before
+    /// it is heard of in its first turn.
+    pub fn attend(&mut self) {
+        self.pace.disturb();
     }
 
     fn apply_interest(&mut self) -> io::Result<()> {
@@ -332,32 +372,40 @@ impl<W> Poller<W> {
     /// ignoring it would turn every poll into a busy loop. Its number is deleted; if that number
     /// means something else by now, which leaves the ghost no name, the whole kernel side is
     /// replaced by a new one and everything else registered again.
-    pub fn end(&mut self, mut wait: Wait) {
-        for token in self.refused.drain(..) {
-            if self.table.current(token).is_some() {
+    pub fn end(&mut self, wait: Wait) {
+        self.wait = Some(wait);
+        self.settle();
+    }
+
+    /// Looks through what the poll that just ended has found.
+    fn settle(&mut self) {
+        let Self { wait: Some(wait), table, refused, kernel, .. } = self else { return };
+        for token in refused.drain(..) {
+            if table.current(token).is_some() {
                 wait.push_failed(token);
             }
         }
-        let mut ghosts = false;
+        let (mut found, mut ghosts) = (false, false);
         for (token, _) in wait.events() {
-            if let Some(slot) = self.table.current_mut(token) {
+            found = true;
+            if let Some(slot) = table.current_mut(token) {
                 slot.reported();
             } else if token != WAKER {
                 ghosts = true;
-                self.lay(token.fd());
+                // Lays the ghost, unless a living registration goes by its number.
+                if table.get(token.fd()).is_none_or(|slot| slot.armed.is_none()) {
+                    kernel.delete(token.fd());
+                }
             }
         }
-        self.wait = Some(wait);
+        if found {
+            self.pace.disturb();
+        } else {
+            self.pace.found_nothing();
+        }
         self.haunted = if ghosts { self.haunted.saturating_add(1) } else { 0 };
         if self.haunted >= HAUNTED {
             self.replace_kernel();
-        }
-    }
-
-    /// Deletes a ghost's number, unless a living registration goes by it.
-    fn lay(&self, fd: RawFd) {
-        if self.table.get(fd).is_none_or(|slot| slot.armed.is_none()) {
-            self.kernel.delete(fd);
         }
     }
 

@@ -4,25 +4,24 @@ use std::collections::VecDeque;
 
 /// Jobs waiting for their turn, in the order they were queued (S4.9).
 ///
-/// A loop runs what is queued now and not what that running adds (S4.6, S4.7). So the whole queue
-/// is taken out as one batch and an empty one put in its place: one operation per turn instead of
-/// one per job. Two deques take turns, so nothing is allocated once both have grown to size.
+/// A loop runs what is queued now and not what that running adds (S4.6, S4.7): it asks once for the
+/// size of the [`batch`](Ready::batch) and then [pops](Ready::pop) as many jobs. What a batch that
+/// was cut short leaves is still in front (S2.20).
 ///
-/// Nothing is dropped in here: jobs leave by [`Ready::take_batch`] or [`Ready::drain`] only.
+/// Nothing is dropped in here: jobs leave by [`Ready::pop`] or [`Ready::drain`] only.
 #[derive(Debug)]
 pub struct Ready<T> {
     queue: VecDeque<T>,
-    spare: VecDeque<T>,
 }
 
 impl<T> Ready<T> {
-    /// Room kept in the spare deque. One burst of a million jobs must not hold its memory for the
-    /// rest of the process; a turn of this many jobs costs far more than one allocation.
+    /// Room that is kept. One burst of a million jobs must not hold its memory for the rest of the
+    /// process; a turn of this many jobs costs far more than one allocation.
     const KEPT: usize = 16_384;
 
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { queue: VecDeque::new(), spare: VecDeque::new() }
+        Self { queue: VecDeque::new() }
     }
 
     /// Appends a job.
@@ -43,23 +42,19 @@ impl<T> Ready<T> {
         self.queue.len()
     }
 
-    /// Takes all jobs queued so far, to be run from the front.
-    ///
-    /// Give the deque back with [`Ready::finish_batch`], also if it was not run to the end.
+    /// Begins a batch: how many jobs it has. Gives back the room of a burst that is over.
     #[inline]
-    pub fn take_batch(&mut self) -> VecDeque<T> {
-        std::mem::replace(&mut self.queue, std::mem::take(&mut self.spare))
+    pub fn batch(&mut self) -> usize {
+        if self.queue.capacity() > Self::KEPT && self.queue.len() < Self::KEPT {
+            self.queue.shrink_to(Self::KEPT);
+        }
+        self.queue.len()
     }
 
-    /// Takes a batch's deque back. Jobs still in it go before those queued meanwhile, in order, as
-    /// when an exit request cut the batch short (S2.20).
-    pub fn finish_batch(&mut self, mut rest: VecDeque<T>) {
-        if !rest.is_empty() {
-            rest.append(&mut self.queue);
-            std::mem::swap(&mut self.queue, &mut rest);
-        }
-        rest.shrink_to(Self::KEPT);
-        self.spare = rest;
+    /// Takes the job whose turn it is.
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        self.queue.pop_front()
     }
 
     /// The waiting jobs, first to run first.

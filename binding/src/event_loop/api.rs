@@ -178,6 +178,7 @@ impl EventLoop {
 
     /// One iteration, for loops that a GUI toolkit drives (S2.27).
     fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().attend(slf.py());
         Self::run_once(slf)
     }
 

@@ -122,7 +122,8 @@ impl EventLoop {
 
     /// Appends to the ready queue. On a closed loop the job is dropped, as asyncio's loops forget
     /// what is queued late.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see Next in run.rs")]
     pub(crate) fn push(&self, py: Python<'_>, job: Job) {
         if self.closed() {
             drop(job);

@@ -1,6 +1,5 @@
 //! The run: whole iterations, each in the steps that `BaseEventLoop._run_once` takes (S4).
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use crate::transport::{BaseTransport, Caller};
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
     pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
+        this.get().attend(this.py());
         loop {
             Self::run_once(this)?;
             if this.get().parking.is_requested() {
@@ -40,8 +40,20 @@ impl EventLoop {
         Self::run_batch(this)
     }
 
+    /// A run begins: its first iteration polls, however calm the loop was before.
+    pub(super) fn attend(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| {
+            if let Some(reactor) = &mut state.reactor {
+                reactor.poller.attend();
+            }
+        });
+    }
+
     /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, hence outside.
     fn drop_cancelled_timers(&self, py: Python<'_>) {
+        if self.cell.with(py, |state, _| state.timers.is_empty()) {
+            return;
+        }
         let dead = self.cell.with(py, |state, _| {
             let mut dead = Vec::new();
             state.timers.purge(&mut dead);
@@ -118,11 +130,20 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7).
+    /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7). However the batch ends, what
+    /// did not run is still in front of the queue (S2.20).
     fn run_batch(this: &Bound<'_, Self>) -> PyResult<()> {
-        let mut batch = Batch::take(this);
-        while let Some(job) = batch.jobs.pop_front() {
-            let outcome = job.run(this);
+        let cell = &this.get().cell;
+        let _corking = Corking::begin(this.get());
+        for _ in 0..cell.with(this.py(), |state, _| state.ready.batch()) {
+            let Some(next) = cell.with(this.py(), |state, _| state.ready.pop().map(Next::of))
+            else {
+                break;
+            };
+            let outcome = match next {
+                Next::Call(handle) => Job::run_call(handle, this),
+                Next::Other(job) => job.run(this),
+            };
             Self::uncork(this).and(outcome)?;
         }
         Ok(())
@@ -183,12 +204,9 @@ impl LoopState {
         let Some(reactor) = &mut self.reactor else {
             return Ok(false);
         };
-        let mut wait = reactor.poller.begin(Some(Duration::ZERO))?;
-        let outcome = wait.run();
-        let interrupted = wait.interrupted();
-        reactor.poller.end(wait);
+        let interrupted = reactor.poller.look()?;
         reactor.gather(&mut self.ready, share);
-        outcome.map(|()| interrupted)
+        Ok(interrupted)
     }
 
     /// Sees the queue empty and arms the waker in one step: a thread that pushes has either done
@@ -224,29 +242,37 @@ impl Reactor {
     }
 }
 
-/// The jobs of one iteration. However it ends, what did not run goes back to the front of the
-/// queue (S2.20).
-struct Batch<'a, 'py> {
-    event_loop: &'a Bound<'py, EventLoop>,
-    jobs: VecDeque<Job>,
+/// A job on its way from the queue to its run.
+///
+/// The commonest kind travels apart, as one word in a register: a job written a moment ago, a word
+/// here and a byte there, and copied out whole stalls the processor for longer than all else costs.
+enum Next {
+    Call(Py<Handle>),
+    Other(Job),
 }
 
-impl<'a, 'py> Batch<'a, 'py> {
-    fn take(event_loop: &'a Bound<'py, EventLoop>) -> Self {
-        let this = event_loop.get();
-        this.corking.store(true, Ordering::Relaxed);
-        let jobs = this.cell.with(event_loop.py(), |state, _| state.ready.take_batch());
-        Self { event_loop, jobs }
+impl Next {
+    #[inline]
+    fn of(job: Job) -> Self {
+        match job {
+            Job::Call(handle) => Self::Call(handle),
+            other => Self::Other(other),
+        }
     }
 }
 
-impl Drop for Batch<'_, '_> {
+/// While jobs run, writes wait for the end of each.
+struct Corking<'a>(&'a EventLoop);
+
+impl<'a> Corking<'a> {
+    fn begin(event_loop: &'a EventLoop) -> Self {
+        event_loop.corking.store(true, Ordering::Relaxed);
+        Self(event_loop)
+    }
+}
+
+impl Drop for Corking<'_> {
     fn drop(&mut self) {
-        let this = self.event_loop.get();
-        this.corking.store(false, Ordering::Relaxed);
-        let jobs = std::mem::take(&mut self.jobs);
-        this.cell.with(self.event_loop.py(), move |state, _| {
-            state.ready.finish_batch(jobs);
-        });
+        self.0.corking.store(false, Ordering::Relaxed);
     }
 }

@@ -1,0 +1,101 @@
+//! How late a busy loop may see an event: `Poller::look`.
+
+#![allow(clippy::expect_used, reason = "a helper of tests")]
+
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use ferroloop_engine::{Interest, Poller, Token};
+
+/// More polls than it takes to calm a poller down.
+const MANY: u32 = 5000;
+/// How many may be left out in a row.
+const BOUND: u32 = 15;
+
+struct Watched {
+    poller: Poller<()>,
+    token: Token,
+    peer: UnixStream,
+    socket: UnixStream,
+}
+
+/// A poller that has looked many times in vain at a connected socket.
+fn calm() -> Watched {
+    let (socket, peer) = UnixStream::pair().expect("socketpair");
+    let mut poller = Poller::new().expect("poller");
+    let (token, _) = poller.insert(socket.as_raw_fd(), Interest::READ, ()).expect("insert");
+    let mut watched = Watched { poller, token, peer, socket };
+    for _ in 0..MANY {
+        assert!(!watched.sees());
+    }
+    watched
+}
+
+impl Watched {
+    fn sees(&mut self) -> bool {
+        self.poller.look().expect("look");
+        self.poller.events().count() > 0
+    }
+
+    /// How many looks it takes to see what is there; `None` if more than `MANY`.
+    fn looks(&mut self) -> Option<u32> {
+        (1..MANY).find(|_| self.sees())
+    }
+}
+
+/// S4.14: however calm, an event is seen within the bound, and from then on by every look.
+#[test]
+fn an_event_is_seen_within_the_bound() {
+    let mut watched = calm();
+    watched.peer.write_all(b"x").expect("write");
+    let looks = watched.looks().expect("the event is seen");
+    assert!(looks <= BOUND + 1, "{looks}");
+    for _ in 0..MANY {
+        assert!(watched.sees(), "level-triggered, and the calm is over");
+    }
+}
+
+/// A turn that takes long is followed by a poll.
+#[test]
+fn time_ends_what_is_left_out() {
+    let mut watched = calm();
+    watched.peer.write_all(b"x").expect("write");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(50) {}
+    assert!(watched.sees());
+}
+
+/// A run begins: what happened before it is seen at once.
+#[test]
+fn attention_ends_the_calm() {
+    let mut watched = calm();
+    watched.peer.write_all(b"x").expect("write");
+    watched.poller.attend();
+    assert!(watched.sees());
+}
+
+/// What is watched has changed: that is seen at once.
+#[test]
+fn a_change_ends_the_calm() {
+    let mut watched = calm();
+    watched.poller.set_interest(watched.token, Interest::WRITE);
+    assert!(watched.sees());
+    let mut watched = calm();
+    let second = watched.peer.as_raw_fd();
+    watched.poller.insert(second, Interest::WRITE, ()).expect("insert");
+    assert!(watched.sees());
+}
+
+/// A sleep ends the calm too.
+#[test]
+fn a_sleep_ends_the_calm() {
+    let mut watched = calm();
+    let mut wait = watched.poller.begin(Some(Duration::from_millis(1))).expect("begin");
+    wait.run().expect("run");
+    watched.poller.end(wait);
+    watched.peer.write_all(b"x").expect("write");
+    assert!(watched.sees());
+    assert!(watched.socket.as_raw_fd() >= 0, "open to the end");
+}
