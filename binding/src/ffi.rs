@@ -3,10 +3,13 @@
 //! * `FastMethod`: methods with `METH_FASTCALL | METH_KEYWORDS`, which get their arguments as a
 //!   slice; PyO3's `*args` builds a tuple for every call.
 //! * `in_context`: entering and leaving a `contextvars.Context` around a call.
+//! * `recycle`: objects made and dropped by the million.
 //! * `with_writable_buffer`: a protocol's buffer as a slice.
 //! * `bytes_of_at_most`: an exact `bytes` whose length is known when it is filled.
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
+
+mod recycle;
 
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
@@ -17,8 +20,11 @@ use std::{ptr, slice};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PySystemError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
-use pyo3::{Borrowed, PyTypeInfo, ffi};
+use pyo3::{Borrowed, PyTypeInfo, ffi, intern};
+
+pub(crate) use recycle::{Recycle, Spares, add_recycling};
 
 unsafe extern "C" {
     // Of the documented C-API, but not in PyO3.
@@ -29,6 +35,8 @@ unsafe extern "C" {
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a, 'py> {
     py: Python<'py>,
+    /// Both of the following.
+    all: &'a [*mut ffi::PyObject],
     positional: &'a [*mut ffi::PyObject],
     keyword_values: &'a [*mut ffi::PyObject],
     keyword_names: Option<Borrowed<'a, 'py, PyTuple>>,
@@ -49,6 +57,11 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     #[inline]
+    pub(crate) fn is_positional(&self) -> bool {
+        self.keyword_values.is_empty()
+    }
+
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
         self.positional.get(index).map(|&object| self.borrowed(object))
     }
@@ -64,18 +77,18 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// The value of `name`, which no other keyword may accompany. `name` is interned, and so are
-    /// the names in calls; another string of the same text counts as another keyword.
+    /// the names in calls from Python; those that C code made (asyncio's tasks) need a comparison.
     #[inline]
     pub(crate) fn only_keyword(
         &self,
         name: &Bound<'py, PyString>,
     ) -> Result<Option<Borrowed<'a, 'py, PyAny>>, OtherKeywords> {
         let Some(names) = self.keyword_names else { return Ok(None) };
-        match self.keyword_values {
-            [] => Ok(None),
-            &[value] if names.get_borrowed_item(0).is_ok_and(|given| given.is(name)) => {
-                Ok(Some(self.borrowed(value)))
-            }
+        let &[value] = self.keyword_values else {
+            return if self.keyword_values.is_empty() { Ok(None) } else { Err(OtherKeywords) };
+        };
+        match names.get_borrowed_item(0) {
+            Ok(given) if given.is(name) || is_text(given, name) => Ok(Some(self.borrowed(value))),
             _ => Err(OtherKeywords),
         }
     }
@@ -93,12 +106,28 @@ impl<'a, 'py> Arguments<'a, 'py> {
             .map(move |(name, &value)| (name, this.borrowed(value)))
     }
 
+    /// Hands the call on.
+    pub(crate) fn call(&self, callable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let names = self.keyword_names.map_or(ptr::null_mut(), Borrowed::as_ptr);
+        let (first, count) = (self.all.as_ptr(), self.positional.len());
+        // SAFETY: the very arguments of the vectorcall that is under way, keywords behind the rest.
+        let result = unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), first, count, names) };
+        // SAFETY: a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(self.py, result) }
+    }
+
     #[inline]
     fn borrowed(&self, object: *mut ffi::PyObject) -> Borrowed<'a, 'py, PyAny> {
         // SAFETY: the caller of a vectorcall keeps its arguments alive for the call, hence for 'a,
         // and they are never null.
         unsafe { Borrowed::from_ptr(self.py, object) }
     }
+}
+
+/// Whether `given` is the same text. Both are ASCII, whose UTF-8 is the string's own memory.
+fn is_text(given: Borrowed<'_, '_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    let given = given.cast::<PyString>();
+    given.is_ok_and(|given| given.to_str().ok() == name.to_str().ok())
 }
 
 /// A method of `Class` called with its arguments as a slice.
@@ -155,7 +184,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
             unsafe { slice::from_raw_parts(arguments, positional + keywords) }
         };
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
-        let arguments = Arguments { py, positional, keyword_values, keyword_names: names };
+        let arguments = Arguments { py, all, positional, keyword_values, keyword_names: names };
         M::call(&this, arguments).map(Bound::into_ptr)
     };
     // SAFETY: Python calls its methods with the GIL held; `attach` itself would refuse during
@@ -229,18 +258,23 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
     unsafe { Python::attach_unchecked(finalize) }
 }
 
-/// `callable(name=value)`, without a dict for the keyword.
-pub(crate) fn call_with_keyword<'py>(
+/// `callable(argument, loop=event_loop)`, without a dict for the keyword.
+pub(crate) fn call_with_loop<'py>(
     callable: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyString>,
-    value: &Bound<'py, PyAny>,
+    argument: Option<&Bound<'py, PyAny>>,
+    event_loop: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = callable.py();
-    let names = PyTuple::new(py, [name])?;
-    let values = [value.as_ptr()];
-    // SAFETY: no positional arguments, one keyword, its value behind a pointer that outlives the call.
+    let make = || PyTuple::new(py, [intern!(py, "loop")]).map(Bound::unbind);
+    let names = NAMES.get_or_try_init(py, make)?.as_ptr();
+    let positional = argument.map_or(ptr::null_mut(), Bound::as_ptr);
+    let all = [positional, event_loop.as_ptr()];
+    let given = all.get(usize::from(argument.is_none())..).unwrap_or_default();
+    let count = given.len() - 1;
+    // SAFETY: `count` positional arguments and the keyword's value, alive for the call.
     let result =
-        unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), values.as_ptr(), 0, names.as_ptr()) };
+        unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), given.as_ptr(), count, names) };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }

@@ -12,7 +12,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
-use crate::ffi::{self, Arguments};
+use crate::ffi::{self, Arguments, Recycle, Spares};
 use crate::{errors, names};
 
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
@@ -132,6 +132,13 @@ pub(crate) struct Handle {
     running: AtomicBool,
     threadsafe: bool,
     cell: LoopCell<State>,
+}
+
+impl Recycle for Handle {
+    fn spares() -> &'static Spares {
+        static SPARES: Spares = Spares::new();
+        &SPARES
+    }
 }
 
 impl Handle {
@@ -469,4 +476,11 @@ impl Scheduled {
         self.0.get().scheduled.store(false, Ordering::Relaxed);
         self.0
     }
+}
+
+/// Registers both classes.
+pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Handle>()?;
+    ffi::add_recycling::<Handle>(module.py());
+    module.add_class::<TimerHandle>()
 }

@@ -29,8 +29,7 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BACKEND", ferroloop_engine::Poller::<()>::NAME)?;
     event_loop::add_class(module)?;
     transport::add_classes(module)?;
-    module.add_class::<handle::Handle>()?;
-    module.add_class::<handle::TimerHandle>()?;
+    handle::add_classes(module)?;
     module.add_class::<acceptor::Acceptor>()?;
     tls::add_classes(module)?;
     child::add_to(module)?;

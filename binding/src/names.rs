@@ -22,6 +22,7 @@ imported! {
     write_transport_class = "asyncio"."WriteTransport";
     datagram_transport_class = "ferroloop._datagram"."AnyTransport";
     task_class = "asyncio"."Task";
+    tasks_module = "asyncio"."tasks";
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";
     sendfile_mode = "asyncio.constants"."_SendfileMode";

@@ -99,7 +99,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     _set_coroutine_origin_tracking = _debug._set_coroutine_origin_tracking
 
     # Tasks and asynchronous generators
-    create_task = _tasks.create_task
+    _create_task = _tasks.create_task
     get_task_factory = _tasks.get_task_factory
     set_task_factory = _tasks.set_task_factory
     shutdown_asyncgens = _asyncgens.shutdown_asyncgens

@@ -8,6 +8,7 @@ mod parking;
 mod run;
 mod schedule;
 mod sock_ops;
+mod tasks;
 mod waiting;
 mod watch;
 
@@ -25,7 +26,7 @@ use crate::cell::LoopCell;
 use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
 use crate::transport::BaseTransport;
-use crate::{errors, names};
+use crate::{errors, ffi, names};
 
 use parking::Parking;
 pub(crate) use sock_ops::try_sendfile;
@@ -239,6 +240,7 @@ pub(crate) fn add_class(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<EventLoop>()?;
     let class: Bound<'_, PyType> = module.py().get_type::<EventLoop>();
     schedule::add_methods(&class)?;
+    ffi::add_method::<tasks::CreateTask>(&class)?;
     sock_ops::add_functions(module)
 }
 
