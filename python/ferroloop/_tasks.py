@@ -1,7 +1,7 @@
 """Tasks and the task factory (asyncio: Creating Futures and Tasks).
 
-The native `create_task` makes a plain task of a coroutine by itself. With keywords, under a factory, and in debug mode it
-calls what is here.
+The native `create_task` makes a plain task of a coroutine by itself. With keywords, under a factory, and in debug mode
+it calls what is here.
 
 Which keywords `create_task` takes, and which of them a factory sees, changed with 3.14, so it is written once per
 contract. Both drop their reference to the task on the way out: a failed task keeps its traceback, and a frame in there
