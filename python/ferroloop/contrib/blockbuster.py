@@ -9,6 +9,7 @@ _ALLOWED = [
     # The file of a Unix socket is looked at and removed.
     ("os.stat", "ferroloop/_unix.py", {"remove_stale_file", "of", "remove"}),
     ("os.path.samestat", "ferroloop/_unix.py", {"remove"}),
+    ("os.remove", "ferroloop/_unix.py", {"remove_stale_file"}),
     ("os.unlink", "ferroloop/_unix.py", {"remove"}),
     # subprocess.Popen waits until the child has called execve(2).
     ("os.read", "ferroloop/_spawn.py", {"_spawn"}),
