@@ -23,6 +23,7 @@ pub(crate) struct Acceptor {
     event_loop: Py<EventLoop>,
     socket: Py<PyAny>,
     fd: RawFd,
+    name: Address,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
     context: Py<PyAny>,
@@ -117,7 +118,8 @@ impl Acceptor {
             Err(error) => return descriptor.close(py).and(Err(error)),
         };
         *made = Some(protocol.clone());
-        let names = name_connection(descriptor.fd(), peer).map_err(|error| os_error(py, &error))?;
+        let names = this.get().name_connection(descriptor.fd(), peer);
+        let names = names.map_err(|error| os_error(py, &error))?;
         let parts = Parts {
             descriptor,
             protocol,
@@ -127,6 +129,21 @@ impl Acceptor {
             extra: None,
         };
         StreamTransport::accepted(event_loop, parts)
+    }
+
+    /// Both addresses of a new connection, which sends small writes at once if it is TCP.
+    fn name_connection(&self, fd: RawFd, peer: Address) -> std::io::Result<Names> {
+        let own = match peer {
+            // The connection has its listener's name (`unix(7)`), whatever the peer's is.
+            Address::Path(_) | Address::Abstract(_) | Address::Unnamed => self.name.clone(),
+            Address::V4(_) | Address::V6(_) => {
+                // A peer that is gone already refuses; its transport will find out by reading.
+                let _ = nodelay(borrow_fd(fd)?);
+                Address::of_socket(borrow_fd(fd)?)?
+            }
+            Address::Other => Address::of_socket(borrow_fd(fd)?)?,
+        };
+        Ok(Names { own, peer })
     }
 
     #[cold]
@@ -183,16 +200,6 @@ impl Acceptor {
     }
 }
 
-/// Both addresses of a new connection, which sends small writes at once if it is TCP.
-fn name_connection(fd: RawFd, peer: Address) -> std::io::Result<Names> {
-    let fd = borrow_fd(fd)?;
-    if matches!(peer, Address::V4(_) | Address::V6(_)) {
-        // A peer that is gone already refuses; its transport will find out by reading.
-        let _ = nodelay(fd);
-    }
-    Ok(Names { own: Address::of_socket(fd)?, peer })
-}
-
 #[pymethods]
 impl Acceptor {
     #[new]
@@ -210,10 +217,13 @@ impl Acceptor {
             Some(context) => context,
             None => ffi::copy_context(py)?,
         };
+        let fd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
+        let name = borrow_fd(fd).and_then(Address::of_socket);
         Ok(Self {
             event_loop: r#loop.unbind(),
             socket: sock.clone().unbind(),
-            fd: sock.call_method0(intern!(py, "fileno"))?.extract()?,
+            fd,
+            name: name.map_err(|error| os_error(py, &error))?,
             protocol_factory,
             server,
             context: context.unbind(),
