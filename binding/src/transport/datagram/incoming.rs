@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::Correspondent;
+use super::contacts::Correspondent;
 use crate::errors::{self, os_error};
 use crate::event_loop::{EventLoop, SCRATCH_SIZE};
 use crate::ffi;
@@ -24,8 +24,8 @@ type Arrival<'py> = (Bound<'py, PyBytes>, Bound<'py, PyAny>);
 /// What the socket had: the message is in the scratch buffer.
 enum Received {
     Nothing,
-    /// From the same address as the message before.
-    Again(usize, Py<PyAny>),
+    /// From an address that is known.
+    Known(usize, Py<PyAny>),
     From(usize, Address),
 }
 
@@ -114,7 +114,7 @@ impl BaseTransport {
         let message = |length| PyBytes::new(py, scratch.get(..length).unwrap_or_default());
         let arrival = match received {
             Ok(Received::Nothing) => Ok(None),
-            Ok(Received::Again(length, sender)) => {
+            Ok(Received::Known(length, sender)) => {
                 Ok(Some((message(length), sender.into_bound(py))))
             }
             Ok(Received::From(length, sender)) => {
@@ -126,12 +126,12 @@ impl BaseTransport {
         arrival
     }
 
-    /// The address in Python's form, remembered for the next datagram.
+    /// The address in Python's form, remembered for the datagrams to come.
     fn sender<'py>(&self, py: Python<'py>, address: Address) -> PyResult<Bound<'py, PyAny>> {
         let sender = address_to_python(py, &address)?;
         let heard_from = Correspondent { address, object: sender.clone().unbind() };
         let forgotten = self.cell.with(py, move |state, _| {
-            state.mail.as_mut().and_then(|mail| mail.heard_from.replace(heard_from))
+            state.mail.as_mut().map(|mail| mail.heard_from.enter(heard_from))
         });
         drop(forgotten);
         Ok(sender)
@@ -168,7 +168,7 @@ pub(super) fn would_block(py: Python<'_>, error: &PyErr) -> bool {
 impl State {
     #[inline]
     fn receive_datagram(
-        &self,
+        &mut self,
         scratch: &mut [u8],
         share: impl FnOnce(&Py<PyAny>) -> Py<PyAny>,
     ) -> std::io::Result<Received> {
@@ -176,10 +176,10 @@ impl State {
         let Some((length, sender)) = receive_datagram(socket, scratch)? else {
             return Ok(Received::Nothing);
         };
-        let known = self.mail.as_ref().and_then(|mail| mail.heard_from.as_ref());
+        let known = self.mail.as_mut().and_then(|mail| mail.heard_from.find(&sender));
         Ok(match known {
-            Some(known) if known.address == sender => Received::Again(length, share(&known.object)),
-            _ => Received::From(length, sender),
+            Some(known) => Received::Known(length, share(known)),
+            None => Received::From(length, sender),
         })
     }
 }

@@ -3,14 +3,16 @@
 //! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and an
 //! error of the socket concerns one message: `error_received` is told, and the transport lives on.
 
+mod contacts;
 mod incoming;
 mod outgoing;
 
-use ferroloop_engine::{Address, Channel, Datagrams};
+use ferroloop_engine::{Channel, Datagrams};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use self::contacts::{Contacts, Correspondent};
 use super::address::Family;
 use super::chunk::{self, Chunk};
 use super::{BaseTransport, Descriptor, Parts, extra};
@@ -30,15 +32,9 @@ pub(super) struct Mail {
     /// The socket knows where datagrams go.
     connected: bool,
     family: Family,
+    heard_from: Contacts,
     /// Programs write to the address they heard from or wrote to last: those need no translation.
-    heard_from: Option<Correspondent>,
     wrote_to: Option<Correspondent>,
-}
-
-/// An address in the system's form and in Python's.
-struct Correspondent {
-    address: Address,
-    object: Py<PyAny>,
 }
 
 /// Bytes that each queued datagram counts besides its own, so that empty ones count (S27.7).
@@ -65,16 +61,15 @@ impl Mail {
             peer,
             connected: name.is_some_and(|name| !name.is_none()),
             family,
-            heard_from: None,
+            heard_from: Contacts::default(),
             wrote_to: None,
         })
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.peer)?;
-        for correspondent in self.heard_from.iter().chain(&self.wrote_to) {
-            visit.call(&correspondent.object)?;
-        }
+        self.heard_from.traverse(visit)?;
+        self.wrote_to.iter().try_for_each(|known| visit.call(&known.object))?;
         outgoing::traverse(&self.queue, visit)
     }
 }

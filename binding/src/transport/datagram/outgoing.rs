@@ -6,8 +6,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::Mail;
+use super::contacts::Correspondent;
 use super::incoming::would_block;
-use super::{Correspondent, Mail};
 use crate::cell::Share;
 use crate::errors::{self, os_error};
 use crate::event_loop::EventLoop;
@@ -244,7 +245,7 @@ impl Mail {
     /// The address behind this very object, which nothing can change.
     #[inline]
     fn known(&self, object: &Py<PyAny>) -> Option<Address> {
-        let mut known = self.heard_from.iter().chain(&self.wrote_to);
+        let mut known = self.heard_from.last().into_iter().chain(&self.wrote_to);
         known.find(|known| known.object.is(object)).map(|known| known.address.clone())
     }
 }
