@@ -150,3 +150,11 @@ def test_public_names(loop: Loop) -> None:
         if isinstance(cls, type):
             assert cls.__module__ == "ferroloop"
             assert pickle.loads(pickle.dumps(cls)) is cls
+
+
+def test_debug_mode_by_a_number(loop: Loop) -> None:
+    """S8.2: aiohttp's tests say 1 and 0."""
+    loop.set_debug(1)  # type: ignore[arg-type]
+    assert loop.get_debug()
+    loop.set_debug(0)  # type: ignore[arg-type]
+    assert not loop.get_debug()

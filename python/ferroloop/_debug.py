@@ -12,7 +12,7 @@ _ORIGIN_DEPTH = 10
 
 def set_debug(loop: "EventLoop", enabled: bool) -> None:
     """Switch debug mode. On a running loop coroutine origins are tracked from a later iteration on."""
-    loop._set_debug(enabled)
+    loop._set_debug(bool(enabled))
     if loop.is_running():
         loop.call_soon_threadsafe(loop._set_coroutine_origin_tracking, enabled)
 
