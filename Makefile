@@ -21,7 +21,10 @@ SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md
 # For `make wheels`: a wheel for each of these.
 PYTHONS ?= $(PYTHON)
 
-.PHONY: help demo test check lint engine pytest conformance integrations suites servers docs wheels sdist clean
+# The other loops; not each of them exists for each Python.
+PEERS := uvloop rloop rsloop zuvloop aiofastnet
+
+.PHONY: help demo test check lint engine pytest conformance bench integrations suites servers docs wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -37,6 +40,7 @@ help:
 	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
 	@echo 'make sdist        the source distribution in dist/'
 	@echo 'make suites       the test suites of anyio, aiohttp, uvicorn, ... on ferroloop and on asyncio (ARGS= for the runner)'
+	@echo 'make bench        ferroloop beside the other loops; writes bench/RESULTS.md (ARGS=--quick for a first look)'
 	@echo 'make clean        removes .build'
 
 demo: $(ENV)/installed
@@ -52,6 +56,8 @@ check: $(ENV)/installed
 lint: $(ENV)/installed
 	cargo fmt --all --check
 	$(PER_PYTHON) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo fmt --manifest-path bench/load/Cargo.toml --check
+	CARGO_TARGET_DIR=$(TARGETS)/load cargo clippy --quiet --manifest-path bench/load/Cargo.toml --all-targets -- -D warnings
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -86,6 +92,10 @@ sdist: $(TOOLS)/installed
 suites: $(SUITES)/installed
 	$(SUITES)/bin/python -m pytest --quiet -c /dev/null --rootdir . tests/suites/check_programs.py
 	$(SUITES)/bin/python tests/suites/run.py --work $(SUITES)/work $(ARGS)
+
+bench: $(ENV)/installed
+	for peer in $(PEERS); do $(RUN) -m pip install --quiet $$peer || echo "no $$peer for $(TAG)"; done
+	$(RUN) bench/run.py $(ARGS)
 
 clean:
 	rm -rf .build

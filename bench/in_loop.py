@@ -14,13 +14,14 @@ _FIRST_COUNT = 1000
 
 @dataclass(frozen=True)
 class InLoop:
-    """`operate(loop, n)` does n operations on a loop that is not running."""
+    """`operate(loop, n)` does n operations on a loop that is not running, and that `prepare(loop)` has seen."""
 
     name: str
     operate: Callable[[asyncio.AbstractEventLoop, int], None]
     unit: str = "/s"
     less_is_better: bool = False
     has_native: bool = False
+    prepare: Callable[[asyncio.AbstractEventLoop], None] | None = None
 
     def sample(self, loop: str, seconds: float) -> Sample:
         """Run `in_loop_child.py`, which calls `measure` below."""
@@ -30,6 +31,8 @@ class InLoop:
 
     def measure(self, loop: asyncio.AbstractEventLoop, seconds: float) -> dict[str, float]:
         """Raise n until the work takes as long as wanted; the last run counts, the shorter ones were its warm-up."""
+        if self.prepare is not None:
+            self.prepare(loop)
         count = _FIRST_COUNT
         while True:
             result = self._timed(loop, count)

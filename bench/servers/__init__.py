@@ -1,9 +1,10 @@
 """Servers under load. Each kind is a coroutine function that starts serving on a bound socket and returns."""
 
-from servers import accept, buffered, datagram, hello, protocol, sock, streams
+from servers import accept, aiohttp_hello, buffered, datagram, hello, protocol, sock, streams
 
 KINDS = {
     "accept": accept.start,
+    "aiohttp": aiohttp_hello.start,
     "buffered": buffered.start,
     "datagram": datagram.start,
     "hello": hello.start,

@@ -2,21 +2,17 @@
 
 from served import Served
 
-
-def _echo(kind: str, size: int, connections: int) -> Served:
-    label = f"{size // 1024} KiB x {connections}"
-    load = ("echo", "--size", str(size), "--connections", str(connections))
-    return Served(f"tcp/{kind}/{label}", kind, load, unit="msg/s", has_native=kind == "protocol")
+_KINDS = ("protocol", "buffered", "streams", "sock")
+_SIZES = (1, 10, 100)
+_CONNECTIONS = (1, 16, 256)
 
 
-WORKLOADS = (
-    _echo("protocol", 1024, 1),
-    _echo("protocol", 1024, 16),
-    _echo("protocol", 1024, 256),
-    _echo("protocol", 65536, 16),
-    _echo("buffered", 1024, 16),
-    _echo("streams", 1024, 1),
-    _echo("streams", 1024, 16),
-    _echo("sock", 1024, 1),
-    _echo("sock", 1024, 16),
+def _echo(kind: str, kibibytes: int, connections: int) -> Served:
+    load = ("echo", "--size", str(kibibytes * 1024), "--connections", str(connections))
+    name = f"tcp/{kind}/{kibibytes} KiB x {connections}"
+    return Served(name, kind, load, unit="msg/s", has_native=kind == "protocol")
+
+
+WORKLOADS = tuple(
+    _echo(kind, kibibytes, connections) for kind in _KINDS for kibibytes in _SIZES for connections in _CONNECTIONS
 )

@@ -7,6 +7,7 @@ from in_loop import InLoop
 _BATCH = 100
 _TIMEOUT = 60.0
 _SPREAD = 0.01
+_LONG = 3600.0
 
 
 def set_and_cancel(loop: asyncio.AbstractEventLoop, n: int) -> None:
@@ -27,6 +28,16 @@ def set_and_cancel(loop: asyncio.AbstractEventLoop, n: int) -> None:
     loop.run_forever()
 
 
+def _beside(pending: int, name: str) -> InLoop:
+    """Set and cancel while `pending` other timers wait, which take no part in it."""
+
+    def prepare(loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(pending):
+            loop.call_later(_LONG, int)
+
+    return InLoop(f"timers/set and cancel beside {name}", set_and_cancel, prepare=prepare)
+
+
 def fire(loop: asyncio.AbstractEventLoop, n: int) -> None:
     """All timers are set before the loop runs, in no order, due within 10 ms of one another."""
     left = n
@@ -44,5 +55,7 @@ def fire(loop: asyncio.AbstractEventLoop, n: int) -> None:
 
 WORKLOADS = (
     InLoop("timers/set and cancel", set_and_cancel),
+    _beside(100_000, "100k"),
+    _beside(1_000_000, "1M"),
     InLoop("timers/fire", fire),
 )
