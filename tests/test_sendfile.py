@@ -291,7 +291,7 @@ def test_fallback_of_transports(loop: Loop, run: Run, offset: int, count: int | 
         assert file.tell() == offset + len(expected)
 
 
-@OVERWRITES
+@ferroloop_only(CLOSED, "S24.6")
 @pytest.mark.parametrize("how", ["close", "abort"])
 def test_closed_while_reading_and_writing(loop: Loop, run: Run, how: str) -> None:
     """S24.6: in the fallback."""
