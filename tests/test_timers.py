@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 from support.gates import ferroloop_only
@@ -263,6 +264,27 @@ def test_coarse_clock(loop_class: type) -> None:
     turn(loop)
     loop.close()
     assert seen == ["fired"]
+
+
+def test_a_clock_replaced_while_the_loop_runs(loop: Loop) -> None:
+    """S1.9: as by mock.patch.object in a test of timeouts; the timers follow, and afterwards no longer."""
+
+    async def main() -> list[str]:
+        seen: list[str] = []
+        ahead = loop.time() + 3601
+        far, farther = (loop.call_later(seconds, seen.append, f"{seconds}") for seconds in (3600, 36_000))
+        with mock.patch.object(loop, "time", return_value=ahead):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert loop.time() < ahead
+        soon = loop.create_future()
+        loop.call_later(0.001, soon.set_result, "soon")
+        seen.append(await soon)
+        farther.cancel()
+        far.cancel()
+        return seen
+
+    assert loop.run_until_complete(main()) == ["3600", "soon"]
 
 
 def test_own_clock_moves_the_timers(loop_class: type) -> None:

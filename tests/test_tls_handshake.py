@@ -52,7 +52,7 @@ def test_extra_info(run: Run, server_side: bool) -> None:
         context = (server_context if server_side else client_context)()
         async with tls_connection(server_side=server_side, context=context) as (transport, _, _):
             info = transport.get_extra_info
-            assert info("sslcontext") is context
+            assert info("sslcontext") is transport._ssl_protocol._sslcontext is context
             assert type(info("ssl_object")) is ssl.SSLObject
             assert info("ssl_object").context is context
             assert info("ssl_object").server_side is server_side

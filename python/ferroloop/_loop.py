@@ -70,6 +70,12 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._spawner: ThreadPoolExecutor | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Notice a clock that is put in place while the loop runs, as tests of timeouts do (S1.9)."""
+        super().__setattr__(name, value)
+        if name == "time":
+            self._custom_clock = True
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
 

@@ -278,6 +278,11 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             self._app_reading_paused = False
             self._loop.call_soon(self._advance)
 
+    @property
+    def _sslcontext(self) -> "ssl.SSLContext | None":
+        """asyncio's private spelling, which aiohttp's tests read."""
+        return self._extra.get("sslcontext")
+
     def _forget(self) -> None:
         """Let go of the context: who closes twice has no more questions.
 
