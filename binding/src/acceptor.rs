@@ -23,7 +23,8 @@ pub(crate) struct Acceptor {
     event_loop: Py<EventLoop>,
     socket: Py<PyAny>,
     fd: RawFd,
-    name: Address,
+    /// The listener's name, which its Unix connections have too; `None` if the system does not say.
+    name: Option<Address>,
     protocol_factory: Py<PyAny>,
     server: Py<PyAny>,
     context: Py<PyAny>,
@@ -133,15 +134,17 @@ impl Acceptor {
 
     /// Both addresses of a new connection, which sends small writes at once if it is TCP.
     fn name_connection(&self, fd: RawFd, peer: Address) -> std::io::Result<Names> {
-        let own = match peer {
+        let own = match (&peer, &self.name) {
             // The connection has its listener's name (`unix(7)`), whatever the peer's is.
-            Address::Path(_) | Address::Abstract(_) | Address::Unnamed => self.name.clone(),
-            Address::V4(_) | Address::V6(_) => {
+            (Address::Path(_) | Address::Abstract(_) | Address::Unnamed, Some(name)) => {
+                name.clone()
+            }
+            (Address::V4(_) | Address::V6(_), _) => {
                 // A peer that is gone already refuses; its transport will find out by reading.
                 let _ = nodelay(borrow_fd(fd)?);
                 Address::of_socket(borrow_fd(fd)?)?
             }
-            Address::Other => Address::of_socket(borrow_fd(fd)?)?,
+            _ => Address::of_socket(borrow_fd(fd)?)?,
         };
         Ok(Names { own, peer })
     }
@@ -218,12 +221,11 @@ impl Acceptor {
             None => ffi::copy_context(py)?,
         };
         let fd = sock.call_method0(intern!(py, "fileno"))?.extract()?;
-        let name = borrow_fd(fd).and_then(Address::of_socket);
         Ok(Self {
             event_loop: r#loop.unbind(),
             socket: sock.clone().unbind(),
             fd,
-            name: name.map_err(|error| os_error(py, &error))?,
+            name: borrow_fd(fd).and_then(Address::of_socket).ok(),
             protocol_factory,
             server,
             context: context.unbind(),
