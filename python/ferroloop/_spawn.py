@@ -148,7 +148,8 @@ async def _make_subprocess_transport(
     popen: Any = functools.partial(
         subprocess.Popen, args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
     )
-    with loop._child_watcher() as watcher:
+    watcher = loop._child_watcher()
+    with watcher:
         if not watcher.is_active():
             # Before there is a process that nobody would notice the end of.
             raise RuntimeError("asyncio.get_child_watcher() is not activated, subprocess support is not installed.")
