@@ -1,12 +1,11 @@
-//! `Handle` and `TimerHandle`: a callback with its arguments and the context it runs in.
+//! `Handle`: a callback with its arguments and the context it runs in.
 
-use std::cmp::Ordering as Order;
+mod timer;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ferroloop_engine::Cancel;
 use pyo3::prelude::*;
-use pyo3::pyclass::CompareOp;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -14,6 +13,8 @@ use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
 use crate::ffi::{self, Arguments, Recycle, Spares};
 use crate::{errors, names};
+
+pub(crate) use timer::{Scheduled, TimerHandle};
 
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
@@ -362,119 +363,6 @@ impl Handle {
 
     fn __clear__(&self) {
         self.cell.clear(std::mem::take);
-    }
-}
-
-/// A callback with a deadline (asyncio.TimerHandle).
-#[pyclass(frozen, extends = Handle, weakref, module = "ferroloop._ferroloop")]
-pub(crate) struct TimerHandle {
-    when: f64,
-    /// The handle's own mark again, where the heap can read it.
-    cancelled: AtomicBool,
-    /// Still among the loop's timers: only then does a cancellation count there.
-    scheduled: AtomicBool,
-}
-
-impl TimerHandle {
-    pub(crate) fn create(py: Python<'_>, handle: Handle, when: f64) -> PyResult<Bound<'_, Self>> {
-        let timer =
-            Self { when, cancelled: AtomicBool::new(false), scheduled: AtomicBool::new(true) };
-        Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
-    }
-
-    /// The four facts that make two timers equal (S3.8).
-    fn equals(this: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<bool> {
-        let py = this.py();
-        let (a, b) = (this.as_super().get(), other.as_super().get());
-        let same_callback = match (a.callback(py), b.callback(py)) {
-            (Some(a), Some(b)) => a.bind(py).eq(b)?,
-            (None, None) => true,
-            _ => false,
-        };
-        let same_args = match (a.args(py)?, b.args(py)?) {
-            (Some(a), Some(b)) => a.eq(b)?,
-            (None, None) => true,
-            _ => false,
-        };
-        let same_when = this.get().when.partial_cmp(&other.get().when) == Some(Order::Equal);
-        Ok(same_when && same_callback && same_args && a.is_cancelled() == b.is_cancelled())
-    }
-}
-
-#[pymethods]
-impl TimerHandle {
-    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (timer, handle) = (slf.get(), slf.as_super());
-        let first = !timer.cancelled.swap(true, Ordering::Relaxed);
-        if first && timer.scheduled.load(Ordering::Relaxed) {
-            handle.get().event_loop.get().timer_cancelled(slf.py());
-        }
-        Handle::cancel(handle)
-    }
-
-    /// The deadline, in seconds of the loop's clock.
-    fn when(&self) -> f64 {
-        self.when
-    }
-
-    #[getter(_when)]
-    fn get_when(&self) -> f64 {
-        self.when
-    }
-
-    #[getter(_scheduled)]
-    fn get_scheduled(&self) -> bool {
-        self.scheduled.load(Ordering::Relaxed)
-    }
-
-    #[getter(__class__)]
-    fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        names::timer_handle_class(py)
-    }
-
-    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        self.when.into_pyobject(py)?.hash()
-    }
-
-    fn __richcmp__<'py>(
-        slf: &Bound<'py, Self>,
-        other: &Bound<'py, PyAny>,
-        operator: CompareOp,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let Ok(other) = other.cast::<Self>() else {
-            return Ok(py.NotImplemented().into_bound(py));
-        };
-        let equal = Self::equals(slf, other)?;
-        let (a, b) = (slf.get().when, other.get().when);
-        let result = match operator {
-            CompareOp::Lt => a < b,
-            CompareOp::Le => a < b || equal,
-            CompareOp::Gt => a > b,
-            CompareOp::Ge => a > b || equal,
-            CompareOp::Eq => equal,
-            CompareOp::Ne => !equal,
-        };
-        Ok(result.into_pyobject(py)?.to_owned().into_any())
-    }
-}
-
-/// A timer as the loop's heap holds it.
-pub(crate) struct Scheduled(pub(crate) Py<TimerHandle>);
-
-impl Cancel for Scheduled {
-    #[inline]
-    fn is_cancelled(&self) -> bool {
-        self.0.get().cancelled.load(Ordering::Relaxed)
-    }
-}
-
-impl Scheduled {
-    /// Out of the heap: from here on it is an ordinary handle.
-    #[inline]
-    pub(crate) fn into_handle(self) -> Py<TimerHandle> {
-        self.0.get().scheduled.store(false, Ordering::Relaxed);
-        self.0
     }
 }
 
