@@ -23,6 +23,8 @@ PYTHONS ?= $(PYTHON)
 
 # The other loops; not each of them exists for each Python.
 PEERS := uvloop rloop rsloop zuvloop aiofastnet
+# What the benchmarks of clients need.
+CLIENTS := asyncpg redis
 
 .PHONY: help demo test check lint engine pytest conformance bench integrations suites servers docs wheels sdist clean
 
@@ -94,7 +96,8 @@ suites: $(SUITES)/installed
 	$(SUITES)/bin/python tests/suites/run.py --work $(SUITES)/work $(ARGS)
 
 bench: $(ENV)/installed
-	for peer in $(PEERS); do $(RUN) -m pip install --quiet $$peer || echo "no $$peer for $(TAG)"; done
+	for package in $(PEERS) $(CLIENTS); do \
+		$(RUN) -m pip install --quiet $$package || echo "no $$package for $(TAG)"; done
 	$(RUN) bench/run.py $(ARGS)
 
 clean:

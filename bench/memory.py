@@ -1,4 +1,4 @@
-"""Memory of a process."""
+"""Memory and CPU time of a process."""
 
 import resource
 from pathlib import Path
@@ -7,6 +7,12 @@ from pathlib import Path
 def resident(pid: int) -> int:
     """Resident set size in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def cpu_time(pid: int) -> float:
+    """Seconds on a CPU of all living threads, user and kernel."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def allow_files(count: int) -> None:

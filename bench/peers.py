@@ -5,12 +5,23 @@ import importlib
 import subprocess
 import sys
 
-PEERS = ("asyncio", "uvloop", "rloop", "rsloop", "zuvloop", "aiofastnet", "ferroloop")
+OURS = "ferroloop"
+# What ratios are to.
+REFERENCE = "uvloop"
+# Transports over uvloop: it has nothing of its own where there are none.
+FASTNET = "aiofastnet"
+PEERS = ("asyncio", REFERENCE, "rloop", "rsloop", "zuvloop", FASTNET, OURS)
+# The minimal epoll server of the load generator, which some workloads can have instead of a loop.
+NATIVE = "native"
 
 _VERSION = """
-import importlib.metadata, platform, sys
-__import__(sys.argv[1])
-print(platform.python_version() if sys.argv[1] == "asyncio" else importlib.metadata.version(sys.argv[1]))
+import importlib, importlib.metadata, platform, sys
+name = sys.argv[1]
+module = importlib.import_module(name)
+if name == "asyncio":
+    print(platform.python_version())
+else:
+    print(getattr(module, "__version__", None) or importlib.metadata.version(name))
 """
 
 
@@ -18,7 +29,7 @@ def new_event_loop(peer: str) -> asyncio.AbstractEventLoop:
     """A fresh loop of `peer`. All of them spell their factory like asyncio does; aiofastnet has transports alone, and
     here they are uvloop's.
     """
-    if peer == "aiofastnet":
+    if peer == FASTNET:
         patched: asyncio.AbstractEventLoop = importlib.import_module(peer).patch_loop(new_event_loop("uvloop"))
         return patched
     loop: asyncio.AbstractEventLoop = importlib.import_module(peer).new_event_loop()

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -41,9 +41,14 @@ def answer(command: Sequence[str], core: int, timeout: float) -> str:
 
 
 @contextmanager
-def server(command: Sequence[str], core: int) -> Iterator[tuple[int, int]]:
-    """A running server: its process id and its port, which it prints first. It ends when its stdin does."""
-    with tempfile.TemporaryFile() as errors, _started(command, core, errors) as process:
+def server(
+    command: Sequence[str], core: int, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, int]]:
+    """A running server: its process id and its port, which it prints first. It ends when its stdin does.
+
+    `environment` is what it has besides this process's own.
+    """
+    with tempfile.TemporaryFile() as errors, _started(command, core, errors, environment) as process:
         assert process.stdout is not None
         port = process.stdout.readline()
         if not port:
@@ -55,8 +60,13 @@ def server(command: Sequence[str], core: int) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _started(command: Sequence[str], core: int, errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+def _started(
+    command: Sequence[str], core: int, errors: IO[bytes], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    variables = {**os.environ, **(environment or {})}
+    # What is imported has been compiled before, as it is for those who use it.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables)
     os.sched_setaffinity(process.pid, {core})
     try:
         yield process

@@ -1,24 +1,26 @@
 """The benchmark suite: `python bench/run.py`. Run it with the interpreter that has the loops installed.
 
-Compares all peers that can be imported, prints the report, and writes it to RESULTS.md if it is about everything.
+Compares all peers that can be imported, prints the report, and writes it to RESULTS.md, with pictures, if it is about
+everything. Every sample is kept at once: a run that was interrupted goes on with `--resume`.
 """
 
 import argparse
 import re
 import sys
+import time
 from pathlib import Path
 
 import machine
-from peers import PEERS, version
-from process import SampleFailed
-from report import markdown
-from results import NATIVE, OURS, Results
+from peers import NATIVE, OURS, PEERS, version
+from process import HERE, SampleFailed
+from report import markdown, write
+from samples import Run, merged
 from workload import Workload
 from workloads import ALL
 
-_RESULTS = Path(__file__).parent / "RESULTS.md"
-_ROUNDS, _SECONDS = 5, 1.0
-_QUICK_ROUNDS, _QUICK_SECONDS = 1, 0.3
+_SAMPLES = HERE.parent / ".build" / "bench.jsonl"
+_ROUNDS, _SECONDS = 5, 0.3
+_QUICK_ROUNDS, _QUICK_SECONDS = 1, 0.1
 
 
 def main() -> int:
@@ -26,23 +28,28 @@ def main() -> int:
     options = _options()
     versions = {peer: version(peer) for peer in options.loops}
     absent = [peer for peer, known in versions.items() if known is None]
-    if absent:
-        print(f"not importable here: {', '.join(absent)}", file=sys.stderr)
-    loops = [peer for peer in options.loops if peer not in absent]
-    workloads = [workload for workload in ALL if re.search(options.only, workload.name)]
-    before = machine.load()
-    results = _measure(workloads, [*loops, NATIVE], options.rounds, options.seconds)
-    conditions = [
-        machine.description(),
-        "loops: " + ", ".join(f"{loop} {versions[loop]}" for loop in loops),
-        "not importable: " + (", ".join(absent) or "none"),
-        f"{options.rounds} rounds, {options.seconds} s each; load average {before} before, {machine.load()} after",
-        *options.note,
-    ]
-    text = markdown(results, conditions)
-    print(text)
+    selected = [workload for workload in ALL if re.search(options.only, workload.name)]
+    left_out = [f"{workload.name} ({reason})" for workload in selected if (reason := workload.missing())]
+    workloads = [workload for workload in selected if not workload.missing()]
+    loops = [*(peer for peer in options.loops if peer not in absent), NATIVE]
+    run = _opened(options)
+    run.describe(
+        [
+            machine.description(),
+            "loops: " + ", ".join(f"{loop} {known}" for loop, known in versions.items() if known),
+            "not importable: " + (", ".join(absent) or "none"),
+            "workloads left out: " + (", ".join(left_out) or "none"),
+            f"{options.rounds} rounds, {options.seconds} s each; load average at the start {machine.load()}",
+            *options.note,
+        ]
+    )
+    for line in run.conditions:
+        print(line, file=sys.stderr)
+    _measure(run, workloads, loops, options.rounds, options.seconds)
+    results = merged([run], workloads)
+    print(markdown(results, run.conditions))
     if options.is_complete:
-        _RESULTS.write_text(text)
+        write(results, run.conditions)
     return 1 if any(loop == OURS for _, loop in results.failures) else 0
 
 
@@ -50,40 +57,62 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one short round, to see that all works")
     parser.add_argument("--rounds", type=int, help=f"samples of each loop and workload (default {_ROUNDS})")
+    parser.add_argument("--seconds", type=float, help=f"of each sample (default {_SECONDS})")
     parser.add_argument("--loops", type=lambda text: text.split(","), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--only", default="", metavar="PATTERN", help="workloads whose name matches, e.g. tcp/")
     parser.add_argument("--note", action="append", default=[], help="a line for the report: what else the machine did")
+    parser.add_argument("--samples", type=Path, default=_SAMPLES, metavar="FILE", help="where samples are kept")
+    parser.add_argument("--resume", action="store_true", help="keep what FILE has and take only what it lacks")
     options = parser.parse_args()
     options.is_complete = not (options.quick or options.loops or options.only)
     options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
-    options.seconds = _QUICK_SECONDS if options.quick else _SECONDS
+    options.seconds = options.seconds or (_QUICK_SECONDS if options.quick else _SECONDS)
     options.loops = options.loops or list(PEERS)
     return options
 
 
-def _measure(workloads: list[Workload], loops: list[str], rounds: int, seconds: float) -> Results:
+def _opened(options: argparse.Namespace) -> Run:
+    if not options.resume:
+        options.samples.unlink(missing_ok=True)
+    return Run.read(options.samples)
+
+
+def _measure(run: Run, workloads: list[Workload], loops: list[str], rounds: int, seconds: float) -> None:
     """Round by round, workload by workload, the loops in turn: neighbours in time are what is compared."""
-    results = Results(workloads, loops)
-    for number in range(rounds):
-        for workload in workloads:
-            # Each round starts with another loop, so that none always comes after the same one.
-            turn = number % len(loops)
-            for loop in loops[turn:] + loops[:turn]:
-                if loop != NATIVE or workload.has_native:
-                    _take(results, workload, loop, seconds)
-        print(f"round {number + 1} of {rounds} done", file=sys.stderr)
-    return results
+    plan = [
+        (workload, loop, number)
+        for number in range(rounds)
+        for workload in workloads
+        for loop in _in_turn(loops, number)
+        if workload.takes(loop) and run.needs(workload, loop, number)
+    ]
+    expected = sum(workload.overhead + seconds for workload, _, _ in plan)
+    print(f"{len(plan)} samples, about {expected / 60:.0f} minutes", file=sys.stderr)
+    start, done = time.monotonic(), 0.0
+    for workload, loop, number in plan:
+        if run.needs(workload, loop, number):
+            outcome = _take(run, workload, loop, number, seconds)
+            left = expected - done
+            pace = (time.monotonic() - start) / (done + workload.overhead + seconds)
+            about = f"round {number + 1}, {left * pace / 60:.0f} min left"
+            print(f"[{about}] {workload.name} {loop}: {outcome}", file=sys.stderr)
+        done += workload.overhead + seconds
 
 
-def _take(results: Results, workload: Workload, loop: str, seconds: float) -> None:
+def _in_turn(loops: list[str], number: int) -> list[str]:
+    """Each round starts with another loop, so that none always comes after the same one."""
+    turn = number % len(loops)
+    return loops[turn:] + loops[:turn]
+
+
+def _take(run: Run, workload: Workload, loop: str, number: int, seconds: float) -> str:
     try:
         sample = workload.sample(loop, seconds)
     except (SampleFailed, OSError) as failure:
-        results.fail(workload, loop, str(failure))
-        print(f"{workload.name} {loop}: FAIL {failure}", file=sys.stderr)
-    else:
-        results.add(workload, loop, sample)
-        print(f"{workload.name} {loop}: {sample.value:.4g} {workload.unit}", file=sys.stderr)
+        run.fail(workload, loop, number, str(failure))
+        return f"FAIL {str(failure).splitlines()[-1]}"
+    run.add(workload, loop, number, sample)
+    return f"{sample.value:.4g} {workload.unit}"
 
 
 if __name__ == "__main__":

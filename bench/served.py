@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import loadgen
 from certificate import AUTHORITY, SERVER, made
+from memory import allow_files
+from peers import FASTNET, NATIVE
 from process import answer, cores, python, server
-from results import NATIVE
 from workload import Sample
 
-WARMUP = 0.3
+WARMUP = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,24 @@ class Served:
     has_native: bool = False
     # For a load that keeps its core busier than the server its own: only the server's time tells what it could do.
     by_cpu_time: bool = False
+    # More than a few connections need as many descriptors, here and there.
+    connections: int = 0
     less_is_better: bool = field(default=False, init=False)
+    overhead: float = WARMUP + 0.35
+
+    def takes(self, loop: str) -> bool:
+        """All loops; the native server if it can."""
+        if loop == FASTNET:
+            return self.transport != "udp" and self.kind != "sock"
+        return loop != NATIVE or self.has_native
+
+    def missing(self) -> str | None:
+        """Nothing."""
+        return None
 
     def sample(self, loop: str, seconds: float) -> Sample:
         """Start the server, load it, and count operations and the server's CPU time in the measured window."""
+        allow_files(self.connections + 200)
         server_core, load_core = cores()
         with server(server_command(loop, self.kind, self.transport), server_core) as (pid, port):
             command = [loadgen.path(), *self.load, "--transport", self.transport, "--port", str(port)]
@@ -35,7 +50,8 @@ class Served:
             command += ["--server-pid", str(pid), "--warmup", str(WARMUP), "--seconds", str(seconds)]
             result = json.loads(answer(command, load_core, timeout=60 + seconds))
         operations, cpu = max(result["operations"], 1), result["server_cpu_seconds"]
-        return Sample(operations / (cpu if self.by_cpu_time else result["seconds"]), cpu / operations)
+        value = operations / (cpu if self.by_cpu_time else result["seconds"])
+        return Sample(value, cpu / operations, tuple(result["latencies"]) if any(result["latencies"]) else ())
 
 
 def server_command(loop: str, kind: str, transport: str = "tcp") -> list[str]:

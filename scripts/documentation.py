@@ -40,6 +40,8 @@ def on_files(files: Files, config: Any) -> Files:
     for name, source in ELSEWHERE.items():
         text = (ROOT / source).read_text().replace("](docs/", "](").replace("](bench/RESULTS.md)", "](results.md)")
         files.append(File.generated(config, name, content=text))
+    for plot in sorted((ROOT / "bench" / "plots").glob("*.svg")):
+        files.append(File.generated(config, f"plots/{plot.name}", content=plot.read_text()))
     picture = chart.svg(ratios(), "Speed relative to uvloop")
     files.append(File.generated(config, "results.svg", content=picture))
     return files
@@ -53,11 +55,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def ratios() -> chart.Ratios:
-    """What the first table of the results says of each workload and loop, relative to uvloop."""
+    """What the table of speeds says of each workload and loop, relative to uvloop."""
     found: chart.Ratios = {}
-    rows = [
-        line.strip("| ").split(" | ") for line in RESULTS.read_text().split("\n## ")[0].splitlines() if line[:1] == "|"
-    ]
+    speed = next(part for part in RESULTS.read_text().split("\n## ") if part.startswith("Speed\n"))
+    rows = [line.strip("| ").split(" | ") for line in speed.splitlines() if line[:1] == "|"]
     head = rows[0]
     for row in rows[2:]:
         cells = dict(zip(head, row, strict=True))

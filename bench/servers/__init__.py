@@ -1,6 +1,6 @@
 """Servers under load. Each kind is a coroutine function that starts serving on a bound socket and returns."""
 
-from servers import accept, aiohttp_hello, buffered, datagram, hello, protocol, sock, streams
+from servers import accept, aiohttp_hello, buffered, bulk, datagram, hello, protocol, sock, streams
 
 KINDS = {
     "accept": accept.start,
@@ -9,6 +9,8 @@ KINDS = {
     "datagram": datagram.start,
     "hello": hello.start,
     "protocol": protocol.start,
+    "receive": bulk.receive,
+    "send": bulk.send,
     "sock": sock.start,
     "streams": streams.start,
 }

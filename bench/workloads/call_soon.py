@@ -24,15 +24,15 @@ def chain(loop: asyncio.AbstractEventLoop, n: int) -> None:
 
 
 def chain_with_arguments(loop: asyncio.AbstractEventLoop, n: int) -> None:
-    """The same, the count handed on as one of three arguments."""
+    """The same, the count handed on as one of two arguments."""
 
-    def step(left: int, left_alone: str, and_this: None) -> None:
+    def step(left: int, left_alone: str) -> None:
         if left:
-            loop.call_soon(step, left - 1, left_alone, and_this)
+            loop.call_soon(step, left - 1, left_alone)
         else:
             loop.stop()
 
-    loop.call_soon(step, n - 1, "text", None)
+    loop.call_soon(step, n - 1, "text")
     loop.run_forever()
 
 

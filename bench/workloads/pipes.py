@@ -79,4 +79,7 @@ def write(loop: asyncio.AbstractEventLoop, n: int) -> None:
     assert not protocol.left
 
 
-WORKLOADS = (InLoop("pipes/read 64 KiB", read), InLoop("pipes/write 64 KiB", write))
+WORKLOADS = (
+    InLoop("pipes/read 64 KiB", read, has_transports=True),
+    InLoop("pipes/write 64 KiB", write, has_transports=True),
+)

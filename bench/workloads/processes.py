@@ -5,6 +5,8 @@ import asyncio
 from in_loop import InLoop
 
 _AT_ONCE = 20
+# A multiple of it: what follows the first count is too.
+_FIRST_COUNT = 100
 
 
 async def _run() -> None:
@@ -36,6 +38,6 @@ def at_once(loop: asyncio.AbstractEventLoop, n: int) -> None:
 
 
 WORKLOADS = (
-    InLoop("spawn/one by one", one_by_one),
-    InLoop(f"spawn/{_AT_ONCE} at once", at_once),
+    InLoop("spawn/one by one", one_by_one, first_count=_FIRST_COUNT),
+    InLoop(f"spawn/{_AT_ONCE} at once", at_once, first_count=_FIRST_COUNT),
 )

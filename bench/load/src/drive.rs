@@ -1,6 +1,7 @@
 //! Many conversations at once, until the window is over.
 
 use std::io;
+use std::time::Duration;
 
 use crate::poll::Poll;
 use crate::stream::Stream;
@@ -9,8 +10,8 @@ use crate::window::{Report, Window};
 /// One connection that asks, waits for the whole answer, checks it and asks again.
 pub(crate) trait Conversation {
     fn stream(&self) -> &Stream;
-    /// Goes on as far as the socket allows; answers with the number of exchanges finished.
-    fn advance(&mut self) -> io::Result<u64>;
+    /// Goes on as far as the socket allows; answers with the time that the exchange took if it is finished.
+    fn advance(&mut self) -> io::Result<Option<Duration>>;
 }
 
 pub(crate) fn drive<C: Conversation>(
@@ -24,7 +25,10 @@ pub(crate) fn drive<C: Conversation>(
     loop {
         let mut operations = 0;
         for key in poll.wait_for_answers()? {
-            operations += conversations[key].advance()?;
+            if let Some(time) = conversations[key].advance()? {
+                window.took(time);
+                operations += 1;
+            }
         }
         if let Some(report) = window.count(operations)? {
             return Ok(report);

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
@@ -17,9 +18,11 @@ struct Echo {
     start: usize,
     sent: usize,
     received: usize,
+    asked: Instant,
 }
 
-/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and the window's.
+/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and the window's; optionally
+/// `--idle`, the number of connections beside them that do nothing.
 pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let size = options.number("--size")?;
     let pattern = Rc::new(Pattern::new(size));
@@ -32,8 +35,12 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
             start,
             sent: 0,
             received: 0,
+            asked: Instant::now(),
         })
     };
+    let idle: io::Result<Vec<Stream>> =
+        (0..options.number_or("--idle", 0)?).map(|_| options.connect()).collect();
+    let _idle = idle?;
     let conversations: io::Result<Vec<Echo>> =
         (0..options.number("--connections")?).map(connect).collect();
     drive(conversations?, Window::new(options)?)
@@ -44,16 +51,18 @@ impl Conversation for Echo {
         &self.stream
     }
 
-    fn advance(&mut self) -> io::Result<u64> {
+    fn advance(&mut self) -> io::Result<Option<Duration>> {
         self.send()?;
         if !self.receive()? {
-            return Ok(0);
+            return Ok(None);
         }
+        let took = self.asked.elapsed();
         self.start += self.buffer.len();
         self.sent = 0;
         self.received = 0;
+        self.asked = Instant::now();
         self.send()?;
-        Ok(1)
+        Ok(Some(took))
     }
 }
 

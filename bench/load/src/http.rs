@@ -1,6 +1,7 @@
 //! HTTP/1.1 over connections that are kept alive: one GET after the other, status and body checked.
 
 use std::io::{self, Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
@@ -14,7 +15,7 @@ struct Exchange {
     body: Box<[u8]>,
     buffer: Box<[u8]>,
     received: usize,
-    asked: bool,
+    asked: Option<Instant>,
 }
 
 /// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and the window's.
@@ -26,7 +27,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
             body: body.into(),
             buffer: vec![0; 4096 + body.len()].into(),
             received: 0,
-            asked: false,
+            asked: None,
         })
     };
     let count: usize = options.number("--connections")?;
@@ -39,27 +40,31 @@ impl Conversation for Exchange {
         &self.stream
     }
 
-    fn advance(&mut self) -> io::Result<u64> {
-        if !self.asked {
-            self.ask()?;
-        }
+    fn advance(&mut self) -> io::Result<Option<Duration>> {
+        let asked = match self.asked {
+            Some(asked) => asked,
+            None => self.ask()?,
+        };
         while let Some(count) = transferred(self.stream.read(&mut self.buffer[self.received..]))? {
             self.received += count;
             if is_answered(&self.buffer[..self.received], &self.body)? {
+                let took = asked.elapsed();
                 self.received = 0;
                 self.ask()?;
-                return Ok(1);
+                return Ok(Some(took));
             }
         }
-        Ok(0)
+        Ok(None)
     }
 }
 
 impl Exchange {
     /// The send buffer of a connection that waits for nothing is empty: the request always fits.
-    fn ask(&mut self) -> io::Result<()> {
-        self.asked = true;
-        self.stream.write_all(REQUEST)
+    fn ask(&mut self) -> io::Result<Instant> {
+        let asked = Instant::now();
+        self.asked = Some(asked);
+        self.stream.write_all(REQUEST)?;
+        Ok(asked)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Load and limit of the network benchmarks.
 //!
-//! `echo`, `http` and `accept` load a server and print what it did in the measured window as one line of JSON;
-//! `serve` is the smallest echo server epoll allows, the limit the loops are compared with.
+//! `echo`, `http`, `accept`, `receive` and `send` load a server and print what it did in the measured window as one
+//! line of JSON. `serve` is the smallest echo server epoll allows, the limit the loops are compared with; `answer` is the
+//! same with HTTP, for clients that are measured.
 
 mod accept;
+mod bulk;
 mod cpu;
 mod drive;
 mod echo;
 mod http;
+mod latency;
 mod options;
 mod pattern;
 mod poll;
@@ -18,9 +21,11 @@ mod window;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use bulk::Direction;
 use options::Options;
 
-const USAGE: &str = "usage: ferroloop-load echo|http|accept|serve [--name value]...";
+const USAGE: &str =
+    "usage: ferroloop-load echo|http|accept|receive|send|serve|answer [--name value]...";
 
 fn main() -> ExitCode {
     match run() {
@@ -40,7 +45,10 @@ fn run() -> io::Result<()> {
         "echo" => echo::run(&options)?,
         "http" => http::run(&options)?,
         "accept" => accept::run(&options)?,
-        "serve" => return serve::run(),
+        "receive" => bulk::run(&options, &Direction::Receive)?,
+        "send" => bulk::run(&options, &Direction::Send)?,
+        "serve" => return serve::run(serve::Reply::Echo),
+        "answer" => return serve::run(serve::Reply::Http),
         _ => return Err(io::Error::other(USAGE)),
     };
     writeln!(io::stdout(), "{report}")

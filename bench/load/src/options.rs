@@ -43,6 +43,10 @@ impl Options {
         value.parse().map_err(|_| io::Error::other(format!("{name}: {value} is no such number")))
     }
 
+    pub(crate) fn number_or<T: FromStr>(&self, name: &str, otherwise: T) -> io::Result<T> {
+        if self.values.contains_key(name) { self.number(name) } else { Ok(otherwise) }
+    }
+
     pub(crate) fn seconds(&self, name: &str) -> io::Result<Duration> {
         Duration::try_from_secs_f64(self.number(name)?).map_err(io::Error::other)
     }

@@ -8,7 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 const BATCH: usize = 512;
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 pub(crate) struct Poll {
     epoll: OwnedFd,
@@ -38,7 +38,7 @@ impl Poll {
     pub(crate) fn wait_for_answers(&mut self) -> io::Result<impl Iterator<Item = usize>> {
         self.poll(Some(PATIENCE))?;
         if self.events.is_empty() {
-            return Err(io::Error::other("no answer for 10 s"));
+            return Err(io::Error::other("no answer for 5 s"));
         }
         Ok(self.ready())
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::cpu;
+use crate::latency::Latencies;
 use crate::options::Options;
 
 pub(crate) struct Window {
@@ -13,6 +14,7 @@ pub(crate) struct Window {
     length: Duration,
     open: Option<Opening>,
     operations: u64,
+    latencies: Latencies,
 }
 
 struct Opening {
@@ -22,6 +24,7 @@ struct Opening {
 }
 
 pub(crate) struct Report {
+    latencies: Latencies,
     operations: u64,
     elapsed: Duration,
     server_cpu: Duration,
@@ -36,7 +39,15 @@ impl Window {
             length: options.seconds("--seconds")?,
             open: None,
             operations: 0,
+            latencies: Latencies::default(),
         })
+    }
+
+    /// Notes what a finished exchange took.
+    pub(crate) fn took(&mut self, time: Duration) {
+        if self.open.is_some() {
+            self.latencies.add(time);
+        }
     }
 
     /// Counts finished operations; answers with the report once the window is over.
@@ -46,7 +57,8 @@ impl Window {
         match &self.open {
             None if now >= self.warm_at => self.open = Some(self.opening(now)?),
             Some(opening) if now >= opening.at + self.length => {
-                return self.report(opening).map(Some);
+                let latencies = std::mem::take(&mut self.latencies);
+                return self.report(opening, latencies).map(Some);
             }
             _ => {}
         }
@@ -58,8 +70,9 @@ impl Window {
         Ok(Opening { at, server_cpu, operations: self.operations })
     }
 
-    fn report(&self, opening: &Opening) -> io::Result<Report> {
+    fn report(&self, opening: &Opening, latencies: Latencies) -> io::Result<Report> {
         Ok(Report {
+            latencies,
             operations: self.operations - opening.operations,
             elapsed: opening.at.elapsed(),
             server_cpu: cpu::of_process(self.server)?.saturating_sub(opening.server_cpu),
@@ -69,9 +82,11 @@ impl Window {
 
 impl fmt::Display for Report {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999] =
+            [500, 990, 999].map(|of_thousand| self.latencies.quantile(of_thousand).as_secs_f64());
         write!(
             to,
-            r#"{{"operations": {}, "seconds": {}, "server_cpu_seconds": {}}}"#,
+            r#"{{"operations": {}, "seconds": {}, "server_cpu_seconds": {}, "latencies": [{p50}, {p99}, {p999}]}}"#,
             self.operations,
             self.elapsed.as_secs_f64(),
             self.server_cpu.as_secs_f64(),
