@@ -1,11 +1,12 @@
-//! The Python surface that all transports share (asyncio.BaseTransport).
+//! The Python surface that all transports share (asyncio.BaseTransport), and the one of all that send
+//! (asyncio.WriteTransport, but for how the data comes in).
 
 use ferroloop_engine::{Channel, Interest, Phase};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::protocol::Receives;
-use super::{BaseTransport, Descriptor, State, channel};
+use super::{BaseTransport, Descriptor, State, WriteTransport, channel};
 use crate::event_loop::EventLoop;
 
 #[pymethods]
@@ -77,6 +78,36 @@ impl BaseTransport {
 
     fn __clear__(&self) {
         self.cell.clear(|state| (state.ties.take(), state.extra.take()));
+    }
+}
+
+#[pymethods]
+impl WriteTransport {
+    /// Drops what is buffered; `connection_lost(None)` in a later iteration.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        BaseTransport::abort(slf.as_super(), None)
+    }
+
+    /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
+    ///
+    /// Raises ValueError unless high >= low >= 0.
+    #[pyo3(signature = (high = None, low = None))]
+    fn set_write_buffer_limits(
+        slf: &Bound<'_, Self>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> PyResult<()> {
+        BaseTransport::set_limits(slf.as_super(), high, low)
+    }
+
+    /// The limits as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
+        slf.as_super().get().limits(slf.py())
+    }
+
+    /// Bytes the kernel has not taken yet; of datagrams each counts 8 more on Python 3.13 and later.
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        BaseTransport::buffer_size(slf.as_super())
     }
 }
 

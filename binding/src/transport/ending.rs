@@ -244,7 +244,7 @@ macro_rules! finalized {
             }
 
             fn finalize(this: &Bound<'_, Self>) -> PyResult<()> {
-                BaseTransport::finalize(this.as_super())
+                BaseTransport::finalize(this.cast()?)
             }
         }
     )*};

@@ -51,6 +51,10 @@ pub(crate) struct BaseTransport {
     cell: LoopCell<State>,
 }
 
+/// What all transports that send have in common, besides. Never made by itself.
+#[pyclass(frozen, subclass, extends = BaseTransport, module = "ferroloop._ferroloop")]
+pub(crate) struct WriteTransport;
+
 struct State {
     stream: Stream<Chunk>,
     marks: WaterMarks,

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::reading::Received;
-use super::{BaseTransport, Parts, channel, chunk};
+use super::{BaseTransport, Parts, WriteTransport, channel, chunk};
 use crate::event_loop::EventLoop;
 use crate::job::Job;
 use crate::{ffi, names};
@@ -17,7 +17,7 @@ use crate::{ffi, names};
 pub(crate) struct ReadPipeTransport;
 
 /// The end of a pipe that is written to (asyncio.WriteTransport).
-#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
 pub(crate) struct WritePipeTransport;
 
 /// The common part of both constructors. A refused pipe is left as it was (S30.1).
@@ -164,7 +164,7 @@ impl WritePipeTransport {
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
         let base = take_over(r#loop, Channel::WriteEnd, pipe, protocol, extra)?;
-        Ok(base.add_subclass(Self))
+        Ok(base.add_subclass(WriteTransport).add_subclass(Self))
     }
 
     #[pyo3(signature = (r#loop, _pipe, _protocol, waiter = None, *_args, **_options))]
@@ -177,14 +177,14 @@ impl WritePipeTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) {
-        BaseTransport::start(slf.as_super(), r#loop, waiter);
+        BaseTransport::start(slf.as_super().as_super(), r#loop, waiter);
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
     ///
     /// Raises AssertionError for anything else.
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        BaseTransport::write(slf.as_super(), chunk::for_pipe(data)?)
+        BaseTransport::write(slf.as_super().as_super(), chunk::for_pipe(data)?)
     }
 
     /// Sends all the chunks of an iterable.
@@ -193,44 +193,17 @@ impl WritePipeTransport {
             .try_iter()?
             .map(|data| chunk::for_pipe(&data?))
             .collect::<PyResult<Vec<_>>>()?;
-        BaseTransport::write_all(slf.as_super(), chunks, false)
+        BaseTransport::write_all(slf.as_super().as_super(), chunks, false)
     }
 
     /// `close()`: a pipe ends by being closed (S31.15).
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::close(slf.as_super())
+        BaseTransport::close(slf.as_super().as_super())
     }
 
     /// True.
     fn can_write_eof(&self) -> bool {
         true
-    }
-
-    /// Drops what is buffered; `connection_lost(None)` in a later iteration.
-    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super(), None)
-    }
-
-    /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
-    ///
-    /// Raises ValueError unless high >= low >= 0.
-    #[pyo3(signature = (high = None, low = None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<i64>,
-        low: Option<i64>,
-    ) -> PyResult<()> {
-        BaseTransport::set_limits(slf.as_super(), high, low)
-    }
-
-    /// The limits as (low, high), in bytes.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
-        slf.as_super().get().limits(slf.py())
-    }
-
-    /// Bytes the kernel has not taken yet.
-    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        BaseTransport::buffer_size(slf.as_super())
     }
 
     /// As for `StreamTransport`.

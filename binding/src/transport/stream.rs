@@ -8,22 +8,23 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::chunk::{self, Chunk};
-use super::{BaseTransport, Descriptor, Parts, extra};
+use super::{BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
 
 /// A connected stream socket (asyncio.Transport).
-#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
 pub(crate) struct StreamTransport;
 
 impl StreamTransport {
     /// A transport for a connection the loop accepted.
     pub(crate) fn accepted(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<()> {
         let base = BaseTransport::new(event_loop, Channel::Socket, parts)?;
-        let initializer = PyClassInitializer::from(base).add_subclass(Self);
+        let initializer =
+            PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self);
         let this = Bound::new(event_loop.py(), initializer)?;
-        BaseTransport::enter(this.as_super(), event_loop, None)
-            .or_else(|error| BaseTransport::release(this.as_super()).and(Err(error)))
+        BaseTransport::enter(this.as_super().as_super(), event_loop, None)
+            .or_else(|error| BaseTransport::release(this.as_super().as_super()).and(Err(error)))
     }
 
     /// `write()` of what TLS made.
@@ -31,9 +32,9 @@ impl StreamTransport {
         this: &Bound<'py, Self>,
         records: Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<()> {
-        Self::check_takes_writes(this.as_super().get(), this.py(), "write")?;
+        Self::check_takes_writes(this.as_super().as_super().get(), this.py(), "write")?;
         let chunks = records.into_iter().map(Chunk::from).collect();
-        BaseTransport::write_all(this.as_super(), chunks, false)
+        BaseTransport::write_all(this.as_super().as_super(), chunks, false)
     }
 
     /// RuntimeError after `write_eof()` or while a file is being sent (S16.12).
@@ -83,7 +84,7 @@ impl StreamTransport {
             extra: Some(extra::of_socket(sock, extra)?),
         };
         let base = BaseTransport::new(r#loop, Channel::Socket, parts)?;
-        Ok(PyClassInitializer::from(base).add_subclass(Self))
+        Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self))
     }
 
     #[pyo3(signature = (r#loop, _sock, _protocol, waiter = None, *_args, **_options))]
@@ -96,14 +97,14 @@ impl StreamTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        let this = slf.as_super();
+        let this = slf.as_super().as_super();
         BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
     #[inline]
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let this = slf.as_super();
+        let this = slf.as_super().as_super();
         let chunk = chunk::from_object(data)?;
         Self::check_takes_writes(this.get(), slf.py(), "write")?;
         BaseTransport::write(this, chunk)
@@ -115,17 +116,17 @@ impl StreamTransport {
         // it tries to send at once, whatever waits.
         let own = slf.py().version_info() >= (3, 12);
         let method = if own { "writelines" } else { "write" };
-        Self::check_takes_writes(slf.as_super().get(), slf.py(), method)?;
+        Self::check_takes_writes(slf.as_super().as_super().get(), slf.py(), method)?;
         let chunks = list_of_data
             .try_iter()?
             .map(|data| chunk::from_object(&data?))
             .collect::<PyResult<Vec<_>>>()?;
-        BaseTransport::write_all(slf.as_super(), chunks, own)
+        BaseTransport::write_all(slf.as_super().as_super(), chunks, own)
     }
 
     /// Ends our side after what is buffered; the peer reads EOF.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::end_writing(slf.as_super())
+        BaseTransport::end_writing(slf.as_super().as_super())
     }
 
     /// True: stream sockets can be shut down one way.
@@ -133,30 +134,25 @@ impl StreamTransport {
         true
     }
 
-    /// Drops what is buffered; `connection_lost(None)` in a later iteration.
-    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super(), None)
-    }
-
     /// Stops `data_received`; again, or when closing, does nothing.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::pause_reading(slf.as_super())
+        BaseTransport::pause_reading(slf.as_super().as_super())
     }
 
     /// Undoes `pause_reading()`.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::resume_reading(slf.as_super())
+        BaseTransport::resume_reading(slf.as_super().as_super())
     }
 
     /// True if data is asked for.
     fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().is_reading(slf.py())
+        slf.as_super().as_super().get().is_reading(slf.py())
     }
 
     /// Reading was paused, and nothing has ended it (asyncio's private spelling).
     #[getter(_paused)]
     fn is_paused(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().cell.with(slf.py(), |state, _| {
+        slf.as_super().as_super().get().cell.with(slf.py(), |state, _| {
             state.stream.phase() == Phase::Open
                 && !state.stream.is_reading()
                 && !state.stream.eof_received()
@@ -166,47 +162,25 @@ impl StreamTransport {
     /// The protocol has been told to pause writing (asyncio's private spelling).
     #[getter]
     fn _protocol_paused(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().cell.with(slf.py(), |state, _| state.marks.is_paused())
-    }
-
-    /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
-    ///
-    /// Raises ValueError unless high >= low >= 0.
-    #[pyo3(signature = (high = None, low = None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<i64>,
-        low: Option<i64>,
-    ) -> PyResult<()> {
-        BaseTransport::set_limits(slf.as_super(), high, low)
-    }
-
-    /// The limits as (low, high), in bytes.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
-        slf.as_super().get().limits(slf.py())
-    }
-
-    /// Bytes the kernel has not taken yet.
-    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        BaseTransport::buffer_size(slf.as_super())
+        slf.as_super().as_super().get().cell.with(slf.py(), |state, _| state.marks.is_paused())
     }
 
     /// `abort()` with a reason for `connection_lost` (asyncio's private spelling).
     #[pyo3(signature = (exc))]
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super(), exc)
+        BaseTransport::abort(slf.as_super().as_super(), exc)
     }
 
     /// Begins to send a file: writes are refused until `_end_sendfile()`.
     ///
     /// Raises RuntimeError if that has begun already.
     fn _begin_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::begin_sendfile(slf.as_super())
+        BaseTransport::begin_sendfile(slf.as_super().as_super())
     }
 
     /// A future that is done when a chunk may be sent; ConnectionError if the connection is lost.
     fn _room<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        BaseTransport::room(slf.as_super())
+        BaseTransport::room(slf.as_super().as_super())
     }
 
     /// Sends a chunk of a file in one system call; the number of bytes, 0 at the end of the file,
@@ -217,12 +191,12 @@ impl StreamTransport {
         offset: u64,
         count: usize,
     ) -> PyResult<Option<usize>> {
-        BaseTransport::send_chunk(slf.as_super(), fd, offset, count)
+        BaseTransport::send_chunk(slf.as_super().as_super(), fd, offset, count)
     }
 
     /// Ends what `_begin_sendfile()` began.
     fn _end_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::end_sendfile(slf.as_super())
+        BaseTransport::end_sendfile(slf.as_super().as_super())
     }
 
     /// `loop.sendfile` tries the system call on this transport.

@@ -15,13 +15,13 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::contacts::{Contacts, Correspondent};
 use super::address::Family;
 use super::chunk::{self, Chunk};
-use super::{BaseTransport, Descriptor, Parts, extra};
+use super::{BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
 
 /// A socket that sends and receives whole messages (asyncio.DatagramTransport).
-#[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
 pub(crate) struct DatagramTransport;
 
 /// What a datagram transport has besides the state of every transport.
@@ -103,7 +103,7 @@ impl DatagramTransport {
         };
         let base = BaseTransport::new(r#loop, Channel::Datagram, parts)?;
         base.cell.with(py, move |state, _| state.mail = Some(mail));
-        Ok(PyClassInitializer::from(base).add_subclass(Self))
+        Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self))
     }
 
     #[pyo3(signature = (r#loop, sock, protocol, address = None, waiter = None, extra = None))]
@@ -117,7 +117,7 @@ impl DatagramTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         let _ = (sock, protocol, address, extra);
-        let this = slf.as_super();
+        let this = slf.as_super().as_super();
         BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 
@@ -134,49 +134,22 @@ impl DatagramTransport {
         data: &Bound<'_, PyAny>,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        BaseTransport::send_datagram(slf.as_super(), chunk::for_datagram(data)?, addr)
-    }
-
-    /// Drops what is queued; `connection_lost(None)` in a later iteration.
-    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super(), None)
+        BaseTransport::send_datagram(slf.as_super().as_super(), chunk::for_datagram(data)?, addr)
     }
 
     /// Stops `datagram_received`; again, or when closing, does nothing.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::pause_reading(slf.as_super())
+        BaseTransport::pause_reading(slf.as_super().as_super())
     }
 
     /// Undoes `pause_reading()`.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::resume_reading(slf.as_super())
+        BaseTransport::resume_reading(slf.as_super().as_super())
     }
 
     /// True if datagrams are asked for.
     fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().is_reading(slf.py())
-    }
-
-    /// Sets the queue sizes in bytes above and below which the protocol is paused and resumed.
-    ///
-    /// Raises ValueError unless high >= low >= 0.
-    #[pyo3(signature = (high = None, low = None))]
-    fn set_write_buffer_limits(
-        slf: &Bound<'_, Self>,
-        high: Option<i64>,
-        low: Option<i64>,
-    ) -> PyResult<()> {
-        BaseTransport::set_limits(slf.as_super(), high, low)
-    }
-
-    /// The limits as (low, high), in bytes.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
-        slf.as_super().get().limits(slf.py())
-    }
-
-    /// Bytes in the queue; on Python 3.13 and later each datagram counts 8 more.
-    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        BaseTransport::buffer_size(slf.as_super())
+        slf.as_super().as_super().get().is_reading(slf.py())
     }
 
     /// As for `StreamTransport`.
