@@ -362,3 +362,23 @@ def test_below_asyncio_protocol(run: Run, loop: Loop, server_side: bool) -> None
         right.close()
 
     run(main())
+
+
+@ferroloop_only("takes from its backlog what is gone already", "S22.12")
+def test_data_with_a_finalizer(run: Run) -> None:
+    """S22.12: what is written may be of a class that writes more when it is dropped."""
+
+    class Last(bytes):
+        def __del__(self) -> None:
+            writers[0].write(b"y")
+
+    writers: list[Any] = []
+
+    async def main() -> None:
+        async with tls_connection() as (transport, _, peer):
+            writers.append(transport)
+            transport.writelines(Last(b"x" * 5) for _ in range(2))
+            transport.write(b"z")
+            assert sorted(await peer.receive(13)) == sorted(b"xxxxxxxxxxyyz")
+
+    run(main())

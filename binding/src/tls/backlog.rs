@@ -40,8 +40,8 @@ impl Backlog {
         self.chunks.front().map(|chunk| (share.share_bytes(chunk), self.sent))
     }
 
-    /// OpenSSL has `count` more bytes of the first chunk. Dropping a finished one runs no Python: it is
-    /// an exact `bytes`, or no Python object at all.
+    /// OpenSSL has `count` more bytes of the first chunk. Dropping a finished one runs no Python; see
+    /// `Chunk`.
     pub(super) fn advance(&mut self, count: usize) {
         self.length = self.length.saturating_sub(count);
         self.sent += count;

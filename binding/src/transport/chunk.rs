@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-/// `bytes` held by reference; anything else copied once.
+/// Exact `bytes` held by reference; anything else copied once, also what derives from `bytes` and
+/// may have a finalizer: no Python code runs when a chunk is dropped.
 pub(crate) type Chunk = PyBackedBytes;
 
 /// Errors: asyncio's TypeError for anything but bytes, bytearray and memoryview.
@@ -36,8 +37,11 @@ pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
 
 #[inline]
 fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
-    if let Ok(bytes) = data.cast::<PyBytes>() {
+    if let Ok(bytes) = data.cast_exact::<PyBytes>() {
         return Ok(Some(bytes.clone().into()));
+    }
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(Some(PyBytes::new(data.py(), bytes.as_bytes()).into()));
     }
     if let Ok(bytes) = data.cast::<PyByteArray>() {
         return Ok(Some(bytes.clone().into()));
