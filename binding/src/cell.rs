@@ -2,8 +2,9 @@
 //!
 //! All mutable state of a Python-visible object sits in one cell, opened by a closure that may not
 //! capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own test
-//! for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot detach, so code that runs while a cell is open never re-enters it: no Python
-//! code under a borrow, no lock order to remember.
+//! for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot detach, so
+//! code that runs while a cell is open never re-enters it: no Python code under a borrow, no lock
+//! order to remember.
 //!
 //! Two things the compiler does not see are left to the reader: a `Py` must not be *dropped* in a
 //! closure (a finalizer runs arbitrary code: return it, and let the caller drop it), and a second

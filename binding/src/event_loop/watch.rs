@@ -276,8 +276,7 @@ impl EventLoop {
         let number = descriptor(fd)?;
         let file = (!fd.is_instance_of::<PyInt>())
             .then(|| File { object: fd.clone().unbind(), fd: number });
-        let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
-        let handle = Bound::new(this.py(), Handle::new(this, call, None, false)?)?;
+        let handle = Bound::new(this.py(), Self::lasting_handle(this, callback, args)?)?;
         let listener = Listener::Handle(handle.clone().unbind(), file);
         Self::set_listener(this, number, side, listener)?;
         Ok(handle)

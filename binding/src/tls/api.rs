@@ -237,10 +237,7 @@ impl TlsLayer {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        slf.get()
-            .cell
-            .with(py, |state, _| set_limits(&mut state.write_marks, high, low, WRITE_HIGH))?;
+        slf.get().set_limits(slf.py(), |state| &mut state.write_marks, (high, low), WRITE_HIGH)?;
         Self::control_writing(slf)
     }
 
@@ -254,10 +251,7 @@ impl TlsLayer {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        let py = slf.py();
-        slf.get()
-            .cell
-            .with(py, |state, _| set_limits(&mut state.read_marks, high, low, READ_HIGH))?;
+        slf.get().set_limits(slf.py(), |state| &mut state.read_marks, (high, low), READ_HIGH)?;
         Self::control_reading(slf)
     }
 
@@ -271,6 +265,21 @@ impl TlsLayer {
 
     fn __clear__(&self) {
         self.cell.clear(|state| (state.below.take(), state.protocol.take(), state.openssl.take()));
+    }
+}
+
+impl TlsLayer {
+    /// Changes the limits of one direction, by asyncio's rules with TLS's own `default` (S17.1).
+    fn set_limits(
+        &self,
+        py: Python<'_>,
+        marks: impl FnOnce(&mut State) -> &mut WaterMarks + Send,
+        (high, low): (Option<i64>, Option<i64>),
+        default: i64,
+    ) -> PyResult<()> {
+        let high = high.or_else(|| low.is_none().then_some(default));
+        let outcome = self.cell.with(py, |state, _| marks(state).set_limits(high, low));
+        outcome.map_err(|limits| errors::invalid_limits(&limits))
     }
 }
 
@@ -289,15 +298,4 @@ fn marks(high: i64) -> WaterMarks {
     // Positive and with the default for `low`: always valid.
     let _ = marks.set_limits(Some(high), None);
     marks
-}
-
-/// asyncio's defaults (S17.1 with TLS's own high mark).
-fn set_limits(
-    marks: &mut WaterMarks,
-    high: Option<i64>,
-    low: Option<i64>,
-    default: i64,
-) -> PyResult<()> {
-    let high = high.or_else(|| low.is_none().then_some(default));
-    marks.set_limits(high, low).map_err(|limits| errors::invalid_limits(&limits))
 }
