@@ -13,6 +13,7 @@ import gc
 import io
 import logging
 import signal
+import socket
 import textwrap
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -24,7 +25,11 @@ from support import loops
 from support.fds import open_fds
 from support.files import CONTENT
 from support.log import LogList
+from support.net import unix_pair
 from support.scripts import Script, run_python
+
+# The fixtures of signals and of child processes.
+pytest_plugins = ["support.children", "support.signals"]
 
 # A shell that runs the suite in the background has it ignore SIGINT, and whoever starts it may have blocked signals:
 # the programs under test would inherit both.
@@ -184,3 +189,21 @@ def file(file_path: Path) -> Iterator[io.BufferedReader]:
     with open(file_path, "rb") as file:
         file.seek(123)
         yield file
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected non-blocking stream sockets."""
+    left, right = unix_pair()
+    with left, right:
+        yield left, right
+
+
+@pytest.fixture
+def datagrams() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two UDP sockets, each bound, neither connected."""
+    with socket.socket(type=socket.SOCK_DGRAM) as left, socket.socket(type=socket.SOCK_DGRAM) as right:
+        for sock in left, right:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+        yield left, right

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.log import LogList
 from support.net import eventually
-from support.pipes import KINDS, both, pipe, read_now, terminal
+from support.pipes import KINDS, both, pipe, read_now, reading, terminal, writing
 from support.protocols import Recorder
+from support.turns import turn
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
@@ -35,6 +38,36 @@ def test_megabytes(loop: Loop, run: Run, kind: str) -> None:
         await asyncio.sleep(0.001)
 
     run(main(), 40)
+
+
+@pytest.mark.parametrize("end", [0, 1], ids=["read", "write"])
+def test_cancelled_while_connecting(loop: Loop, end: int) -> None:
+    """S30.16, S31.21: the transport is closed, and its end of the pipe with it."""
+    with both() as ends:
+        connect = [loop.connect_read_pipe, loop.connect_write_pipe][end]
+        protocol = Recorder()
+        task: asyncio.Task[Any] = loop.create_task(connect(lambda: protocol, ends[end]))
+        turn(loop)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        turn(loop, 2)
+        assert protocol.names == ["made", "lost"]
+        assert ends[end].closed
+        assert not ends[not end].closed
+
+
+@pytest.mark.parametrize(("name", "connected"), [("Read", reading), ("Write", writing)])
+def test_debug_log(loop: Loop, run: Run, logged: LogList, name: str, connected: Any) -> None:
+    """S30.16, S31.21."""
+    loop.set_debug(True)
+
+    async def main() -> str:
+        async with connected() as (transport, protocol, _):
+            fd = transport.get_extra_info("pipe").fileno()
+            return f"{name} pipe {fd} connected: ({transport!r}, {protocol!r})"
+
+    assert run(main()) in logged.texts(logging.DEBUG)
 
 
 def test_a_terminal_in_both_hands(loop: Loop, run: Run) -> None:

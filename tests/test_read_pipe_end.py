@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import gc
-import logging
 import os
 import re
 import weakref
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.log import LogList
 from support.net import eventually
 from support.pipes import both, reading
 from support.protocols import Recorder
@@ -204,33 +202,6 @@ def test_no_warning_after_closing(loop: Loop, run: Run) -> None:
         gc.collect()
 
     run(main())
-
-
-def test_cancelled_while_connecting(loop: Loop) -> None:
-    """S30.16: the transport is closed, and the pipe with it."""
-    with both() as (reader, writer):
-        protocol = Recorder()
-        task = loop.create_task(loop.connect_read_pipe(lambda: protocol, reader))
-        turn(loop)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            loop.run_until_complete(task)
-        turn(loop, 2)
-        assert protocol.names == ["made", "lost"]
-        assert reader.closed
-        assert not writer.closed
-
-
-def test_debug_log(loop: Loop, run: Run, logged: LogList) -> None:
-    """S30.16."""
-    loop.set_debug(True)
-
-    async def main() -> str:
-        async with reading() as (transport, protocol, _):
-            fd = transport.get_extra_info("pipe").fileno()
-            return f"Read pipe {fd} connected: ({transport!r}, {protocol!r})"
-
-    assert run(main()) in logged.texts(logging.DEBUG)
 
 
 def test_set_protocol(loop: Loop, run: Run) -> None:

@@ -14,10 +14,8 @@ from support.log import LogList
 from support.loops import NewLoop
 from support.net import unix_pair
 from support.scripts import Script
-from support.signals import dispositions, restarts_system_calls, wakeup_fd
+from support.signals import restarts_system_calls, wakeup_fd
 from support.turns import turn, until
-
-__all__ = ["dispositions"]
 
 Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]

@@ -14,10 +14,8 @@ from support.certificates import HOST, client_context
 from support.gates import ferroloop_only
 from support.loops import NewLoop
 from support.scripts import Script
-from support.signals import Delayed, dispositions, fastest
+from support.signals import Delayed, fastest
 from support.turns import until
-
-__all__ = ["dispositions"]
 
 Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]

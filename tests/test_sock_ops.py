@@ -8,37 +8,19 @@ import inspect
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.net import listener, receive, unix_pair
+from support.net import listener, receive
 from support.sock import ALL, RECEIVING, SENDING, at_once, fill
 from support.turns import turn
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two connected stream sockets."""
-    left, right = unix_pair()
-    with left, right:
-        yield left, right
-
-
-@pytest.fixture
-def datagrams() -> Iterator[Pair]:
-    """Two UDP sockets, each bound, neither connected."""
-    with socket.socket(type=socket.SOCK_DGRAM) as left, socket.socket(type=socket.SOCK_DGRAM) as right:
-        for sock in left, right:
-            sock.bind(("127.0.0.1", 0))
-            sock.setblocking(False)
-        yield left, right
 
 
 @pytest.mark.parametrize("name", ALL)

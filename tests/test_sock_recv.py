@@ -6,36 +6,18 @@ import gc
 import os
 import socket
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.net import reset, send, tcp_pair, unix_pair
+from support.net import reset, send, tcp_pair
 from support.sock import ALL, RECEIVING, at_once
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two connected stream sockets."""
-    left, right = unix_pair()
-    with left, right:
-        yield left, right
-
-
-@pytest.fixture
-def datagrams() -> Iterator[Pair]:
-    """Two UDP sockets, each bound, neither connected."""
-    with socket.socket(type=socket.SOCK_DGRAM) as left, socket.socket(type=socket.SOCK_DGRAM) as right:
-        for sock in left, right:
-            sock.bind(("127.0.0.1", 0))
-            sock.setblocking(False)
-        yield left, right
 
 
 def test_recv_at_once(loop: Loop, pair: Pair) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,6 @@ from support.turns import turn
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two connected stream sockets."""
-    left, right = unix_pair()
-    with left, right:
-        yield left, right
 
 
 CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

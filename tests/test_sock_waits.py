@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,14 +15,6 @@ from support.turns import turn
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two connected stream sockets."""
-    left, right = unix_pair()
-    with left, right:
-        yield left, right
 
 
 def test_both_directions(loop: Loop, run: Run, pair: Pair) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,16 +27,6 @@ def ignore(*args: object) -> None:
 def call(loop: Loop, name: str, fd: Any) -> object:
     """Call one of the four methods."""
     return getattr(loop, name)(fd, *([ignore] if name.startswith("add") else []))
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Two connected non-blocking sockets, nothing to read."""
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
 
 
 class Fileno:

@@ -20,12 +20,9 @@ from support.children import (
     Reports,
     asyncio_cannot,
     attached,
-    children,
     in_loop,
     make_watcher,
     register,
-    reports,
-    strays,
     watcher_class,
     watchers_of_both,
 )
@@ -33,10 +30,7 @@ from support.gates import before, ferroloop_only
 from support.log import LogList
 from support.loops import NewLoop
 from support.scripts import Script
-from support.signals import dispositions
 from support.turns import turn, until
-
-__all__ = ["children", "dispositions", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

@@ -12,18 +12,12 @@ from support.children import (
     Children,
     Reports,
     attached,
-    children,
     make_watcher,
     register,
-    reports,
-    strays,
     watchers_of_both,
 )
 from support.log import LogList
-from support.signals import dispositions
 from support.turns import turn, until
-
-__all__ = ["children", "dispositions", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

@@ -12,21 +12,16 @@ import pytest
 from support.children import (
     Children,
     Reports,
-    children,
     make_watcher,
     register,
-    reports,
     sigchld_held,
-    strays,
     watchers_of_both,
 )
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import NewLoop
-from support.signals import dispositions, restarts_system_calls, wakeup_fd
+from support.signals import restarts_system_calls, wakeup_fd
 from support.turns import turn, until
-
-__all__ = ["children", "dispositions", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

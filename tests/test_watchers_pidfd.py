@@ -14,19 +14,14 @@ import pytest
 from support.children import (
     Children,
     Reports,
-    children,
     in_loop,
     make_watcher,
     register,
-    reports,
-    strays,
     watchers_of_both,
 )
 from support.fds import open_fds
 from support.gates import ferroloop_only
 from support.turns import turn, until
-
-__all__ = ["children", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

@@ -11,14 +11,11 @@ from typing import Any
 
 import pytest
 from support import loops
-from support.children import Children, Reports, children, make_watcher, register, reports, watchers_of_both
+from support.children import Children, Reports, make_watcher, register, watchers_of_both
 from support.gates import before, ferroloop_only
 from support.loops import NewLoop
 from support.scripts import Script
-from support.signals import dispositions
 from support.turns import until
-
-__all__ = ["children", "dispositions", "reports"]
 
 Loop = asyncio.AbstractEventLoop
 

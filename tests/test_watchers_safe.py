@@ -15,22 +15,17 @@ from support.children import (
     Children,
     Reports,
     attached,
-    children,
     in_loop,
     make_watcher,
     register,
-    reports,
     sigchld_held,
-    strays,
     watchers_of_both,
 )
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import NewLoop
-from support.signals import dispositions, wakeup_fd
+from support.signals import wakeup_fd
 from support.turns import turn, until
-
-__all__ = ["children", "dispositions", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

@@ -12,9 +12,6 @@ from typing import Any
 import pytest
 from support.children import NAMES, asyncio_cannot, attached, make_watcher, start_shell, watchers_of_both
 from support.fds import open_fds
-from support.signals import dispositions
-
-__all__ = ["dispositions"]
 
 COUNT = 500
 # Seconds for all of them, on a machine that is busy with other things.

@@ -14,20 +14,15 @@ import pytest
 from support.children import (
     Children,
     Reports,
-    children,
     in_loop,
     make_watcher,
     register,
-    reports,
-    strays,
     watchers_of_both,
 )
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.scripts import Script
 from support.turns import turn, until
-
-__all__ = ["children", "reports", "strays"]
 
 Loop = asyncio.AbstractEventLoop
 

@@ -246,32 +246,6 @@ def test_finaliser(loop: Loop, run: Run) -> None:
     run(main())
 
 
-def test_cancelled_while_connecting(loop: Loop) -> None:
-    """S31.21, S30.16."""
-    with both() as (_, writer):
-        protocol = Recorder()
-        task = loop.create_task(loop.connect_write_pipe(lambda: protocol, writer))
-        turn(loop)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            loop.run_until_complete(task)
-        turn(loop, 2)
-        assert protocol.names == ["made", "lost"]
-        assert writer.closed
-
-
-def test_debug_log(loop: Loop, run: Run, logged: LogList) -> None:
-    """S31.21, S30.16."""
-    loop.set_debug(True)
-
-    async def main() -> str:
-        async with writing() as (transport, protocol, _):
-            fd = transport.get_extra_info("pipe").fileno()
-            return f"Write pipe {fd} connected: ({transport!r}, {protocol!r})"
-
-    assert run(main()) in logged.texts(logging.DEBUG)
-
-
 def test_streams(loop: Loop, run: Run) -> None:
     """S57.1: a StreamWriter over a pipe: drain() waits for the reader, wait_closed() for the end."""
 

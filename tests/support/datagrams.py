@@ -11,35 +11,17 @@ import pytest
 
 from support.loops import Loop
 from support.net import eventually
+from support.protocols import Events
 
-Event = tuple[Any, ...]
 
-
-class Mailbox(asyncio.DatagramProtocol):
-    """Keeps every event, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.transport: Any = None
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.events.append(("made",))
+class Mailbox(Events, asyncio.DatagramProtocol):
+    """Keeps every event of an endpoint, in order."""
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self.events.append(("datagram", data, addr))
 
     def error_received(self, exc: Exception) -> None:
         self.events.append(("error", exc))
-
-    def pause_writing(self) -> None:
-        self.events.append(("pause",))
-
-    def resume_writing(self) -> None:
-        self.events.append(("resume",))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.events.append(("lost", exc))
 
     @property
     def names(self) -> list[str]:
@@ -55,11 +37,6 @@ class Mailbox(asyncio.DatagramProtocol):
     def errors(self) -> list[Any]:
         """What error_received was told."""
         return [event[1] for event in self.events if event[0] == "error"]
-
-    @property
-    def lost(self) -> list[BaseException | None]:
-        """The argument of each connection_lost."""
-        return [event[1] for event in self.events if event[0] == "lost"]
 
 
 @contextlib.contextmanager

@@ -8,20 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from support.net import eventually
+from support.protocols import Events
 
-Event = tuple[Any, ...]
 
-
-class Family(asyncio.SubprocessProtocol):
+class Family(Events, asyncio.SubprocessProtocol):
     """Keeps every event of a process, in order."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.transport: Any = None
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.events.append(("made",))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.events.append(("data", fd, data))
@@ -31,15 +22,6 @@ class Family(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.events.append(("exited",))
-
-    def pause_writing(self) -> None:
-        self.events.append(("pause",))
-
-    def resume_writing(self) -> None:
-        self.events.append(("resume",))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.events.append(("lost", exc))
 
     def output(self, fd: int = 1) -> bytes:
         """What came from one pipe."""

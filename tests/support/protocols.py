@@ -7,24 +7,16 @@ from typing import Any
 Event = tuple[Any, ...]
 
 
-class Recorder(asyncio.Protocol):
-    """Keeps every event, in order; `eof_result` is what eof_received returns."""
+class Events(asyncio.BaseProtocol):
+    """Keeps every event, in order."""
 
-    def __init__(self, eof_result: bool | None = None) -> None:
+    def __init__(self) -> None:
         self.events: list[Event] = []
-        self.eof_result = eof_result
         self.transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.events.append(("made",))
-
-    def data_received(self, data: bytes) -> None:
-        self.events.append(("data", data))
-
-    def eof_received(self) -> bool | None:
-        self.events.append(("eof",))
-        return self.eof_result
 
     def pause_writing(self) -> None:
         self.events.append(("pause",))
@@ -34,6 +26,26 @@ class Recorder(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.events.append(("lost", exc))
+
+    @property
+    def lost(self) -> list[BaseException | None]:
+        """The argument of each connection_lost."""
+        return [event[1] for event in self.events if event[0] == "lost"]
+
+
+class Recorder(Events, asyncio.Protocol):
+    """Of a stream or a pipe; `eof_result` is what eof_received returns."""
+
+    def __init__(self, eof_result: bool | None = None) -> None:
+        super().__init__()
+        self.eof_result = eof_result
+
+    def data_received(self, data: bytes) -> None:
+        self.events.append(("data", data))
+
+    def eof_received(self) -> bool | None:
+        self.events.append(("eof",))
+        return self.eof_result
 
     @property
     def data(self) -> bytes:
@@ -48,11 +60,6 @@ class Recorder(asyncio.Protocol):
             if event[0] != "data" or names[-1:] != ["data"]:
                 names.append(event[0])
         return names
-
-    @property
-    def lost(self) -> list[BaseException | None]:
-        """The argument of each connection_lost."""
-        return [event[1] for event in self.events if event[0] == "lost"]
 
 
 class BufferedRecorder(Recorder, asyncio.BufferedProtocol):
