@@ -5,6 +5,7 @@ import asyncio
 import gc
 import os
 import socket
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,10 @@ def test_recv_sizes(loop: Loop, run: Run) -> None:
         assert await loop.sock_recv_into(left, bytearray()) == 0
         with pytest.raises(ValueError, match="negative buffersize in recv"):
             await loop.sock_recv(left, -1)
+        with pytest.raises(MemoryError):
+            await loop.sock_recv(left, 1 << 62)
+        with pytest.raises(OverflowError):
+            await loop.sock_recv(left, sys.maxsize)
         with pytest.raises(TypeError):
             await loop.sock_recv(left, "4")  # type: ignore[arg-type]
         received = b""

@@ -336,7 +336,7 @@ pub(crate) fn with_writable_buffer<R>(
 
 /// A `bytes` of what `fill` writes into new memory of that many bytes; it answers with the length.
 ///
-/// Errors: MemoryError.
+/// Errors: MemoryError; OverflowError for what no memory could hold.
 pub(crate) fn bytes_of_at_most(
     py: Python<'_>,
     capacity: usize,

@@ -125,7 +125,7 @@ pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
 pub use datagram::{Datagram, Datagrams, Delivery, Destination, receive_datagram};
 pub use listener::{Accept, accept, nodelay};
-pub use operation::try_recv;
+pub use operation::{try_recv, try_recv_uninit};
 pub use outbox::{Flushed, Outbox};
 pub use pipe::{PipeKind, set_nonblocking};
 pub use poller::{Poller, Refused};

@@ -4,6 +4,7 @@
 //! The socket need not be non-blocking: a call must not hold up the loop because its owner forgot.
 
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use crate::sys;
@@ -17,6 +18,19 @@ use crate::sys;
 #[inline]
 pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     none_if_not_ready(sys::recv(socket, buffer))
+}
+
+/// [`try_recv`] into memory that need not be initialized, as that of a large buffer is costly to be:
+/// the first so many bytes are, afterwards.
+///
+/// # Errors
+///
+/// Those of `recv(2)`.
+pub fn try_recv_uninit(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [MaybeUninit<u8>],
+) -> io::Result<Option<usize>> {
+    none_if_not_ready(sys::recv_uninit(socket, buffer))
 }
 
 pub(crate) fn none_if_not_ready<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {

@@ -3,7 +3,7 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{self as engine, borrow_fd, try_recv};
+use ferroloop_engine::{self as engine, borrow_fd, try_recv, try_recv_uninit};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,12 +28,24 @@ fn recv<'py>(
     }
     let fd = file_number(sock)?;
     if limit > SCRATCH_SIZE {
-        return recv_bytes(py, fd, &mut vec![0; limit]);
+        return recv_large(py, fd, limit);
     }
     let mut scratch = r#loop.get().lend_scratch(py);
     let received = recv_bytes(py, fd, scratch.get_mut(..limit).unwrap_or_default());
     r#loop.get().return_scratch(py, scratch);
     received
+}
+
+/// More than the scratch buffer holds goes straight into a new `bytes`, for which there may be no
+/// memory: the limit is the user's.
+fn recv_large(py: Python<'_>, fd: RawFd, limit: usize) -> PyResult<Option<Bound<'_, PyBytes>>> {
+    let mut received = Ok(None);
+    let bytes = ffi::bytes_of_at_most(py, limit, |memory| {
+        received = borrow_fd(fd).and_then(|fd| try_recv_uninit(fd, memory));
+        received.as_ref().map_or(0, |length| length.unwrap_or(0))
+    })?;
+    let length = received.map_err(|error| os_error(py, &error))?;
+    Ok(length.map(|_| bytes))
 }
 
 fn recv_bytes<'py>(

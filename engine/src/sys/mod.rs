@@ -28,6 +28,6 @@ pub(crate) use fd::{check_open, file_type, pipe, read, set_nonblocking, write, w
 pub(crate) use poll::{Events, Kernel};
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use socket::{
-    accept, connect, peer_name, recv, recv_from, send, send_gathered, send_to, sendfile,
-    set_nodelay, shutdown_write, socket_error, socket_name, unix_name,
+    accept, connect, peer_name, recv, recv_from, recv_uninit, send, send_gathered, send_to,
+    sendfile, set_nodelay, shutdown_write, socket_error, socket_name, unix_name,
 };

@@ -1,6 +1,7 @@
 //! Socket calls: each one a system call, retried when a signal interrupts it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::retry_on_intr;
@@ -22,6 +23,12 @@ const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (received, _) = retry_on_intr(|| net::recv(fd, &mut *buffer, RECV_FLAGS))?;
     Ok(received)
+}
+
+/// The same into memory that need not be initialized; so much of it is then.
+pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let receive = || net::recv(fd, &mut *buffer, RECV_FLAGS).map(|(_, received)| received);
+    Ok(retry_on_intr(receive)?)
 }
 
 /// `send(2)` without `SIGPIPE`.
