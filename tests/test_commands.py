@@ -130,7 +130,8 @@ def test_bench_compares(tmp_path: Path) -> None:
     assert script.code == 0, script.err
     rows = re.findall(r"^(\w+) +[\d,]+ \(1\.00\) +[\d,]+ \(\d+\.\d\d\)$", script.out, re.MULTILINE)
     assert rows == ["callbacks", "timeouts", "tasks", "tcp", "streams"]
-    assert len(re.findall(r"^ferroloop █", script.out, re.MULTILINE)) == len(rows)
+    assert len(re.findall(r"^ferroloop [█▉▊▋▌▍▎▏ ]{40} \d+\.\d\d$", script.out, re.MULTILINE)) == len(rows)
+    assert "█" * 40 in script.out
     picture = xml.etree.ElementTree.parse(tmp_path / "chart.svg").getroot()
     bars = [element for element in picture.iter("{http://www.w3.org/2000/svg}rect") if element.get("x")]
     assert len(bars) == 2 * len(rows)

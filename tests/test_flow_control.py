@@ -168,7 +168,7 @@ def test_setting_limits_checks_at_once(loop: Loop, run: Run) -> None:
     """S17.4: for pausing, not for resuming."""
 
     async def main() -> None:
-        async with connection() as (transport, protocol, _):
+        async with connection(pair=unix_pair) as (transport, protocol, _):
             await fill(transport)
             transport.set_write_buffer_limits(high=1)
             assert pressure(protocol) == ["pause"]
