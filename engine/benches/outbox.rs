@@ -1,5 +1,5 @@
 //! The outbox: one buffer, and several gathered, through a socket pair.
-#![allow(clippy::expect_used, reason = "a benchmark may fail")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may fail")]
 
 use std::io::Read;
 use std::os::fd::AsFd;

@@ -1,5 +1,5 @@
 //! The poller: polls that find nothing, a few and many, and interest that changes.
-#![allow(clippy::expect_used, reason = "a benchmark may fail")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may fail")]
 
 use std::io::Write;
 use std::os::fd::AsRawFd;

@@ -73,7 +73,9 @@ fn watch<'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Vec<Exit>> {
         poller.end(wait);
         let ended: Vec<Token> = poller.events().map(|(token, ..)| token).collect();
         for (number, pid, watched) in ended.into_iter().filter_map(|token| poller.remove(token)) {
-            exits[number] = watched.reap(pid)?;
+            if let Some(exit) = exits.get_mut(number) {
+                *exit = watched.reap(pid)?;
+            }
         }
     }
     Ok(exits)

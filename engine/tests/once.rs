@@ -4,12 +4,13 @@
 mod common;
 
 use std::io::Write;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use common::{drain, is_quiet, pair, poll, ready, reuse_number};
-use ferroloop_engine::{Interest, Poller, Readiness, try_recv};
+use ferroloop_engine::{Interest, Poller, Readiness, try_recv, try_recv_uninit};
 
 const READ_ONCE: Interest = Interest::READ.with(Interest::ONCE);
 
@@ -108,6 +109,11 @@ fn a_blocking_socket_does_not_block() {
     right.write_all(b"data").expect("write");
     assert_eq!(try_recv(left.as_fd(), &mut buffer).expect("recv"), Some(4));
     assert_eq!(&buffer[..4], b"data");
+    let mut fresh = [MaybeUninit::uninit(); 16];
+    assert_eq!(try_recv_uninit(left.as_fd(), &mut fresh).expect("recv"), None);
+    right.write_all(b"more").expect("write");
+    assert_eq!(try_recv_uninit(left.as_fd(), &mut fresh).expect("recv"), Some(4));
     drop(right);
+    assert_eq!(try_recv_uninit(left.as_fd(), &mut fresh).expect("recv"), Some(0));
     assert_eq!(try_recv(left.as_fd(), &mut buffer).expect("recv"), Some(0));
 }

@@ -1,5 +1,5 @@
 //! A connection's life: reading, writing, half-closing, closing.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
 

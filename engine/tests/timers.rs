@@ -1,4 +1,5 @@
 //! The timer heap against a sorted list (S47.6).
+#![allow(clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::cell::Cell;
 use std::rc::Rc;
