@@ -267,7 +267,7 @@ def test_aiomonitor(place: Path) -> None:
 
 
 def test_anyio(place: Path) -> None:
-    """A loop factory for its backend; its worker threads end with the root task, which it has to find."""
+    """A loop factory for its backend; its worker threads are told to end with the root task, which it has to find."""
     (place / "program.py").write_text(
         textwrap.dedent("""
         import asyncio, anyio, ferroloop, threading
@@ -278,6 +278,8 @@ def test_anyio(place: Path) -> None:
             print(type(asyncio.get_running_loop()).__module__)
 
         anyio.run(main, backend_options={"loop_factory": ferroloop.new_event_loop})
+        for thread in threading.enumerate()[1:]:
+            thread.join(30)
         print(threading.active_count())
         """)
     )

@@ -5,12 +5,14 @@ Usage: python tests/suites/run.py [--install] [--work DIRECTORY] [-j N] [name ..
 suites.toml says which suites. The run fails if
 
 - a test that passes on asyncio fails on ferroloop, fails there again by itself, and passes on asyncio by itself;
+- a test that passes on asyncio is skipped on ferroloop, or not there;
 - a suite makes loops on asyncio and none of ours on ferroloop, or some of asyncio's own there;
 - a suite does not come to its end.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -46,7 +48,7 @@ class Suite:
         self.exceptions = {entry["test"] for entry in table.get("exception", [])}
         self._version: str = table["version"]
         self._arguments: list[str] = table["arguments"]
-        self._keep: list[str] | None = table.get("keep")
+        self._keep = {(name,) for name in table["keep"]} if "keep" in table else None
         self._work = work
         self._jobs = jobs
         self._place = work / f"{self.name}-{self._version}"
@@ -56,28 +58,30 @@ class Suite:
         return f"{self.name}=={self._version}"
 
     def unpack(self) -> None:
-        """Fetch the source distribution, once."""
-        if self._place.exists():
-            return
+        """Lay out the source distribution anew; fetch it, once."""
         sources = self._work / "sources"
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        subprocess.run([*pip, "--dest", str(sources), self.requirement], check=True)
-        with tarfile.open(sources / f"{self.name}-{self._version}.tar.gz") as archive:
-            members = [it for it in archive if self._keep is None or it.name.split("/")[1] in self._keep]
+        path = sources / f"{self.name}-{self._version}.tar.gz"
+        if not path.exists():
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", self.name]
+            subprocess.run([*pip, "--dest", str(sources), self.requirement], check=True)
+        shutil.rmtree(self._place, ignore_errors=True)
+        with tarfile.open(path) as archive:
+            members = [it for it in archive if self._keep is None or Path(it.name).parts[1:2] in self._keep]
             archive.extractall(self._work, members, filter="data")
 
     def run(self, loop: str) -> Outcome:
         """The whole suite. RuntimeError if it does not come to its end."""
-        return self._pytest(loop, [*self._arguments, "-n", str(self._jobs)])
+        return self._pytest(loop, f"{self.name}-{loop}", [*self._arguments, "-n", str(self._jobs)])
 
     def run_again(self, loop: str, test: str) -> bool:
         """Whether the test passes by itself every time."""
-        options = self._arguments[:-1]
-        verdicts = [self._pytest(loop, [*options, "-n", "0", self._node(test)]).verdicts for _ in range(REPETITIONS)]
-        return all(verdict.get(test) == "pass" for verdict in verdicts)
+        arguments = [*self._arguments[:-1], "-n", "0", self._node(test)]
+        outcomes = [self._pytest(loop, f"{self.name}-{loop}-again", arguments) for _ in range(REPETITIONS)]
+        return all(outcome.verdicts.get(test) == "pass" for outcome in outcomes)
 
-    def _pytest(self, loop: str, arguments: list[str]) -> Outcome:
-        report = self._work / f"{self.name}-{loop}.xml"
+    def _pytest(self, loop: str, name: str, arguments: list[str]) -> Outcome:
+        """Run pytest; what it says is in `name`.log, its report in `name`.xml."""
+        report, log = self._work / f"{name}.xml", self._work / f"{name}.log"
         report.unlink(missing_ok=True)
         environment = os.environ | {
             "LOOP_UNDERNEATH": loop,
@@ -85,12 +89,12 @@ class Suite:
             "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH", "")])),
         }
         command = [sys.executable, "-m", "pytest", "-q", "-p", "underneath", f"--junitxml={report}", *arguments]
-        done = subprocess.run(
-            command, cwd=self._place, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-        (self._work / f"{self.name}-{loop}.log").write_text(done.stdout + done.stderr)
+        with log.open("wb") as output:
+            done = subprocess.run(
+                command, cwd=self._place, env=environment, stdout=output, stderr=output, timeout=PATIENCE, check=False
+            )
         if done.returncode not in (0, 1) or not report.exists():
-            raise RuntimeError(f"{self.name} on {loop} came to no end:\n{(done.stdout + done.stderr)[-4000:]}")
+            raise RuntimeError(f"{self.name} on {loop} came to no end:\n{log.read_text(errors='replace')[-4000:]}")
         return read(report)
 
     def _node(self, test: str) -> str:
@@ -126,13 +130,18 @@ def judge(suite: Suite) -> list[str]:
         complaints.append(f"ESCAPED {suite.name} made {subject.loops['asyncio']} loops of asyncio's own")
     if baseline.loops["asyncio"] and not subject.loops["ferroloop"]:
         complaints.append(f"ESCAPED {suite.name} makes loops, but none of ours")
-    for test, verdict in subject.verdicts.items():
-        if verdict == "fail" and baseline.verdicts.get(test) == "pass" and test not in suite.exceptions:
-            if not suite.run_again("ferroloop", test) and suite.run_again("asyncio", test):
-                complaints.append(f"FAIL {suite.name} {test}")
-            else:
-                print(f"  flaky: {test}")
+    for test in sorted(passed(baseline) - passed(subject) - suite.exceptions):
+        if subject.verdicts.get(test) != "fail":
+            complaints.append(f"NOT RUN {suite.name} {test}")
+        elif not suite.run_again("ferroloop", test) and suite.run_again("asyncio", test):
+            complaints.append(f"FAIL {suite.name} {test}")
+        else:
+            print(f"  flaky: {test}")
     return complaints
+
+
+def passed(outcome: Outcome) -> set[str]:
+    return {test for test, verdict in outcome.verdicts.items() if verdict == "pass"}
 
 
 def counted(outcome: Outcome) -> str:
@@ -161,8 +170,11 @@ def main() -> int:
     complaints = []
     for suite in suites:
         if not options.only or suite.name in options.only:
-            suite.unpack()
-            complaints += judge(suite)
+            try:
+                suite.unpack()
+                complaints += judge(suite)
+            except (RuntimeError, subprocess.SubprocessError) as exc:
+                complaints.append(f"NO END {exc}")
     print("\n".join(complaints) or "nothing fails that passes on asyncio")
     return 1 if complaints else 0
 

@@ -1,12 +1,14 @@
 """redis-py: pipelines, publish and subscribe, blocking pops that are cancelled; all of it without and with TLS."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import redis.asyncio
 from common import raises, run
 
 BLOB = bytes(range(256)) * 20_000
+TASKS = 20
 
 
 async def main(places: dict[str, Any]) -> None:
@@ -20,12 +22,13 @@ async def everything(client: Any) -> None:
     async with client:
         await client.flushall()
         await pipelines(client)
+        await transactions(client)
         await publishing(client)
         await popping(client)
 
 
 async def pipelines(client: Any) -> None:
-    """Thousands of commands at once, values of 5 MB, many tasks, and a transaction that has to be tried again."""
+    """Thousands of commands at once, and values of 5 MB."""
     async with client.pipeline(transaction=False) as pipeline:
         for number in range(5000):
             pipeline.set(f"key:{number}", number).get(f"key:{number}")
@@ -34,8 +37,27 @@ async def pipelines(client: Any) -> None:
     assert replies[1::2] == [b"%d" % number for number in range(5000)]
     await client.set("blob", BLOB)
     assert await asyncio.gather(*(client.get("blob") for _ in range(10))) == [BLOB] * 10
-    await asyncio.gather(*(client.transaction(lambda pipe: pipe.incr("counter")) for _ in range(20)))
-    assert await client.get("counter") == b"20"
+
+
+async def transactions(client: Any) -> None:
+    """Of many tasks at once, each of which is disturbed in its first attempt and has to try again."""
+    attempts: Counter[int] = Counter()
+
+    async def increment(number: int) -> None:
+        async def attempt(pipeline: Any) -> None:
+            attempts[number] += 1
+            value = int(await pipeline.get("counter") or 0)
+            if attempts[number] == 1:
+                await client.incr("counter")
+            pipeline.multi()
+            pipeline.set("counter", value + 1)
+
+        await client.transaction(attempt, "counter")
+
+    await asyncio.gather(*map(increment, range(TASKS)))
+    assert await client.get("counter") == b"%d" % (2 * TASKS)
+    assert len(attempts) == TASKS
+    assert min(attempts.values()) > 1
 
 
 async def publishing(client: Any) -> None:
