@@ -92,7 +92,7 @@ sdist: $(TOOLS)/installed
 	$(TOOLS)/bin/maturin sdist --out dist
 
 suites: $(SUITES)/installed
-	$(SUITES)/bin/python -m pytest --quiet -c /dev/null --rootdir . tests/suites/check_programs.py
+	$(SUITES)/bin/python -m pytest --quiet -c /dev/null --rootdir . -p no:asyncio tests/suites/check_programs.py
 	$(SUITES)/bin/python tests/suites/run.py --work $(SUITES)/work $(ARGS)
 
 bench: $(ENV)/installed

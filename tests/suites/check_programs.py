@@ -1,4 +1,4 @@
-"""Programs that choose their loop by fixed names, run by the recipes of docs/compatibility.md.
+"""Programs that choose their loop by fixed names, run by the recipes of docs/compatibility.md and docs/programs.md.
 
 Each is asked from inside which loop it runs on. `make suites` installs them and runs this file.
 """
@@ -41,19 +41,6 @@ HYPERCORN = """
     config.bind = [sys.argv[1]]
     ferroloop.run(serve(app, config))
 """
-GRANIAN = """
-    import asyncio, ferroloop, sys
-    from granian import Granian, loops
-
-    @loops.register("asyncio")
-    def build_loop():
-        loop = ferroloop.new_event_loop()
-        asyncio.set_event_loop(loop)
-        return loop
-
-    if __name__ == "__main__":
-        Granian("app:app", interface="asgi", loop="asyncio", port=int(sys.argv[1])).serve()
-"""
 AIOHTTP = """
     import asyncio, ferroloop, sys
     from aiohttp import web
@@ -80,7 +67,14 @@ SERVERS = {
     ],
     "hypercorn": [*LAUNCHER, "hypercorn", "-w", "0", "-b", "127.0.0.1:{port}", "app:app"],
     "hypercorn.asyncio.serve": [sys.executable, "hypercorn_program.py", "127.0.0.1:{port}"],
-    "granian": [sys.executable, "granian_program.py", "{port}"],
+    "hypercorn, two workers": [
+        *[sys.executable, "-m", "ferroloop.contrib.hypercorn"],
+        *["-w", "2", "-b", "127.0.0.1:{port}", "app:app"],
+    ],
+    "granian": [
+        *[sys.executable, "-m", "ferroloop.contrib.granian"],
+        *["--interface", "asgi", "--port", "{port}", "app:app"],
+    ],
     "aiohttp": [sys.executable, "aiohttp_program.py", "{port}"],
 }
 
@@ -91,7 +85,6 @@ def place(tmp_path: Path) -> Path:
     for name, code in [
         ("app.py", APP),
         ("hypercorn_program.py", HYPERCORN),
-        ("granian_program.py", GRANIAN),
         ("aiohttp_program.py", AIOHTTP),
     ]:
         (tmp_path / name).write_text(textwrap.dedent(code))

@@ -109,9 +109,12 @@ class Suite:
 
 
 def read(report: Path) -> Outcome:
+    """What a report says. RuntimeError if a module of tests could not be imported."""
     outcome = Outcome({}, Counter())
     for case in ElementTree.parse(report).iter("testcase"):
         test = f"{case.get('classname')}::{case.get('name')}"
+        if any(child.get("message") == "collection failure" for child in case):
+            raise RuntimeError(f"{report.stem}: {test.strip(':')} could not be collected")
         tags = {child.tag for child in case}
         verdict = "fail" if tags & set(FAILED) else "skip" if "skipped" in tags else "pass"
         if outcome.verdicts.get(test) != "fail":  # a failure in a fixture's end comes second
