@@ -149,6 +149,18 @@ def test_when(loop: Loop) -> None:
     assert early + 60 <= when <= loop.time() + 60
 
 
+def test_when_stays_an_int(loop: Loop) -> None:
+    """S3.8: what call_at was given is what when() tells, also to programs that round their deadlines."""
+    at = int(loop.time()) + 3600
+    timer = loop.call_at(at, call)
+    assert type(timer.when()) is int
+    assert timer.when() == at
+    assert hash(timer) == hash(at)
+    assert f"when={at}" in repr(timer)
+    assert loop.call_at(at, call) == timer
+    assert loop.call_at(float(at), call) == timer
+
+
 def fields(text: str) -> str:
     """What follows the class name in a repr."""
     inside = re.fullmatch(r"<\w+ ?(.*)>", text)

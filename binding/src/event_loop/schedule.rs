@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyType};
+use pyo3::types::{PyFloat, PyInt, PyType};
 use pyo3::{Borrowed, intern};
 
 use super::EventLoop;
@@ -102,7 +102,7 @@ impl FastMethod for CallLater {
             // Python's own addition knows more numbers than we do, and the error text.
             Err(_) => PyFloat::new(this.py(), now).as_any().add(request.first)?.extract()?,
         };
-        request.schedule(this, when)
+        request.schedule(this, when, None)
     }
 }
 
@@ -126,7 +126,8 @@ impl FastMethod for CallAt {
             return Err(PyTypeError::new_err("when cannot be None"));
         }
         let when = request.first.extract()?;
-        request.schedule(this, when)
+        let whole = request.first.cast_exact::<PyInt>().ok().map(|when| when.to_owned().unbind());
+        request.schedule(this, when, whole)
     }
 }
 
@@ -214,7 +215,12 @@ impl<'a, 'py> Request<'a, 'py> {
     }
 
     #[inline(always)]
-    fn schedule(self, this: &Bound<'py, EventLoop>, when: f64) -> PyResult<Bound<'py, PyAny>> {
+    fn schedule(
+        self,
+        this: &Bound<'py, EventLoop>,
+        when: f64,
+        whole: Option<Py<PyInt>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = this.py();
         let event_loop = this.get();
         event_loop.check_closed()?;
@@ -222,7 +228,7 @@ impl<'a, 'py> Request<'a, 'py> {
             event_loop.check_thread(py)?;
             check_callback(&self.callback, "call_at")?;
         }
-        let timer = TimerHandle::create(py, self.into_handle(this, false)?, when)?;
+        let timer = TimerHandle::create(py, self.into_handle(this, false)?, when, whole)?;
         let entry = Scheduled(timer.clone().unbind());
         event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
         Ok(timer.into_any())

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ferroloop_engine::Cancel;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
+use pyo3::types::{PyFloat, PyInt};
 
 use super::Handle;
 use crate::names;
@@ -14,6 +15,8 @@ use crate::names;
 #[pyclass(frozen, extends = Handle, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct TimerHandle {
     when: f64,
+    /// The deadline as `call_at` got it, if it was an int: it stays one.
+    whole: Option<Py<PyInt>>,
     /// The handle's own mark again, where the heap can read it.
     cancelled: AtomicBool,
     /// Still among the loop's timers: only then does a cancellation count there.
@@ -21,9 +24,14 @@ pub(crate) struct TimerHandle {
 }
 
 impl TimerHandle {
-    pub(crate) fn create(py: Python<'_>, handle: Handle, when: f64) -> PyResult<Bound<'_, Self>> {
-        let timer =
-            Self { when, cancelled: AtomicBool::new(false), scheduled: AtomicBool::new(true) };
+    pub(crate) fn create(
+        py: Python<'_>,
+        handle: Handle,
+        when: f64,
+        whole: Option<Py<PyInt>>,
+    ) -> PyResult<Bound<'_, Self>> {
+        let cancelled = AtomicBool::new(false);
+        let timer = Self { when, whole, cancelled, scheduled: AtomicBool::new(true) };
         Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
     }
 
@@ -58,13 +66,16 @@ impl TimerHandle {
     }
 
     /// The deadline, in seconds of the loop's clock.
-    fn when(&self) -> f64 {
-        self.when
+    fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match &self.whole {
+            Some(whole) => whole.bind(py).clone().into_any(),
+            None => PyFloat::new(py, self.when).into_any(),
+        }
     }
 
     #[getter(_when)]
-    fn get_when(&self) -> f64 {
-        self.when
+    fn get_when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.when(py)
     }
 
     #[getter(_scheduled)]
