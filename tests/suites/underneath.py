@@ -4,7 +4,6 @@
 pytest-xdist too; `asyncio` changes nothing. The tally of the loops made goes into the report's properties.
 """
 
-import gc
 import os
 from asyncio import base_events
 from typing import Any
@@ -50,12 +49,6 @@ def _count_loops(record_property: Any) -> Any:
     yield
     for name, made in _tally.items():
         record_property(name, made - before[name])
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Keep the collector off what lives to the end anyway: some suites collect after each test."""
-    gc.freeze()
 
 
 def pytest_report_header() -> str:
