@@ -244,17 +244,14 @@ impl EventLoop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))?;
         self.current_handle.peek(|handle| visit.call(handle)).unwrap_or(Ok(()))?;
-        let visit_all = |corked: &std::collections::VecDeque<_>| {
-            corked.iter().try_for_each(|transport| visit.call(transport))
-        };
-        self.corked.peek(visit_all).unwrap_or(Ok(()))
+        self.corks.peek(|corks| corks.traverse(&visit)).unwrap_or(Ok(()))
     }
 
     fn __clear__(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.cell.clear(std::mem::take);
         self.current_handle.clear(Option::take);
-        self.corked.clear(std::mem::take);
+        self.corks.clear(std::mem::take);
     }
 }
 

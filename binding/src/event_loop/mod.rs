@@ -4,6 +4,7 @@
 //! the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
 
 mod api;
+mod corks;
 mod parking;
 mod run;
 mod schedule;
@@ -12,7 +13,6 @@ mod tasks;
 mod waiting;
 mod watch;
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,9 +25,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::cell::LoopCell;
 use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
-use crate::transport::BaseTransport;
 use crate::{errors, ffi, names};
 
+use corks::Corks;
 use parking::Parking;
 pub(crate) use sock_ops::try_sendfile;
 pub(crate) use watch::{Side, Watch};
@@ -44,15 +44,14 @@ pub(crate) struct EventLoop {
     stopping: AtomicBool,
     /// A subclass or test has its own `time()`.
     custom_clock: AtomicBool,
-    /// A job is running: writes wait for its end, so that they leave together.
+    /// A job is running: writes wait, so that they leave together.
     corking: AtomicBool,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
     parking: Parking,
     /// `threading.get_ident()` of the thread that runs the loop, or 0.
     thread_id: AtomicU64,
     cell: LoopCell<LoopState>,
-    /// Transports written to by the running job.
-    corked: LoopCell<VecDeque<Py<BaseTransport>>>,
+    corks: LoopCell<Corks>,
     current_handle: LoopCell<Option<Py<Handle>>>,
 }
 
@@ -93,7 +92,7 @@ impl EventLoop {
             parking: Parking::default(),
             thread_id: AtomicU64::new(0),
             cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),
-            corked: LoopCell::new(VecDeque::new()),
+            corks: LoopCell::new(Corks::default()),
             current_handle: LoopCell::new(None),
         })
     }
@@ -146,20 +145,6 @@ impl EventLoop {
     pub(crate) fn set_current_handle(&self, py: Python<'_>, handle: Option<Py<Handle>>) {
         let old = self.current_handle.with(py, |current, _| std::mem::replace(current, handle));
         drop(old);
-    }
-
-    /// Whether writes may wait for the end of the running job.
-    #[inline]
-    pub(crate) fn corking(&self) -> bool {
-        self.corking.load(Ordering::Relaxed)
-    }
-
-    /// Has `transport` flushed when the running job ends.
-    #[inline]
-    pub(crate) fn cork(&self, transport: &Bound<'_, BaseTransport>) {
-        let py = transport.py();
-        let transport = transport.clone().unbind();
-        self.corked.with(py, move |corked, _| corked.push_back(transport));
     }
 
     /// The read buffer, lent until [`EventLoop::return_scratch`].

@@ -8,13 +8,13 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::corks::Corking;
 use super::watch::Watch;
 use super::{EventLoop, LoopState, Reactor};
 use crate::cell::Share;
 use crate::errors::os_error;
 use crate::handle::Handle;
 use crate::job::Job;
-use crate::transport::{BaseTransport, Caller};
 
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
@@ -144,19 +144,12 @@ impl EventLoop {
                 Next::Call(handle) => Job::run_call(handle, this),
                 Next::Other(job) => job.run(this),
             };
-            Self::uncork(this).and(outcome)?;
+            if outcome.is_err() {
+                return Self::uncork(this).and(outcome);
+            }
+            Self::uncork_if_due(this)?;
         }
-        Ok(())
-    }
-
-    /// Flushes what the job that just ended has written.
-    #[inline]
-    fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        while let Some(transport) = this.get().corked.with(py, |corked, _| corked.pop_front()) {
-            BaseTransport::uncork(transport.bind(py), this, Caller::Loop)?;
-        }
-        Ok(())
+        Self::uncork(this)
     }
 
     /// Queues the handlers of the signals whose numbers are in the self-pipe (S36.2).
@@ -258,21 +251,5 @@ impl Next {
             Job::Call(handle) => Self::Call(handle),
             other => Self::Other(other),
         }
-    }
-}
-
-/// While jobs run, writes wait for the end of each.
-struct Corking<'a>(&'a EventLoop);
-
-impl<'a> Corking<'a> {
-    fn begin(event_loop: &'a EventLoop) -> Self {
-        event_loop.corking.store(true, Ordering::Relaxed);
-        Self(event_loop)
-    }
-}
-
-impl Drop for Corking<'_> {
-    fn drop(&mut self) {
-        self.0.corking.store(false, Ordering::Relaxed);
     }
 }

@@ -62,7 +62,7 @@ struct State {
     token: Token,
     /// What the poller has been told to watch for; nothing yet before the transport begins.
     interest: Option<Interest>,
-    /// Written to by the running job, and flushed when it ends.
+    /// Written to by a job of this batch, and flushed when it ends or earlier.
     corked: bool,
     /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
     lost_writes: u32,

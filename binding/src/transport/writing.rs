@@ -11,7 +11,7 @@ use crate::event_loop::EventLoop;
 use crate::job::Job;
 use crate::names;
 
-/// More than this is not held back for the end of the job. It equals the default high-water mark
+/// More than this is not held back for the end of the batch. It equals the default high-water mark
 /// (S0.29), so that corking never hides from a writer that it should pause.
 const CORK_LIMIT: i64 = 64 * 1024;
 
@@ -28,9 +28,9 @@ pub(crate) enum Caller {
 
 /// What is to be done about the chunks in the outbox.
 enum Plan {
-    /// Nothing: a flush at the end of the job is due already.
+    /// Nothing: it will be flushed already.
     Wait,
-    /// A flush at the end of the job, together with whatever else the job writes (design D3).
+    /// A flush when the loop draws the cork, together with whatever else is written until then.
     Cork,
     Flush,
     /// The poller waits for room; only the pressure has changed.
@@ -44,8 +44,9 @@ impl BaseTransport {
         if chunk.is_empty() {
             return Ok(());
         }
+        let size = chunk.len();
         let taken = this.get().queue(this.py(), chunk);
-        if taken { Self::after_write(this) } else { this.get().lose_write(this.py()) }
+        if taken { Self::after_write(this, size) } else { this.get().lose_write(this.py()) }
     }
 
     /// `writelines()`: all at once. `retrying` sends even while the poller waits for room, and
@@ -57,6 +58,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let retrying = retrying && !chunks.is_empty();
+        let size = chunks.iter().map(|chunk| chunk.len()).sum();
         let taken = chunks
             .into_iter()
             .filter(|chunk| !chunk.is_empty())
@@ -68,7 +70,7 @@ impl BaseTransport {
         if retrying && this.get().cell.with(py, |state, _| state.is_blocked()) {
             return Self::flush_now(this);
         }
-        if taken.is_some() { Self::after_write(this) } else { Ok(()) }
+        if taken.is_some() { Self::after_write(this, size) } else { Ok(()) }
     }
 
     /// Queues one chunk; false if the stream takes no more.
@@ -78,18 +80,21 @@ impl BaseTransport {
         refused.is_none()
     }
 
-    /// Sends what was queued, now or when the running job ends.
+    /// Sends what was queued, now or together with what other jobs write.
     #[inline]
-    fn after_write(this: &Bound<'_, Self>) -> PyResult<()> {
+    fn after_write(this: &Bound<'_, Self>, size: usize) -> PyResult<()> {
         let py = this.py();
         let Some(event_loop) = this.get().event_loop(py) else {
             return Ok(());
         };
         let corking = event_loop.get().corking();
         match this.get().cell.with(py, |state, _| state.plan(corking)) {
-            Plan::Wait => Ok(()),
+            Plan::Wait => {
+                event_loop.get().count_corked(py, size);
+                Ok(())
+            }
             Plan::Cork => {
-                event_loop.get().cork(this);
+                event_loop.get().cork(this, size);
                 Ok(())
             }
             Plan::Flush => Self::flush(this, &event_loop, Caller::Application),
@@ -109,7 +114,7 @@ impl BaseTransport {
         Ok(())
     }
 
-    /// Flushes what is corked: the loop when a job has ended, the application for calls that must
+    /// Flushes what is corked: the loop between jobs, the application for calls that must
     /// not run ahead of earlier writes.
     #[inline]
     pub(crate) fn uncork(
@@ -288,7 +293,7 @@ impl BaseTransport {
 
     /// Bytes the kernel has not taken yet.
     pub(super) fn buffer_size(this: &Bound<'_, Self>) -> PyResult<usize> {
-        // Bytes held back for the end of the job would look like a full socket.
+        // Bytes held back would look like a full socket.
         Self::uncork_now(this)?;
         Ok(this.get().cell.with(this.py(), |state, _| state.waiting()))
     }
