@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import subprocess
 import sys
+from typing import Any, cast
 
 OURS = "ferroloop"
 # What ratios are to.
@@ -11,6 +12,8 @@ REFERENCE = "uvloop"
 # Transports over uvloop: it has nothing of its own where there are none.
 FASTNET = "aiofastnet"
 PEERS = ("asyncio", REFERENCE, "rloop", "rsloop", "zuvloop", FASTNET, OURS)
+# Ours with the TLS that goes through the SSLObject's methods; for who asks for it by name.
+PORTABLE = "ferroloop-portable"
 # The minimal epoll server of the load generator, which some workloads can have instead of a loop.
 NATIVE = "native"
 
@@ -32,6 +35,10 @@ def new_event_loop(peer: str) -> asyncio.AbstractEventLoop:
     if peer == FASTNET:
         patched: asyncio.AbstractEventLoop = importlib.import_module(peer).patch_loop(new_event_loop("uvloop"))
         return patched
+    if peer == PORTABLE:
+        portable: Any = new_event_loop(OURS)
+        portable.set_tls_engine("portable")
+        return cast("asyncio.AbstractEventLoop", portable)
     loop: asyncio.AbstractEventLoop = importlib.import_module(peer).new_event_loop()
     return loop
 
@@ -41,6 +48,7 @@ def version(peer: str) -> str | None:
 
     Asked in another process: to import some peers is to change asyncio.
     """
-    command = [sys.executable, "-c", _VERSION, peer]
+    package = OURS if peer == PORTABLE else peer
+    command = [sys.executable, "-c", _VERSION, package]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     return answer.stdout.strip() if answer.returncode == 0 else None

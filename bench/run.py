@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import machine
-from peers import NATIVE, OURS, PEERS, version
+from peers import NATIVE, OURS, PEERS, PORTABLE, version
 from process import HERE, SampleFailed
 from report import markdown, write
 from samples import Run, merged
@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round, to see that all works")
     parser.add_argument("--rounds", type=int, help=f"samples of each loop and workload (default {_ROUNDS})")
     parser.add_argument("--seconds", type=float, help=f"of each sample (default {_SECONDS})")
-    parser.add_argument("--loops", type=lambda text: text.split(","), help=f"some of {','.join(PEERS)}")
+    parser.add_argument("--loops", type=lambda text: text.split(","), help=f"some of {','.join([*PEERS, PORTABLE])}")
     parser.add_argument("--only", default="", metavar="PATTERN", help="workloads whose name matches, e.g. tcp/")
     parser.add_argument("--note", action="append", default=[], help="a line for the report: what else the machine did")
     parser.add_argument("--samples", type=Path, default=_SAMPLES, metavar="FILE", help="where samples are kept")

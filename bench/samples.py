@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peers import NATIVE, PEERS
+from peers import NATIVE, PEERS, PORTABLE
 from results import Results
 from workload import Sample, Workload
 
@@ -73,7 +73,7 @@ def merged(runs: Iterable[Run], workloads: Iterable[Workload]) -> Results:
     names, loops = {name for name, _ in keys}, {loop for _, loop in keys}
     results = Results(
         [workload for workload in workloads if workload.name in names],
-        [loop for loop in (*PEERS, NATIVE) if loop in loops],
+        [loop for loop in (*PEERS, PORTABLE, NATIVE) if loop in loops],
     )
     for index, run in enumerate(runs):
         for (name, loop, number), sample in run.samples.items():
