@@ -204,8 +204,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.end_if_drained(fd)
     }
 
+    /// A closing socket ends our side by being closed.
     fn end_if_drained(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        if self.ending != Ending::Queued || !self.outbox.is_empty() {
+        if self.ending != Ending::Queued || self.phase != Phase::Open || !self.outbox.is_empty() {
             return Ok(());
         }
         self.ending = Ending::Sent;

@@ -12,7 +12,8 @@ from support.turns import turn
 
 Step = tuple[Any, ...]
 # Either the kernel takes it whole, or far from it: nothing in between depends on the kernel's mood.
-SIZES = st.sampled_from([0, 1, 100, 1 << 20])
+LARGE = 1 << 20
+SIZES = st.sampled_from([0, 1, 100, LARGE])
 
 
 def scripts() -> st.SearchStrategy[list[Step]]:
@@ -36,25 +37,29 @@ class Outcome(NamedTuple):
     events: list[str]
     data: bytes
     lost: list[str]
-    received: bytes
+    raised: list[str]
+    received: object
     closing: bool
     buffered: int
 
 
 class Connection:
-    """One connection under a script."""
+    """One connection under a script, over Unix sockets: what one end does is done for the other at once."""
+
+    pair = staticmethod(unix_pair)
 
     def __init__(self, loop: asyncio.AbstractEventLoop, inside: bool, eof: bool, kind: Any) -> None:
         self.loop = loop
         self.inside = inside  # whether the program acts in callbacks or between runs
         self.received = bytearray()
-        self.written = 0
-        left, self.peer = unix_pair()
+        self.payloads: list[bytes] = []
+        self.raised: list[str] = []
+        self.left, self.peer = self.pair()
         self.transport: Any
         self.protocol: Recorder
-        self.transport, self.protocol = loop.run_until_complete(loop.create_connection(kind, sock=left))
+        self.transport, self.protocol = loop.run_until_complete(loop.create_connection(kind, sock=self.left))
         self.protocol.eof_result = eof
-        turn(loop)
+        self._turns(1)
 
     def run(self, script: list[Step]) -> Outcome:
         """Play the script, let things settle, look; then end the connection."""
@@ -65,18 +70,19 @@ class Connection:
                 step(*args)
             else:
                 self._act(name, *args)
-        turn(self.loop, 5)
-        closing, buffered = self.transport.is_closing(), self.transport.get_write_buffer_size()
+        self._turns(5)
+        closing, buffered = self.transport.is_closing(), self._buffered()
         self._peer_drain()
         if not self.protocol.lost:
             self.transport.abort()
-        turn(self.loop, 3)
+        self._turns(3)
         self.peer.close()
         return Outcome(
             self._events(),
             self.protocol.data,
             [type(exc).__name__ for exc in self.protocol.lost],
-            bytes(self.received),
+            self.raised,
+            self._received(),
             closing,
             buffered,
         )
@@ -86,15 +92,22 @@ class Connection:
         names = self.protocol.names
         return [name for n, name in enumerate(names) if name != "eof" or "eof" not in names[:n]]
 
+    def _received(self) -> object:
+        return bytes(self.received)
+
+    def _buffered(self) -> int:
+        size: int = self.transport.get_write_buffer_size()
+        return size
+
     def _act(self, name: str, *args: Any) -> None:
         if self.inside:
             self.loop.call_soon(self._call, name, *args)
-            turn(self.loop)
+            self._turns(1)
         else:
             self._call(name, *args)
 
     def _call(self, name: str, *args: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # write after write_eof
+        try:
             match name:
                 case "write":
                     self.transport.write(self._payload(args[0]))
@@ -104,10 +117,12 @@ class Connection:
                     self.transport.set_write_buffer_limits(high=args[0])
                 case _:
                     getattr(self.transport, name)()
+        except (RuntimeError, OSError) as exc:  # write after write_eof, write_eof after a reset
+            self.raised.append(type(exc).__name__)
 
     def _payload(self, size: int) -> bytes:
-        self.written += 1
-        return bytes([self.written % 251]) * size
+        self.payloads.append(bytes([len(self.payloads) % 251]) * size)
+        return self.payloads[-1]
 
     def _turns(self, count: int) -> None:
         turn(self.loop, count)
@@ -127,7 +142,7 @@ class Connection:
                 piece = b""
             self.received += piece
             idle = 0 if piece else idle + 1
-            turn(self.loop)
+            self._turns(1)
 
     def _peer_shutdown(self) -> None:
         if self.peer.fileno() != -1:
