@@ -14,7 +14,7 @@ from support.certificates import HOST, client_context, server_context, stranger_
 from support.gates import ferroloop_only
 from support.net import connection, eventually, receive, send, tcp_pair, unix_pair
 from support.protocols import BufferedRecorder, Recorder
-from support.tls import Peer, tls_connection
+from support.tls import Peer
 
 pytestmark = pytest.mark.tls_engines
 
@@ -208,50 +208,6 @@ def test_wrong_timeouts(run: Run, loop: Loop, name: str) -> None:
             assert transport.is_reading()
 
     run(main())
-
-
-@SIDES
-def test_tls_in_tls(run: Run, server_side: bool) -> None:
-    """S22.3: an https proxy."""
-
-    class Inner(Peer):
-        """A peer whose network is another peer's application data."""
-
-        outer: Peer
-
-        async def send_raw(self, data: bytes) -> None:
-            if data:
-                await self.outer.send(data)
-
-        async def take(self) -> None:
-            self.incoming.write(await self.outer._drive(lambda: self.outer.tls.read(1 << 16)))
-
-    async def main() -> None:
-        async with tls_connection(server_side=server_side) as (transport, protocol, outer):
-            ours, theirs = contexts(server_side)
-            peer = Inner(outer.sock, theirs, server_side=not server_side)
-            peer.outer = outer
-            loop = asyncio.get_running_loop()
-            shaking = loop.create_task(peer.handshake())
-            inner = await loop.start_tls(
-                transport, protocol, ours, server_side=server_side, server_hostname=None if server_side else HOST
-            )
-            await shaking
-            inner.write(BLOB)
-            assert await peer.receive(len(BLOB)) == BLOB
-            await peer.send(BLOB)
-            await eventually(lambda: len(protocol.data) == len(BLOB))
-            assert protocol.data == BLOB
-            assert inner.get_extra_info("ssl_object") is not transport.get_extra_info("ssl_object")
-            assert inner.get_extra_info("peername") == transport.get_extra_info("peername")
-            inner.close()
-            await peer.unwrap()
-            await eventually(lambda: transport.is_closing())
-            await outer.unwrap()
-            await eventually(lambda: protocol.lost)
-            assert protocol.lost == [None]
-
-    run(main(), 30)
 
 
 @ferroloop_only("starts TLS believing it may write, and asserts when told that it may", "S22, cpython#109051")

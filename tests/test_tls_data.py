@@ -38,13 +38,16 @@ def test_there_and_back(run: Run, server_side: bool, size: int) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("piece", [1, 2, 7, 29, 1000])
 @pytest.mark.parametrize("make", [Recorder, lambda: BufferedRecorder(lambda hint: memoryview(bytearray(64)))])
-def test_records_in_pieces(run: Run, piece: int, make: Any) -> None:
+def test_records_in_pieces(run: Run, version: ssl.TLSVersion, piece: int, make: Any) -> None:
     """S22: records are split wherever the network likes."""
+    context = server_context()
+    context.maximum_version = version
 
     async def main() -> None:
-        async with tls_connection(make, pair=unix_pair) as (_, protocol, peer):
+        async with tls_connection(make, pair=unix_pair, peer_context=context) as (_, protocol, peer):
             peer.piece = piece
             for text in (b"a", b"bc" * 50, b"d" * 300):
                 await peer.send(text)

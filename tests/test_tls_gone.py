@@ -125,6 +125,8 @@ def test_extra_info_after_loss(run: Run) -> None:
             assert transport.get_extra_info("cipher")
             assert transport.get_extra_info("peercert")
             assert transport.get_extra_info("peername") is None
+            assert transport.get_extra_info("socket") is None
+            assert transport.get_extra_info("socket", "gone") == "gone"
             assert transport.get_write_buffer_size() == 0
             assert transport.get_read_buffer_size() == 0
 

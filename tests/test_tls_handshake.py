@@ -11,7 +11,7 @@ import pytest
 from support import loops
 from support.certificates import HOST, client_context, server_context
 from support.log import LogList
-from support.net import eventually, tcp_pair, unix_pair
+from support.net import connection, eventually, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.scripts import run_python
 from support.tls import Peer, tls_connection
@@ -80,6 +80,32 @@ def test_server_hostname(run: Run, loop: Loop) -> None:
         with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
             async with tls_connection(peer_context=server_context("other.example")):
                 raise AssertionError("connected")
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_name_to_check(run: Run, loop: Loop, name: str | None) -> None:
+    """S22.8: a context that wants to check a name gets none. Whether that is an error is for the ssl module to say."""
+    context, bios = client_context(), (ssl.MemoryBIO(), ssl.MemoryBIO())
+    try:
+        context.wrap_bio(*bios, server_hostname=None)
+        refusal = None
+    except ValueError as exc:
+        refusal = str(exc)
+
+    async def main() -> None:
+        async with connection() as (transport, protocol, sock):
+            if refusal is not None:
+                with pytest.raises(ValueError, match=f"^{refusal}$"):
+                    await loop.start_tls(transport, protocol, context, server_hostname=name)
+                assert transport.get_protocol() is protocol
+            else:
+                shaking = loop.create_task(Peer(sock, server_context()).handshake())
+                upgraded = await loop.start_tls(transport, protocol, context, server_hostname=name)
+                await shaking
+                assert upgraded is not None
+                assert upgraded.get_extra_info("ssl_object").server_hostname is None
 
     run(main())
 
@@ -167,14 +193,46 @@ def test_session_reuse(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_session_resumed_by_a_client(run: Run, version: ssl.TLSVersion) -> None:
+    """S22: our servers take up sessions; the tickets of TLS 1.3 go out after the handshake (RFC 8446, 4.6.1)."""
+
+    async def main() -> None:
+        client, server = client_context(), server_context()
+        client.minimum_version = client.maximum_version = version
+        async with tls_connection(server_side=True, context=server, peer_context=client) as (transport, _, peer):
+            transport.write(b"x")
+            assert await peer.receive(1) == b"x"
+            session = peer.tls.session
+            assert session is not None
+            assert session.has_ticket
+        left, right = unix_pair()
+        peer = Peer(right, client, server_side=False)
+        peer.tls = client.wrap_bio(peer.incoming, peer.outgoing, server_hostname=HOST, session=session)
+        shaking = asyncio.ensure_future(peer.handshake())
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_accepted_socket(Recorder, left, ssl=server)
+        await shaking
+        assert transport.get_extra_info("ssl_object").session_reused
+        assert peer.tls.session_reused
+        transport.abort()
+        await eventually(lambda: protocol.lost)
+        right.close()
+
+    run(main())
+
+
 @SIDES
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 50])
-def test_split_handshake(run: Run, server_side: bool, piece: int) -> None:
+def test_split_handshake(run: Run, server_side: bool, version: ssl.TLSVersion, piece: int) -> None:
     """S22: messages may come byte by byte."""
 
     async def main() -> None:
         left, right = unix_pair()
-        peer = Peer(right, (client_context if server_side else server_context)(), not server_side)
+        context = client_context() if server_side else server_context()
+        context.maximum_version = version
+        peer = Peer(right, context, not server_side)
         peer.piece = piece
         shaking = asyncio.ensure_future(peer.handshake())
         loop = asyncio.get_running_loop()

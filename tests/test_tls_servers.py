@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from support.certificates import HOST, client_context, server_context, stranger_context
 from support.gates import since
 from support.log import LogList
-from support.net import eventually
+from support.net import eventually, reset, tcp_pair
 from support.protocols import Recorder
+from support.tls import Peer
 
 pytestmark = pytest.mark.tls_engines
 
@@ -176,6 +178,66 @@ def test_end_of_the_clients(run: Run, loop: Loop, greeter: type[Greeter], method
         await server.wait_closed()
         await eventually(lambda: protocol.lost)
         assert greeter.made[0].lost == [None]
+
+    run(main())
+
+
+@since(3, 13)
+@pytest.mark.parametrize("method", ["close_clients", "abort_clients"])
+def test_end_of_clients_that_shake_hands(
+    run: Run, loop: Loop, greeter: type[Greeter], errors: list[dict[str, Any]], method: str
+) -> None:
+    """S19, S22: a handshake under way keeps nothing open, and the protocol never hears of it."""
+
+    async def main() -> None:
+        server = await loop.create_server(greeter, "127.0.0.1", 0, ssl=server_context())
+        with socket.create_connection(server.sockets[0].getsockname()) as sock:
+            sock.setblocking(False)
+            hello = Peer(sock, client_context(), server_side=False)
+            with pytest.raises(ssl.SSLWantReadError):
+                hello.tls.do_handshake()
+            await hello.flush()
+            await hello.take()
+            server.close()
+            getattr(server, method)()
+            with contextlib.suppress(EOFError, ConnectionResetError):
+                while True:
+                    await hello.take()
+            await server.wait_closed()
+
+    run(main())
+    assert greeter.made == []
+    assert errors == []
+
+
+async def write_on(writer: asyncio.StreamWriter) -> None:
+    """Write without an end."""
+    while True:
+        writer.write(b"An interesting message")
+        await writer.drain()
+        if sys.version_info < (3, 14):  # later ones see that the transport below is closing (S22.18)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("end", ["reset", "garbage"])
+def test_stream_writer_hears_of_the_end(run: Run, end: str) -> None:
+    """S57, cpython#118950: who only writes and drains is told, too, and not left to write for ever."""
+
+    async def main() -> None:
+        left, right = tcp_pair()
+        peer = Peer(right, server_context())
+        shaking = asyncio.ensure_future(peer.handshake())
+        _, writer = await asyncio.open_connection(sock=left, ssl=client_context(), server_hostname=HOST)
+        await shaking
+        if end == "reset":
+            reset(right)
+        else:
+            await peer.send_raw(b"garbage, and more of it")
+        with pytest.raises(ConnectionResetError if end == "reset" else (ssl.SSLError, ConnectionResetError)):
+            await write_on(writer)
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            await writer.wait_closed()
+        right.close()
 
     run(main())
 
