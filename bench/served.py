@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import loadgen
 from certificate import AUTHORITY, SERVER, made
 from memory import allow_files
-from peers import FASTNET, NATIVE
+from peers import FASTNET, NATIVE, OURS
 from process import answer, cores, python, server
 from workload import Sample
 
@@ -27,11 +27,15 @@ class Served:
     by_cpu_time: bool = False
     # More than a few connections need as many descriptors, here and there.
     connections: int = 0
+    # Seconds for which ferroloop, and no other loop, is to spin.
+    spin: float = 0
     less_is_better: bool = field(default=False, init=False)
     overhead: float = WARMUP + 0.35
 
     def takes(self, loop: str) -> bool:
         """All loops; the native server if it can."""
+        if self.spin:
+            return loop == OURS
         if loop == FASTNET:
             return self.transport != "udp" and self.kind != "sock"
         return loop != NATIVE or self.has_native
@@ -44,7 +48,8 @@ class Served:
         """Start the server, load it, and count operations and the server's CPU time in the measured window."""
         allow_files(self.connections + 200)
         server_core, load_core = cores()
-        with server(server_command(loop, self.kind, self.transport), server_core) as (pid, port):
+        environment = {"FERROLOOP_SPIN": str(self.spin)} if self.spin else {}
+        with server(server_command(loop, self.kind, self.transport), server_core, environment) as (pid, port):
             command = [loadgen.path(), *self.load, "--transport", self.transport, "--port", str(port)]
             command += ["--authority", made(AUTHORITY)] if self.transport == "tls" else []
             command += ["--server-pid", str(pid), "--warmup", str(WARMUP), "--seconds", str(seconds)]

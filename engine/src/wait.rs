@@ -1,7 +1,7 @@
 //! The one step of a poll that blocks.
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::LONGEST_POLL;
 use crate::readiness::Readiness;
@@ -53,6 +53,27 @@ impl Wait {
                 Ok(())
             }
             outcome => outcome,
+        }
+    }
+
+    /// Polls until something is ready or the time is over, without sleeping: how many polls it took.
+    ///
+    /// A wait without a timeout would not end; it is over at once. Of signals that arrive meanwhile a
+    /// poll that does not sleep knows nothing: see [`Spin`](crate::Spin).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Wait::run).
+    pub fn spin(&mut self) -> io::Result<u64> {
+        let start = Instant::now();
+        let time = self.timeout.replace(Duration::ZERO).unwrap_or_default();
+        let mut polls = 0;
+        loop {
+            self.run()?;
+            polls += 1;
+            if self.events().next().is_some() || self.interrupted || start.elapsed() >= time {
+                return Ok(polls);
+            }
         }
     }
 

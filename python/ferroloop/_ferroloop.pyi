@@ -121,6 +121,7 @@ class EventLoop:
     def _end_wait(self, fd: int, waiter: asyncio.Future[None]) -> None:
         """Forget a wait that is not wanted any more; one that took its place goes on."""
     def _set_debug(self, enabled: bool) -> None: ...
+    def _set_spin(self, seconds: float) -> None: ...
     def _check_closed(self) -> None:
         """Raise RuntimeError `Event loop is closed` if it is."""
     def _check_callback(self, callback: object, method: str) -> None:

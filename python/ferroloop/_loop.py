@@ -29,6 +29,7 @@ from . import (
     _signals,
     _sock,
     _spawn,
+    _spin,
     _start_tls,
     _tasks,
     _tls,
@@ -67,6 +68,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._own_watcher: _watchers.ChildWatcher | None = None
         self._spawn_in_thread = False
         self._tls_engine = _tls.DEFAULT_ENGINE
+        self._spin = _spin.DEFAULT_SPIN
+        self._set_spin(self._spin)
         self._spawner: ThreadPoolExecutor | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
@@ -93,6 +96,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     run_forever = _run.run_forever
     run_until_complete = _run.run_until_complete
     close = _run.close
+    set_spin = _spin.set_spin
+    get_spin = _spin.get_spin
     _run_forever_setup = _run._run_forever_setup
     _run_forever_cleanup = _run._run_forever_cleanup
 

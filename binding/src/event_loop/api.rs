@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ferroloop_engine::{Interest, Signals, clock};
 use pyo3::prelude::*;
@@ -196,6 +197,12 @@ impl EventLoop {
     fn _end_run(&self) {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);
+    }
+
+    /// For how long the loop polls before it sleeps; `ferroloop._spin` has checked it.
+    fn _set_spin(&self, py: Python<'_>, seconds: f64) {
+        let limit = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.cell.with(py, |state, _| state.spin.set_limit(limit));
     }
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {

@@ -17,7 +17,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ferroloop_engine::{Interest, Poller, Ready, Signals, Timers, Token, Waker, clock};
+use ferroloop_engine::{Interest, Poller, Ready, Signals, Spin, Timers, Token, Waker, clock};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -61,6 +61,8 @@ struct LoopState {
     ready: Ready<Job>,
     timers: Timers<Scheduled>,
     reactor: Option<Reactor>,
+    /// What the loop does before it sleeps.
+    spin: Spin,
     scratch: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! The run: whole iterations, each in the steps that `BaseEventLoop._run_once` takes (S4).
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ferroloop_engine::{Ready, Wait, clock};
 use pyo3::intern;
@@ -81,6 +81,8 @@ impl EventLoop {
     fn poll(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let interrupted = if timeout == Some(Duration::ZERO) {
             self.cell.with(py, LoopState::look)
+        } else if let Some(slice) = self.spin_slice(py, timeout) {
+            self.spin(py, slice)
         } else {
             self.sleep(py, timeout)
         };
@@ -90,26 +92,55 @@ impl EventLoop {
         Ok(())
     }
 
+    fn spin_slice(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Duration> {
+        self.cell.with(py, |state, _| {
+            // The clock is read only where somebody wants to know.
+            if state.spin.limit().is_zero() {
+                None
+            } else {
+                state.spin.slice(timeout, Instant::now())
+            }
+        })
+    }
+
     /// Sleeps detached, so that other threads run and may wake the loop.
     fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
+        self.detached(py, timeout, Wait::run)
+    }
+
+    /// Polls for a while instead, detached too. A poll that does not sleep is not interrupted by a
+    /// signal, so there may have been one.
+    fn spin(&self, py: Python<'_>, slice: Duration) -> std::io::Result<bool> {
+        self.detached(py, Some(slice), |wait| wait.spin().map(drop)).map(|_| true)
+    }
+
+    fn detached(
+        &self,
+        py: Python<'_>,
+        timeout: Option<Duration>,
+        run: fn(&mut Wait) -> std::io::Result<()>,
+    ) -> std::io::Result<bool> {
         let wait = self.cell.with(py, |state, _| state.fall_asleep(timeout))?;
         let Some(mut wait) = wait else {
             return Ok(false);
         };
         let Self { parking, closed, .. } = self;
         let (wait, outcome) = py.detach(move || {
-            let outcome = wait.run();
+            let outcome = run(&mut wait);
             parking.park_if_requested(closed);
             (wait, outcome)
         });
         self.cell.with(py, move |state, share| {
-            let LoopState { ready, reactor: Some(reactor), .. } = state else {
+            let LoopState { ready, reactor: Some(reactor), spin, .. } = state else {
                 return Ok(false);
             };
             reactor.waker.disarm();
             let interrupted = wait.interrupted();
             reactor.poller.end(wait);
             reactor.gather(ready, share);
+            if !ready.is_empty() {
+                spin.disturb();
+            }
             outcome.map(|()| interrupted)
         })
     }
@@ -197,6 +228,7 @@ impl LoopState {
         let Some(reactor) = &mut self.reactor else {
             return Ok(false);
         };
+        self.spin.disturb();
         let interrupted = reactor.poller.look()?;
         reactor.gather(&mut self.ready, share);
         Ok(interrupted)
