@@ -91,11 +91,11 @@ def test_spread(bench: SimpleNamespace) -> None:
 
 def test_bars_hold_or_do_not_or_were_not_measured(bench: SimpleNamespace) -> None:
     """Spinning is compared with the same loop without it."""
-    plain, spinning = Row("tcp/protocol/1 KiB x 1"), Row("tcp/spinning/1 KiB x 1")
+    plain, spinning = Row("tcp/polling client/1 KiB x 1"), Row("tcp/polling client, spinning/1 KiB x 1")
     results = measured(bench, {(plain, "ferroloop"): [10], (plain, "uvloop"): [10], (spinning, "ferroloop"): [19]})
     verdicts = {bar.claim.split(":")[0]: bar for bar in bench.bars.bars(results)}
     assert verdicts["spinning"].holds is False
-    assert verdicts["spinning"].figures == {"tcp/spinning/1 KiB x 1": 1.9}
+    assert verdicts["spinning"].figures == {spinning.name: 1.9}
     assert verdicts["no workload more than 5 % behind the best peer"].holds is True
     assert verdicts["HTTP servers"].holds is None
 

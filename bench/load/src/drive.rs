@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::options::Options;
 use crate::poll::Poll;
 use crate::stream::Stream;
 use crate::window::{Report, Window};
@@ -14,17 +15,25 @@ pub(crate) trait Conversation {
     fn advance(&mut self) -> io::Result<Option<Duration>>;
 }
 
+/// Options: those of the window, and `--eager`: 1 for a client that polls and never sleeps.
 pub(crate) fn drive<C: Conversation>(
     mut conversations: Vec<C>,
-    mut window: Window,
+    options: &Options,
 ) -> io::Result<Report> {
+    let mut window = Window::new(options)?;
+    let eager = options.number_or("--eager", 0)? != 0;
     let mut poll = Poll::new()?;
     for (key, conversation) in conversations.iter().enumerate() {
         poll.add(conversation.stream().file(), key)?;
     }
     loop {
         let mut operations = 0;
-        for key in poll.wait_for_answers()? {
+        let ready: Vec<usize> = if eager {
+            poll.poll_for_answers()?.collect()
+        } else {
+            poll.wait_for_answers()?.collect()
+        };
+        for key in ready {
             if let Some(time) = conversations[key].advance()? {
                 window.took(time);
                 operations += 1;

@@ -8,7 +8,7 @@ use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::pattern::Pattern;
 use crate::stream::Stream;
-use crate::window::{Report, Window};
+use crate::window::Report;
 
 struct Echo {
     stream: Stream,
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     let _idle = idle?;
     let conversations: io::Result<Vec<Echo>> =
         (0..options.number("--connections")?).map(connect).collect();
-    drive(conversations?, Window::new(options)?)
+    drive(conversations?, options)
 }
 
 impl Conversation for Echo {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::stream::Stream;
-use crate::window::{Report, Window};
+use crate::window::Report;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
 
@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
     };
     let count: usize = options.number("--connections")?;
     let conversations: io::Result<Vec<Exchange>> = (0..count).map(connect).collect();
-    drive(conversations?, Window::new(options)?)
+    drive(conversations?, options)
 }
 
 impl Conversation for Exchange {
