@@ -30,6 +30,9 @@ use super::borrow_fd;
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
+/// A thread's timer slack unless somebody changed it (`prctl(2)`, `PR_SET_TIMERSLACK`).
+const TIMER_SLACK: Duration = Duration::from_micros(50);
+
 /// An epoll instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
@@ -114,11 +117,18 @@ impl Kernel {
     }
 
     /// Sleeps until `deadline` or until there is something to collect.
+    ///
+    /// The kernel ends a sleep late by up to the slack, and mostly does. So it is asked for that much
+    /// less; what is left when it was not so late, it is asked for again.
     fn sleep_until(&self, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut epoll = [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)];
-        rustix::event::poll(&mut epoll, Some(&timespec(left)))?;
-        Ok(())
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let asked = left.checked_sub(TIMER_SLACK).unwrap_or(left);
+            if left.is_zero() || rustix::event::poll(&mut epoll, Some(&timespec(asked)))? > 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
