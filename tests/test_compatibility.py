@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only
 from support.loops import Loop
-from support.net import connection
+from support.net import connection, eventually
 
 Run = Callable[..., Any]
 
@@ -93,6 +93,28 @@ def test_thread_of_the_run(loop: Any) -> None:
     assert loop._thread_id is None
 
 
+def test_state_of_the_loop(loop: Any) -> None:
+    """S8.2: tests and debuggers read attributes instead of asking, and switch debug mode by one."""
+    assert (loop._debug, loop._closed) == (False, False)
+    loop._debug = True
+    assert loop.get_debug() is True
+    loop.set_debug(False)
+    assert loop._debug is False
+    loop.close()
+    assert loop._closed is True
+
+
+def test_insides_of_handles(loop: Any) -> None:
+    """S11.1: debuggers and tests see what a handle will call, and in debug mode who made it."""
+    loop.set_debug(True)
+    for handle in (loop.call_soon(print, 1, 2), loop.call_later(60, print, 1, 2)):
+        assert (handle._callback, handle._args, handle._loop) == (print, (1, 2), loop)
+        assert type(handle._context).__name__ == "Context"
+        assert handle._source_traceback[-1].filename == __file__
+        handle.cancel()
+        assert (handle._callback, handle._args) == (None, None)
+
+
 def test_default_executor(loop: Any, run: Run) -> None:
     """S12.2, S12.3: anyio looks at both names, tests at the first."""
     assert loop._default_executor is None
@@ -104,7 +126,7 @@ def test_default_executor(loop: Any, run: Run) -> None:
 
 
 def test_streams_can_be_upgraded(loop: Loop, run: Run) -> None:
-    """aiohttp asks a transport whether start_tls is for it, and asyncssh for its protocol."""
+    """aiohttp asks a transport whether start_tls is for it, asyncssh for its protocol; asyncio.sslproto ends it."""
 
     async def main() -> None:
         async with connection() as (transport, protocol, _):
@@ -114,6 +136,9 @@ def test_streams_can_be_upgraded(loop: Loop, run: Run) -> None:
             transport.pause_reading()
             assert transport._paused is True
             assert transport._loop is loop
+            error = ConnectionAbortedError()
+            transport._force_close(error)
+            await eventually(lambda: protocol.lost == [error])
 
     run(main())
 

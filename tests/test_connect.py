@@ -395,15 +395,15 @@ class Refused(OSError):
     """An OSError that can be weakly referenced."""
 
 
-def test_failed_call_leaves_no_cycle(loop_class: type) -> None:
-    """S14.24: the error dies without the collector."""
+def error_dies_at_once(loop_class: type, **options: Any) -> bool:
+    """Whether the error of a refused `create_connection` needs no collector to die."""
 
     async def connect(loop: Any, sock: socket.socket, address: Any) -> None:
         raise Refused
 
     async def main() -> "weakref.ref[Refused]":
         try:
-            await loop.create_connection(never, "127.0.0.1", 1)
+            await loop.create_connection(never, "127.0.0.1", 1, **options)
         except Refused as exc:
             return weakref.ref(exc)
         raise AssertionError
@@ -412,10 +412,22 @@ def test_failed_call_leaves_no_cycle(loop_class: type) -> None:
     gc.collect()
     gc.disable()
     try:
-        assert loop.run_until_complete(main())() is None
+        return loop.run_until_complete(main())() is None
     finally:
         gc.enable()
         loop.close()
+
+
+def test_failed_call_leaves_no_cycle(loop_class: type) -> None:
+    """S14.24: the error dies without the collector."""
+    assert error_dies_at_once(loop_class)
+
+
+@ferroloop_only("asyncio's error is in a cycle", "S14.24", sys.version_info < (3, 14))
+@pytest.mark.parametrize("delay", [0.001, 1])
+def test_failed_race_leaves_no_cycle(loop_class: type, delay: float) -> None:
+    """S14.24, S15: of happy eyeballs, too."""
+    assert error_dies_at_once(loop_class, happy_eyeballs_delay=delay)
 
 
 def test_slow_peer(loop: Loop, run: Run) -> None:

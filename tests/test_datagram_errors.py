@@ -1,5 +1,7 @@
 """S27.3: what a datagram endpoint does about errors: of the network, of addresses, of its protocol."""
 
+import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +101,28 @@ def test_unreachable_addresses(loop: Loop, run: Run) -> None:
                 assert [type(exc) for exc in protocol.errors] == [socket.gaierror]
                 transport.sendto(b"next", peer.getsockname())
                 assert peer.recv(10) == b"next"
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_ending_from_error_received(loop: Loop, run: Run, end: str) -> None:
+    """S27.3: the protocol ends the endpoint over a datagram that is too long: one loss, and without a reason."""
+
+    class Leaving(Mailbox):
+        def error_received(self, exc: Exception) -> None:
+            super().error_received(exc)
+            getattr(self.transport, end)()
+
+    async def main() -> None:
+        transport, protocol = await loop.create_datagram_endpoint(Leaving, local_addr=LOCAL)
+        for _ in range(2):
+            transport.sendto(bytes(70_000), transport.get_extra_info("sockname"))
+        assert transport.is_closing()
+        await eventually(lambda: protocol.lost)
+        await asyncio.sleep(0.002)
+        assert [exc.errno for exc in protocol.errors] == [errno.EMSGSIZE] * 2
+        assert protocol.lost == [None]
 
     run(main())
 

@@ -7,10 +7,10 @@ import os
 import pathlib
 import re
 import resource
+import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -305,27 +305,30 @@ def test_a_dialogue(loop: Loop, run: Run) -> None:
 
 @ferroloop_only("asyncio stands still", "S32.3")
 def test_spawning_in_a_thread_lets_the_loop_run(loop: Loop, run: Run) -> None:
-    """S32.3: a preexec_fn of 0.3 seconds is waited for beside the loop."""
+    """S32.3: a preexec_fn that waits for the loop is waited for beside the loop."""
 
-    async def main() -> float:
-        longest = 0.0
-        task = asyncio.ensure_future(
-            loop.subprocess_exec(Family, "true", stdin=None, stdout=None, preexec_fn=lambda: time.sleep(0.3))
-        )
-        while not task.done():
-            before = time.monotonic()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.monotonic() - before)
-        transport, family = task.result()
-        await eventually(lambda: family.over)
-        transport.close()
-        return longest
+    async def main(seconds: float) -> None:
+        waiting, running = os.pipe()
+
+        def hear_of_the_loop() -> None:
+            if not select.select([waiting], [], [], seconds)[0]:
+                raise TimeoutError
+
+        try:
+            loop.call_later(0.01, os.write, running, b"I run")
+            async with child("true", stdin=None, stdout=None, stderr=None, preexec_fn=hear_of_the_loop):
+                pass
+        finally:
+            await asyncio.sleep(0.02)  # the timer is over
+            os.close(waiting)
+            os.close(running)
 
     assert not loop.get_spawn_in_thread()
-    assert run(main()) > 0.25
+    with pytest.raises(subprocess.SubprocessError, match="preexec_fn"):
+        run(main(0.1))
     loop.set_spawn_in_thread(True)
     assert loop.get_spawn_in_thread()
-    assert run(main()) < 0.2
+    run(main(9))
 
 
 @ferroloop_only("asyncio has no such option", "S32.3")
@@ -333,22 +336,19 @@ def test_threads_end_with_the_loop(new_loop: Callable[[], Any]) -> None:
     """S32.3: and are no more than needed."""
     loop = new_loop()
     loop.set_spawn_in_thread(True)
+    earlier = set(threading.enumerate())
 
     async def main() -> None:
         for _ in range(3):
             process = await asyncio.create_subprocess_exec("true")
             await process.wait()
 
-    def spawners() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if "ferroloop-spawn" in thread.name]
-
     loop.run_until_complete(main())
-    assert len(spawners()) == 1
+    spawners = [thread for thread in set(threading.enumerate()) - earlier if "ferroloop-spawn" in thread.name]
+    assert len(spawners) == 1
     loop.close()
-    deadline = time.monotonic() + 5
-    while spawners() and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert spawners() == []
+    spawners[0].join(5)
+    assert not spawners[0].is_alive()
 
 
 def test_timeouts_kill(spawning: Loop, run: Run) -> None:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from support.loops import Loop, NewLoop
 from support.net import unix_pair
 from support.protocols import Recorder
@@ -137,6 +138,23 @@ def test_run_coroutine_threadsafe(loop: Loop) -> None:
         return await asyncio.to_thread(client)
 
     assert loop.run_until_complete(main()) == [0.5, ZeroDivisionError]
+
+
+def test_run_coroutine_threadsafe_with_a_failing_factory(loop: Loop, errors: list[dict[str, Any]]) -> None:
+    """S6.1, S10.5: a factory of the oldest kind that raises is told to the caller, and once to the loop."""
+
+    def factory(loop: Loop, coro: Any) -> Any:
+        coro.close()
+        raise LookupError("mine")
+
+    def client() -> Any:
+        return asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(5)
+
+    asking = loop.run_in_executor(None, client)
+    loop.set_task_factory(factory)
+    with pytest.raises(LookupError, match=r"^mine$") as caught:
+        loop.run_until_complete(asking)
+    assert [context["exception"] for context in errors] == [caught.value]
 
 
 def test_stop_of_a_loop_in_another_thread(new_loop: NewLoop) -> None:

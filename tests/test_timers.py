@@ -90,6 +90,15 @@ def test_sleep_never_returns_early(loop: Loop) -> None:
     assert min(loop.run_until_complete(main())) >= 0.0025
 
 
+def test_overdue_from_the_start(loop: Loop) -> None:
+    """S5.5: timers whose time is over when they are made run in the order of their deadlines, too."""
+    seen: list[int] = []
+    for delay in (-1, -2, -3):
+        loop.call_later(delay, seen.append, delay)
+    turn(loop)
+    assert seen == [-3, -2, -1]
+
+
 @ferroloop_only("asyncio's heap leaves equal deadlines unordered", "S5.5")
 def test_equal_deadlines_keep_call_order(loop: Loop) -> None:
     """S5.5."""

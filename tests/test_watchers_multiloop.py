@@ -220,7 +220,7 @@ def test_registering_in_other_threads(new_loop: NewLoop, watcher: Any, children:
             with watcher:
                 watcher.add_child_handler(children(code).pid, lambda _, code: ended.put_nowait(code))
         for _ in range(count):
-            codes.append(await asyncio.wait_for(ended.get(), 10))
+            codes.append(await asyncio.wait_for(ended.get(), 30))
 
     def in_thread() -> None:
         loop = new_loop()

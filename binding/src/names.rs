@@ -19,7 +19,6 @@ imported! {
     timer_handle_class = "asyncio"."TimerHandle";
     transport_class = "asyncio"."Transport";
     read_transport_class = "asyncio"."ReadTransport";
-    write_transport_class = "asyncio"."WriteTransport";
     datagram_transport_class = "ferroloop._datagram"."AnyTransport";
     task_class = "asyncio"."Task";
     tasks_module = "asyncio"."tasks";

@@ -182,8 +182,11 @@ class StreamTransport(asyncio.Transport):
     def _end_sendfile(self) -> None: ...
 
 @final
-class DatagramTransport(asyncio.DatagramTransport):
-    """A socket that sends and receives whole messages (asyncio.DatagramTransport)."""
+class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
+    """A socket that sends and receives whole messages.
+
+    asyncio.DatagramTransport; it passes for an asyncio.Transport, as asyncio's does, and has no stream to write to.
+    """
 
     def __init__(
         self,
@@ -199,12 +202,6 @@ class DatagramTransport(asyncio.DatagramTransport):
         `address` is the only one that datagrams may be sent to, None if they may go anywhere.
         Raises RuntimeError (S7.5) if an open transport of this loop owns the fd.
         """
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def is_reading(self) -> bool: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def get_write_buffer_limits(self) -> tuple[int, int]: ...
-    def get_write_buffer_size(self) -> int: ...
 
 @final
 class TlsPhase:
@@ -278,8 +275,11 @@ class ReadPipeTransport(asyncio.ReadTransport):
         """
 
 @final
-class WritePipeTransport(asyncio.WriteTransport):
-    """The end of a pipe that is written to, or a socket or character device (asyncio.WriteTransport)."""
+class WritePipeTransport(asyncio.Transport):
+    """The end of a pipe that is written to, or a socket or character device.
+
+    asyncio.WriteTransport; it passes for an asyncio.Transport, as asyncio's does, and cannot read.
+    """
 
     def __init__(
         self,

@@ -169,3 +169,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     set_spawn_in_thread = _spawn.set_spawn_in_thread
     get_spawn_in_thread = _spawn.get_spawn_in_thread
     _make_subprocess_transport = _spawn._make_subprocess_transport
+
+    # Attributes of asyncio's loops that tests look at
+    _closed = property(_ferroloop.EventLoop.is_closed)
+    _debug = property(_ferroloop.EventLoop.get_debug, _debug.set_debug)

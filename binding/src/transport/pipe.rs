@@ -1,7 +1,7 @@
 //! `ReadPipeTransport` and `WritePipeTransport`: one end of a pipe, or of what can pass for one.
 
 use ferroloop_engine::{Channel, Interest};
-use pyo3::exceptions::PyBrokenPipeError;
+use pyo3::exceptions::{PyBrokenPipeError, PyNotImplementedError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -206,9 +206,24 @@ impl WritePipeTransport {
         true
     }
 
+    /// Raises NotImplementedError, like the two after it: asyncio's write pipes pass for whole transports.
+    fn is_reading(&self) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Raises NotImplementedError.
+    fn pause_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Raises NotImplementedError.
+    fn resume_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
     /// As for `StreamTransport`.
     #[getter(__class__)]
     fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        names::write_transport_class(py)
+        names::transport_class(py)
     }
 }

@@ -106,10 +106,10 @@ def _ratios(loops: list[str], rates: Rates) -> chart.Ratios:
 
 def _table(loops: list[str], rates: Rates) -> str:
     ratios = _ratios(loops, rates)
-    lines = [f"{'':<12}" + "".join(f"{loop:>18}" for loop in loops)]
+    lines = [f"{'':<12}" + "".join(f"  {loop:>18}" for loop in loops)]
     for workload in WORKLOADS:
         cells = [_cell(rates.get((loop, workload)), ratios.get(workload, {}).get(loop)) for loop in loops]
-        lines.append(f"{workload:<12}" + "".join(f"{cell:>18}" for cell in cells))
+        lines.append(f"{workload:<12}" + "".join(f"  {cell:>18}" for cell in cells))
     return "\n".join(lines)
 
 

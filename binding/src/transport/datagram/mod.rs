@@ -8,6 +8,7 @@ mod incoming;
 mod outgoing;
 
 use ferroloop_engine::{Channel, Datagrams};
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -150,6 +151,28 @@ impl DatagramTransport {
     /// True if datagrams are asked for.
     fn is_reading(slf: &Bound<'_, Self>) -> bool {
         slf.as_super().as_super().get().is_reading(slf.py())
+    }
+
+    /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream transports.
+    fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = data;
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Raises NotImplementedError.
+    fn writelines(&self, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = list_of_data;
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Raises NotImplementedError.
+    fn write_eof(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Raises NotImplementedError.
+    fn can_write_eof(&self) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(()))
     }
 
     /// As for `StreamTransport`.
