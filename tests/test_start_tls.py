@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
 import ssl
 import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -177,6 +179,36 @@ def test_handshake_fails(run: Run, loop: Loop) -> None:
             assert [type(exc) for exc in protocol.lost] == [ssl.SSLCertVerificationError]
             await asyncio.wait([shaking])
             shaking.exception()
+
+    run(main())
+
+
+@ferroloop_only("keeps the error in the waiter, and that in its own traceback", "S22", when=sys.version_info < (3, 14))
+def test_failure_leaves_no_cycle(run: Run, loop: Loop) -> None:
+    """S22.6: reference counts alone free what a refused upgrade has made."""
+
+    async def refused() -> "weakref.ref[ssl.SSLContext]":
+        ours = stranger_context()
+        async with connection() as (transport, protocol, sock):
+            peer = Peer(sock, server_context())
+            shaking = loop.create_task(peer.handshake())
+            with contextlib.suppress(ssl.SSLCertVerificationError):
+                await loop.start_tls(transport, protocol, ours, server_hostname=HOST)
+            await eventually(lambda: protocol.lost)
+            await asyncio.wait([shaking])
+            shaking.exception()
+            protocol.events.clear()
+            protocol.transport = None
+        return weakref.ref(ours)
+
+    async def main() -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            context = await refused()
+            await eventually(lambda: context() is None)
+        finally:
+            gc.enable()
 
     run(main())
 

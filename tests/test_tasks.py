@@ -161,6 +161,11 @@ def with_all(loop: Loop, coro: Any, *, name: Any = None, context: Any = None, ea
     return Made(coro, {"name": name, "context": context, "eager_start": eager_start})
 
 
+def with_context_and_more(loop: Loop, coro: Any, *, context: Any = None, **others: Any) -> Made:
+    """What looks at one keyword and passes the others on."""
+    return Made(coro, {"context": context, **others})
+
+
 def anything(loop: Loop, coro: Any, **kwargs: Any) -> Made:
     """The recommended signature: shows what is passed, and what is not."""
     return Made(coro, kwargs)
@@ -171,6 +176,7 @@ FACTORIES: dict[str, tuple[Callable[..., Made], set[str]]] = {
     "with_context": (with_context, {"context"}),
     "with_name_and_context": (with_name_and_context, {"name", "context"}),
     "with_all": (with_all, {"name", "context", "eager_start"}),
+    "with_context_and_more": (with_context_and_more, {"name", "context", "eager_start"}),
     "anything": (anything, {"name", "context", "eager_start"}),
 }
 CONTEXT = contextvars.copy_context()

@@ -125,8 +125,9 @@ class Children:
         self._all: list[Child] = []
 
     def __call__(self, ending: int = 0, held: bool = False) -> Child:
-        self._all.append(Child(ending, held))
-        return self._all[-1]
+        child = Child(ending, held)
+        self._all.append(child)
+        return child
 
     def release(self) -> None:
         """Let all end that are held."""
