@@ -182,7 +182,7 @@ def interface(it: Any) -> dict[str, tuple[bool, Any]]:
 
 # What ferroloop adds.
 ADDED = {
-    "loop": {"get_spawn_in_thread", "set_spawn_in_thread", "get_tls_engine", "set_tls_engine"},
+    "loop": {f"{verb}_{what}" for verb in ("get", "set") for what in ("spawn_in_thread", "tls_engine", "spin")},
     "server": set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"},
 }
 
