@@ -1,6 +1,7 @@
 """S1.8, S3.9, S16.22, S57.3: everything dies after each kind of life."""
 
 import asyncio
+import contextvars
 import gc
 import socket
 import warnings
@@ -64,6 +65,34 @@ def test_closed_loop_forgets_what_was_queued(new_loop: NewLoop, name: str) -> No
     loop.close()
     del thing
     assert dead(ref)
+
+
+def keep_handle(loop: Loop, thing: Thing, name: str, end: str) -> None:
+    """In a running loop: schedule, keep the handle, and end the run with it."""
+    handle = SCHEDULED[name](loop, thing)
+    thing.links += [handle, handle._context, loop]
+    if end == "cancelled":
+        handle.cancel()
+    if end == "left":
+        loop.stop()
+    else:
+        loop.call_later(0.001, loop.stop)
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+@pytest.mark.parametrize("end", ["run", "cancelled", "left"])
+def test_a_handle_of_a_running_loop_may_be_in_a_cycle(loop_class: type, name: str, end: str) -> None:
+    """S1.8, S3.9: scheduled while the loop runs; then run, cancelled, or left behind by a loop that stops."""
+    loop, thing = loop_class(), Thing()
+    context = contextvars.copy_context()
+    context.run(contextvars.ContextVar[Thing]("variable").set, thing)
+    loop.call_soon(keep_handle, loop, thing, name, end, context=context)
+    loop.run_forever()
+    if end != "left":
+        loop.close()
+    refs = weakref.ref(loop), weakref.ref(thing)
+    del loop, thing, context
+    assert dead(*refs)
 
 
 @pytest.mark.parametrize("name", SCHEDULED)

@@ -74,6 +74,10 @@ impl<T: Send> LoopCell<T> {
         Self { mark: AtomicU8::new(SHUT), value: UnsafeCell::new(value) }
     }
 
+    pub(crate) fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
     /// Opens the cell for the length of `open`.
     #[inline]
     pub(crate) fn with<R: Send>(

@@ -24,7 +24,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use pyo3::{Borrowed, PyTypeInfo, ffi, intern};
 
-pub(crate) use recycle::{Recycle, Spares, add_recycling};
+pub(crate) use recycle::{Recycle, Spares, add_recycling, let_go, make, reveal};
 
 unsafe extern "C" {
     // Of the documented C-API, but not in PyO3.
@@ -77,7 +77,8 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// The value of `name`, which no other keyword may accompany. `name` is interned, and so are
-    /// the names in calls from Python; those that C code made (asyncio's tasks) need a comparison.
+    /// the names in calls from Python; those that C code made need a comparison. asyncio's tasks
+    /// make theirs once for all calls: the first such tuple is kept and known again by its address.
     #[inline]
     pub(crate) fn only_keyword(
         &self,
@@ -88,7 +89,9 @@ impl<'a, 'py> Arguments<'a, 'py> {
             return if self.keyword_values.is_empty() { Ok(None) } else { Err(OtherKeywords) };
         };
         match names.get_borrowed_item(0) {
-            Ok(given) if given.is(name) || is_text(given, name) => Ok(Some(self.borrowed(value))),
+            Ok(given) if given.is(name) || is_known(names, given, name) => {
+                Ok(Some(self.borrowed(value)))
+            }
             _ => Err(OtherKeywords),
         }
     }
@@ -124,6 +127,27 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 }
 
+/// Whether `names` holds nothing but `given`, which is the same text as `name`.
+fn is_known(
+    names: Borrowed<'_, '_, PyTuple>,
+    given: Borrowed<'_, '_, PyAny>,
+    name: &Bound<'_, PyString>,
+) -> bool {
+    static KNOWN: PyOnceLock<(Py<PyTuple>, Py<PyString>)> = PyOnceLock::new();
+    let py = names.py();
+    if let Some((tuple, text)) = KNOWN.get(py)
+        && tuple.is(&*names)
+        && text.is(name)
+    {
+        return true;
+    }
+    let known = is_text(given, name);
+    if known {
+        let _ = KNOWN.set(py, (names.to_owned().unbind(), name.clone().unbind()));
+    }
+    known
+}
+
 /// Whether `given` is the same text. Both are ASCII, whose UTF-8 is the string's own memory.
 fn is_text(given: Borrowed<'_, '_, PyAny>, name: &Bound<'_, PyString>) -> bool {
     let given = given.cast::<PyString>();
@@ -131,6 +155,9 @@ fn is_text(given: Borrowed<'_, '_, PyAny>, name: &Bound<'_, PyString>) -> bool {
 }
 
 /// A method of `Class` called with its arguments as a slice.
+///
+/// PyO3 is not told that the thread is attached, which for a thread of Python's own takes as long as
+/// the rest of the call. So what `call` drops must be a `Bound`: a `Py` would be put off.
 pub(crate) trait FastMethod {
     type Class: PyTypeInfo;
     const NAME: &'static str;
@@ -166,7 +193,9 @@ unsafe extern "C" fn entry<M: FastMethod>(
     count: ffi::Py_ssize_t,
     keyword_names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    let call = |py: Python<'_>| -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: Python calls its methods with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    guard(py, |py| {
         // SAFETY: the caller keeps `this` alive for the call, and it is not null.
         let this = unsafe { Borrowed::from_ptr(py, this) };
         // SAFETY: the method descriptor has checked that it is an instance of its class.
@@ -186,10 +215,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
         let arguments = Arguments { py, all, positional, keyword_values, keyword_names: names };
         M::call(&this, arguments).map(Bound::into_ptr)
-    };
-    // SAFETY: Python calls its methods with the GIL held; `attach` itself would refuse during
-    // finalization, when finalizers may still call the loop.
-    unsafe { Python::attach_unchecked(|py| guard(py, call)) }
+    })
 }
 
 /// Turns an error into a raised exception, and a panic into a `SystemError`: neither may cross C.
@@ -254,7 +280,8 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
             pending.restore(py);
         }
     };
-    // SAFETY: as in `entry`.
+    // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the interpreter
+    // ends.
     unsafe { Python::attach_unchecked(finalize) }
 }
 

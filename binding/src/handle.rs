@@ -19,11 +19,12 @@ pub(crate) use timer::{Scheduled, TimerHandle};
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
 
-/// Up to two arguments inline: most calls cost no tuple.
+/// Up to three arguments inline: most calls cost no tuple.
 pub(crate) enum Args {
     None,
     One(Py<PyAny>),
     Two(Py<PyAny>, Py<PyAny>),
+    Three(Py<PyAny>, Py<PyAny>, Py<PyAny>),
     More(Py<PyTuple>),
 }
 
@@ -39,6 +40,10 @@ impl Args {
             0 => Ok(Self::None),
             1 => Ok(at(0).map_or(Self::None, Self::One)),
             2 => Ok(at(0).zip(at(1)).map_or(Self::None, |(a, b)| Self::Two(a, b))),
+            3 => match (at(0), at(1), at(2)) {
+                (Some(a), Some(b), Some(c)) => Ok(Self::Three(a, b, c)),
+                _ => Ok(Self::None),
+            },
             _ => Self::from_many(arguments, start),
         }
     }
@@ -53,7 +58,22 @@ impl Args {
             Self::None => Ok(PyTuple::empty(py)),
             Self::One(a) => PyTuple::new(py, [a]),
             Self::Two(a, b) => PyTuple::new(py, [a, b]),
+            Self::Three(a, b, c) => PyTuple::new(py, [a, b, c]),
             Self::More(all) => Ok(all.bind(py).clone()),
+        }
+    }
+
+    /// Drops the references, in whatever thread.
+    #[inline]
+    fn bury(self, py: Python<'_>) {
+        match self {
+            Self::None => {}
+            Self::One(a) => drop(a.into_bound(py)),
+            Self::Two(a, b) => drop((a.into_bound(py), b.into_bound(py))),
+            Self::Three(a, b, c) => {
+                drop((a.into_bound(py), b.into_bound(py), c.into_bound(py)));
+            }
+            Self::More(all) => drop(all.into_bound(py)),
         }
     }
 
@@ -62,6 +82,7 @@ impl Args {
             Self::None => Self::None,
             Self::One(a) => Self::One(share.share(a)),
             Self::Two(a, b) => Self::Two(share.share(a), share.share(b)),
+            Self::Three(a, b, c) => Self::Three(share.share(a), share.share(b), share.share(c)),
             Self::More(all) => Self::More(share.share(all)),
         }
     }
@@ -71,6 +92,7 @@ impl Args {
             Self::None => Ok(()),
             Self::One(a) => visit.call(a),
             Self::Two(a, b) => visit.call(a).and_then(|()| visit.call(b)),
+            Self::Three(a, b, c) => [a, b, c].into_iter().try_for_each(|a| visit.call(a)),
             Self::More(all) => visit.call(all),
         }
     }
@@ -90,8 +112,16 @@ impl Call {
             Args::None => callback.call0(),
             Args::One(a) => callback.call1((a,)),
             Args::Two(a, b) => callback.call1((a, b)),
+            Args::Three(a, b, c) => callback.call1((a, b, c)),
             Args::More(all) => callback.call1(all.bind(py)),
         }
+    }
+
+    /// Drops the references, in whatever thread.
+    #[inline]
+    fn bury(self, py: Python<'_>) {
+        drop(self.callback.into_bound(py));
+        self.args.bury(py);
     }
 
     fn share(&self, share: Share<'_>) -> Self {
@@ -108,6 +138,13 @@ struct DebugInfo {
 }
 
 impl DebugInfo {
+    /// Drops the references, in whatever thread.
+    #[cold]
+    fn bury(self, py: Python<'_>) {
+        let texts = [self.source_traceback, self.repr];
+        drop(texts.map(|text| text.map(|text| text.into_bound(py))));
+    }
+
     #[cold]
     fn record(py: Python<'_>) -> PyResult<Box<Self>> {
         let source_traceback = Some(names::source_traceback(py)?.call0()?.unbind());
@@ -139,6 +176,19 @@ impl Recycle for Handle {
     fn spares() -> &'static Spares {
         static SPARES: Spares = Spares::new();
         &SPARES
+    }
+
+    #[inline]
+    fn bury(self, py: Python<'_>) {
+        let State { call, debug } = self.cell.into_inner();
+        drop(self.event_loop.into_bound(py));
+        drop(self.context.into_bound(py));
+        if let Some(call) = call {
+            call.bury(py);
+        }
+        if let Some(debug) = debug {
+            debug.bury(py);
+        }
     }
 }
 
@@ -185,7 +235,10 @@ impl Handle {
             return Ok(());
         };
         match handle.invoke(py, &call) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                call.bury(py);
+                Ok(())
+            }
             Err(error) => {
                 // The report shows the callback, so it is put back.
                 let none = handle.cell.with(py, |state, _| state.call.replace(call));

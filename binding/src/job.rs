@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::acceptor::Acceptor;
 use crate::event_loop::{EventLoop, Side};
+use crate::ffi;
 use crate::handle::{Handle, TimerHandle};
 use crate::names;
 use crate::transport::BaseTransport;
@@ -44,10 +45,14 @@ impl Job {
     /// Runs a `Job::Call`.
     #[inline]
     pub(crate) fn run_call(handle: Py<Handle>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
-        if event_loop.get().debug() {
-            return Self::Call(handle).run_timed(event_loop);
-        }
-        Handle::run(handle.bind(event_loop.py()))
+        let handle = handle.into_bound(event_loop.py());
+        let outcome = if event_loop.get().debug() {
+            Self::Call(handle.clone().unbind()).run_timed(event_loop)
+        } else {
+            Handle::run(&handle)
+        };
+        ffi::let_go(handle);
+        outcome
     }
 
     /// Runs the job. An error leaves the run: an exit request, or what the exception handler raised.

@@ -7,29 +7,32 @@ use std::time::{Duration, Instant};
 /// asyncio polls once per iteration, also while callbacks wait. For a chain of small callbacks that
 /// poll costs more than all the rest, and finds nothing a million times in a row. So a loop that
 /// has been busy for [`CALM`](Self::CALM) turns without an event, and without a change of what is
-/// watched, leaves out up to [`LEFT_OUT`](Self::LEFT_OUT) polls in a row, each only after a turn
-/// shorter than [`TURN`](Self::TURN). That bounds how late an event can be seen. The first event,
-/// the first change and the first sleep end the calm.
+/// watched, leaves out up to [`LEFT_OUT`](Self::LEFT_OUT) polls in a row, and ends that when
+/// [`LATE`](Self::LATE) has passed since the last one. The clock costs something too: it is read in
+/// every [`STRIDE`](Self::STRIDE)th turn. If that finds even these few turns too long, the calm is
+/// over, and so it is with the first event, the first change and the first sleep.
 ///
-/// Only a program that makes a descriptor ready itself, within such a turn, can tell: what comes
-/// from elsewhere comes at no particular turn. And a turn in which it sends takes longer.
+/// Only a program that makes a descriptor ready itself in the middle of the chain can tell: what
+/// comes from elsewhere comes at no particular turn.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Polls in a row that neither slept nor found anything.
     quiet: u32,
-    /// Polls left out since the last one.
-    left_out: u32,
-    /// When the turn before this one got here; kept only while it is calm.
-    last: Option<Instant>,
+    /// Turns since the last poll; counted only while it is calm.
+    turns: u32,
+    /// When the last poll was; kept only while it is calm.
+    polled: Option<Instant>,
 }
 
 impl Pace {
     /// Far more than the iterations in which programs wait for something to settle.
     const CALM: u32 = 1024;
-    /// One poll in sixteen is a sixteenth of the cost: what is left of it drowns in the callbacks'.
-    const LEFT_OUT: u32 = 15;
-    /// About the least that a `send` on a local socket takes. Beside a longer turn the poll is cheap.
-    const TURN: Duration = Duration::from_micros(1);
+    /// What is left of the polls' cost drowns in the callbacks'.
+    const LEFT_OUT: u32 = 63;
+    /// Of the order in which the kernel delivers a packet, or wakes a process that waits for it.
+    const LATE: Duration = Duration::from_micros(25);
+    /// A reading of the clock costs a tenth of a small callback's turn.
+    const STRIDE: u32 = 4;
 
     /// Whether this turn may do without its poll.
     #[inline]
@@ -37,12 +40,22 @@ impl Pace {
         if self.quiet < Self::CALM {
             return false;
         }
-        let now = Instant::now();
-        let last = self.last.replace(now);
-        let leaves_out = self.left_out < Self::LEFT_OUT
-            && last.is_some_and(|last| now.duration_since(last) < Self::TURN);
-        self.left_out = if leaves_out { self.left_out + 1 } else { 0 };
-        leaves_out
+        self.turns += 1;
+        !self.turns.is_multiple_of(Self::STRIDE) || self.is_early(Instant::now())
+    }
+
+    fn is_early(&mut self, now: Instant) -> bool {
+        let late = self.polled.is_none_or(|polled| now.duration_since(polled) >= Self::LATE);
+        if !late && self.turns <= Self::LEFT_OUT {
+            return true;
+        }
+        if late && self.turns == Self::STRIDE && self.polled.is_some() {
+            self.disturb();
+        } else {
+            self.turns = 0;
+            self.polled = Some(now);
+        }
+        false
     }
 
     /// A poll has found nothing.
@@ -55,6 +68,7 @@ impl Pace {
     #[inline]
     pub(crate) fn disturb(&mut self) {
         self.quiet = 0;
-        self.last = None;
+        self.turns = 0;
+        self.polled = None;
     }
 }

@@ -296,9 +296,10 @@ impl<W> Poller<W> {
     /// A whole poll that does not sleep, for a loop with jobs waiting: whether a signal interrupted
     /// it, which [`Wait::interrupted`] tells otherwise.
     ///
-    /// When a thousand of these in a row have found nothing and follow each other within a
-    /// microsecond, most of them are left out: an event may then be up to 15 polls late. Any event
-    /// and any change of what is watched ends that, and so does [`attend`](Poller::attend).
+    /// When a thousand of these in a row have found nothing and follow each other within
+    /// microseconds, most of them are left out: an event may then be up to 63 polls late, and no
+    /// more than three when those take long. Any event and any change of what is watched ends that,
+    /// and so does [`attend`](Poller::attend).
     ///
     /// # Errors
     ///

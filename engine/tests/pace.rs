@@ -12,7 +12,9 @@ use ferroloop_engine::{Interest, Poller, Token};
 /// More polls than it takes to calm a poller down.
 const MANY: u32 = 5000;
 /// How many may be left out in a row.
-const BOUND: u32 = 15;
+const BOUND: u32 = 63;
+/// How many, if the turns take long.
+const LONG_BOUND: u32 = 3;
 
 struct Watched {
     poller: Poller<()>,
@@ -57,14 +59,17 @@ fn an_event_is_seen_within_the_bound() {
     }
 }
 
-/// A turn that takes long is followed by a poll.
+/// Turns that take long are soon followed by a poll, and end the calm.
 #[test]
 fn time_ends_what_is_left_out() {
     let mut watched = calm();
     watched.peer.write_all(b"x").expect("write");
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_micros(50) {}
-    assert!(watched.sees());
+    let seen = (0..=LONG_BOUND).any(|_| {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_micros(50) {}
+        watched.sees()
+    });
+    assert!(seen);
 }
 
 /// A run begins: what happened before it is seen at once.

@@ -44,6 +44,8 @@ pub(crate) struct EventLoop {
     stopping: AtomicBool,
     /// A subclass or test has its own `time()`.
     custom_clock: AtomicBool,
+    /// `iterate` is under way, which keeps the loop alive and all that it has queued.
+    iterating: AtomicBool,
     /// A job is running: writes wait, so that they leave together.
     corking: AtomicBool,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
@@ -90,6 +92,7 @@ impl EventLoop {
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             custom_clock: AtomicBool::new(false),
+            iterating: AtomicBool::new(false),
             corking: AtomicBool::new(false),
             parking: Parking::default(),
             thread_id: AtomicU64::new(0),
@@ -137,6 +140,11 @@ impl EventLoop {
     /// A timer still in the heap was cancelled (S5.8).
     pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| state.timers.note_cancelled());
+    }
+
+    #[inline]
+    fn iterating(&self) -> bool {
+        self.iterating.load(Ordering::Relaxed)
     }
 
     pub(crate) fn runs_in_this_thread(&self, py: Python<'_>) -> PyResult<bool> {

@@ -13,12 +13,14 @@ use super::watch::Watch;
 use super::{EventLoop, LoopState, Reactor};
 use crate::cell::Share;
 use crate::errors::os_error;
+use crate::ffi;
 use crate::handle::Handle;
 use crate::job::Job;
 
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
     pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
+        let _iterating = Iterating::begin(this);
         this.get().attend(this.py());
         loop {
             Self::run_once(this)?;
@@ -33,11 +35,36 @@ impl EventLoop {
     }
 
     pub(super) fn run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+        if !this.get().look_if_busy(this.py())? {
+            Self::look_around(this)?;
+        }
+        Self::run_batch(this)
+    }
+
+    /// Steps 1 to 5 of a loop with jobs waiting and no timers, in one; false if they are yet to do.
+    #[inline]
+    fn look_if_busy(&self, py: Python<'_>) -> PyResult<bool> {
+        let looked = self.cell.with(py, |state, share| {
+            let busy = state.timers.is_empty() && !state.ready.is_empty();
+            if busy { Some(state.look(share)) } else { None }
+        });
+        match looked {
+            Some(Ok(false)) => Ok(true),
+            None => Ok(false),
+            Some(looked) => {
+                self.end_poll(py, looked)?;
+                // A signal handler may have made timers.
+                Ok(false)
+            }
+        }
+    }
+
+    /// Steps 1 to 5, one by one.
+    fn look_around(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().drop_cancelled_timers(this.py());
         let timeout = Self::poll_timeout(this)?;
         this.get().poll(this.py(), timeout)?;
-        Self::queue_due_timers(this)?;
-        Self::run_batch(this)
+        Self::queue_due_timers(this)
     }
 
     /// A run begins: its first iteration polls, however calm the loop was before.
@@ -86,6 +113,11 @@ impl EventLoop {
         } else {
             self.sleep(py, timeout)
         };
+        self.end_poll(py, interrupted)
+    }
+
+    /// What a signal interrupted, its handlers must hear of first.
+    fn end_poll(&self, py: Python<'_>, interrupted: std::io::Result<bool>) -> PyResult<()> {
         if interrupted.map_err(|error| os_error(py, &error))? {
             py.check_signals()?;
         }
@@ -214,6 +246,15 @@ impl EventLoop {
 }
 
 impl LoopState {
+    /// The handles in the ready queue that wait for their first and only run.
+    fn queued_calls(&self, share: Share<'_>) -> Vec<Py<Handle>> {
+        let call = |job: &Job| match job {
+            Job::Call(handle) => Some(share.share(handle)),
+            _ => None,
+        };
+        self.ready.iter().filter_map(call).collect()
+    }
+
     fn drain_signals(&self) -> std::io::Result<Vec<u8>> {
         let mut numbers = Vec::new();
         let reactor = self.reactor.as_ref();
@@ -282,6 +323,27 @@ impl Next {
         match job {
             Job::Call(handle) => Self::Call(handle),
             other => Self::Other(other),
+        }
+    }
+}
+
+/// While a loop iterates it is alive, and the collector need not know what it has queued; afterwards
+/// the loop may be garbage.
+struct Iterating<'a, 'py>(&'a Bound<'py, EventLoop>);
+
+impl<'a, 'py> Iterating<'a, 'py> {
+    fn begin(event_loop: &'a Bound<'py, EventLoop>) -> Self {
+        event_loop.get().iterating.store(true, Ordering::Relaxed);
+        Self(event_loop)
+    }
+}
+
+impl Drop for Iterating<'_, '_> {
+    fn drop(&mut self) {
+        let (event_loop, py) = (self.0.get(), self.0.py());
+        event_loop.iterating.store(false, Ordering::Relaxed);
+        for handle in event_loop.cell.with(py, |state, share| state.queued_calls(share)) {
+            ffi::reveal(handle.bind(py));
         }
     }
 }

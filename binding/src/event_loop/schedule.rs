@@ -209,7 +209,10 @@ impl<'a, 'py> Request<'a, 'py> {
 
     #[inline(always)]
     fn queue(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Bound<'py, PyAny>> {
-        let handle = Bound::new(this.py(), self.into_handle(this, threadsafe)?)?;
+        let handle = ffi::make(this.py(), self.into_handle(this, threadsafe)?)?;
+        if !this.get().iterating() {
+            ffi::reveal(&handle);
+        }
         this.get().push(this.py(), Job::Call(handle.clone().unbind()));
         Ok(handle.into_any())
     }

@@ -1,9 +1,14 @@
 //! Objects that live for one turn of the loop: their memory is kept for the next ones.
 //!
-//! A callback's handle is made, run and dropped a million times a second. Its allocation goes
-//! through `tp_alloc`, which is ours and takes what an earlier handle left; its end goes through
-//! `tp_dealloc`, ours too, which does what PyO3's does without its trampolines.
+//! A callback's handle is made, run and dropped a million times a second. So [`make`] takes the memory
+//! that an earlier handle left, and `tp_dealloc`, ours, leaves it there.
+//!
+//! What `make` makes is unknown to the collector, which would look through all of a burst's handles
+//! again and again. Whatever a running loop has queued is alive, so there is nothing to find. Who takes
+//! an object from the queue says so ([`let_go`]), and so does a loop that stops with its queue full
+//! ([`reveal`]): then it may be part of a cycle, like any other.
 
+use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -16,6 +21,9 @@ use crate::cell::LoopCell;
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
     fn spares() -> &'static Spares;
+    /// Drops what an instance held. Its end may come in any thread, also where PyO3 does not know
+    /// that it is attached and would put a dropped `Py` off: so each becomes a `Bound` first.
+    fn bury(self, py: Python<'_>);
 }
 
 /// The memory of dead instances, and how PyO3 ends those that are of a subclass.
@@ -24,10 +32,13 @@ pub(crate) struct Spares {
     dealloc: OnceLock<ffi::destructor>,
 }
 
-/// An object without a type, a value or a reference.
-struct Spare(*mut ffi::PyObject);
+/// An object without a type, a value or a reference, and where in it the value was.
+struct Spare {
+    object: *mut ffi::PyObject,
+    value: *mut (),
+}
 
-// SAFETY: nobody else knows the address, and an allocation belongs to no thread.
+// SAFETY: nobody else knows the addresses, and an allocation belongs to no thread.
 unsafe impl Send for Spare {}
 
 impl Spares {
@@ -47,61 +58,77 @@ pub(crate) fn add_recycling<T: Recycle>(py: Python<'_>) {
     if let Some(dealloc) = slots.tp_dealloc {
         T::spares().dealloc.get_or_init(|| dealloc);
         slots.tp_dealloc = Some(dealloc_entry::<T>);
-        slots.tp_alloc = Some(alloc_entry::<T>);
     }
 }
 
-/// `tp_alloc`: an instance that is all zeroes, known to the collector.
-unsafe extern "C" fn alloc_entry<T: Recycle>(
-    class: *mut ffi::PyTypeObject,
-    items: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: called with the GIL held.
-    let spare = unsafe {
-        Python::attach_unchecked(|py| {
-            if class == T::type_object_raw(py) {
-                T::spares().memory.with(py, |memory, _| memory.pop())
-            } else {
-                None
-            }
-        })
+/// An instance that holds `value`, unknown to the collector.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
+pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
+where
+    T: Recycle + Into<PyClassInitializer<T>>,
+{
+    let Some(spare) = T::spares().memory.with(py, |memory, _| memory.pop()) else {
+        return make_new(py, value);
     };
-    let Some(Spare(object)) = spare else {
-        // SAFETY: the arguments are those of a `tp_alloc`.
-        return unsafe { ffi::PyType_GenericAlloc(class, items) };
-    };
-    // SAFETY: `class` is a valid type, that of the spare.
-    let size = usize::try_from(unsafe { (*class).tp_basicsize }).unwrap_or(0);
-    // SAFETY: the spare has the size of its class, and is nobody's.
-    unsafe { ptr::write_bytes(object.cast::<u8>(), 0, size) };
-    // SAFETY: memory of this class; gives it its type and its first reference.
-    let object = unsafe { ffi::PyObject_Init(object, class) };
-    // SAFETY: was untracked by its end, and zeroes are something to traverse.
-    unsafe { ffi::PyObject_GC_Track(object.cast()) };
-    object
+    // SAFETY: memory of this class, nobody's; gives it its type and its first reference.
+    let object = unsafe { ffi::PyObject_Init(spare.object, T::type_object_raw(py)) };
+    // SAFETY: where an instance of this class had its value, which is gone.
+    unsafe { ptr::write(spare.value.cast::<T>(), value) };
+    // SAFETY: a new reference.
+    let made = unsafe { Bound::from_owned_ptr(py, object) };
+    // SAFETY: of this class since the first step.
+    Ok(unsafe { made.cast_into_unchecked() })
+}
+
+#[cold]
+fn make_new<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
+where
+    T: Recycle + Into<PyClassInitializer<T>>,
+{
+    let made = Bound::new(py, value)?;
+    // SAFETY: an object of a class that the collector looks after.
+    unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
+    Ok(made)
+}
+
+/// The loop is done with an object that [`make`] made: it ends here, or the collector hears of it.
+#[inline]
+pub(crate) fn let_go<T: Recycle>(object: Bound<'_, T>) {
+    // SAFETY: a valid object.
+    if unsafe { ffi::Py_REFCNT(object.as_ptr()) } > 1 {
+        reveal(&object);
+    }
+    drop(object);
+}
+
+/// Makes an object known to the collector, if it is not. Runs no code of anybody's.
+pub(crate) fn reveal<T: Recycle>(object: &Bound<'_, T>) {
+    // SAFETY: an object of a class that the collector looks after.
+    let known: c_int = unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) };
+    if known == 0 {
+        // SAFETY: complete, and not tracked.
+        unsafe { ffi::PyObject_GC_Track(object.as_ptr().cast()) };
+    }
 }
 
 /// `tp_dealloc`.
 unsafe extern "C" fn dealloc_entry<T: Recycle>(object: *mut ffi::PyObject) {
     // SAFETY: called by the last decref.
     let class = unsafe { ffi::Py_TYPE(object) };
-    // SAFETY: ... with the GIL held.
-    let own = unsafe { Python::attach_unchecked(|py| end::<T>(py, object, class)) };
-    if !own && let Some(dealloc) = T::spares().dealloc.get() {
+    // SAFETY: ... with the GIL held; `bury` needs not have PyO3 know it.
+    let py = unsafe { Python::assume_attached() };
+    if class == T::type_object_raw(py) {
+        end::<T>(py, object);
+    } else if let Some(dealloc) = T::spares().dealloc.get() {
         // SAFETY: the very function this one stands in for.
         unsafe { dealloc(object) };
     }
 }
 
-/// Ends an instance of the class itself; false for one of a subclass.
-fn end<T: Recycle>(
-    py: Python<'_>,
-    object: *mut ffi::PyObject,
-    class: *mut ffi::PyTypeObject,
-) -> bool {
-    if class != T::type_object_raw(py) {
-        return false;
-    }
+/// Ends an instance of the class itself.
+#[inline]
+fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
     // SAFETY: an object that the collector may know; it must forget it before its end begins.
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     // SAFETY: an object without references, of a class that has weak ones.
@@ -110,9 +137,9 @@ fn end<T: Recycle>(
     let this = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: its type is that of T.
     let value = ptr::from_ref(unsafe { this.cast_unchecked::<T>() }.get()).cast_mut();
-    // SAFETY: nobody can reach the object any more, and nobody drops its value again.
-    unsafe { ptr::drop_in_place(value) };
-    let spare = Spare(object);
+    // SAFETY: nobody can reach the object any more, and nobody reads its value again.
+    unsafe { ptr::read(value) }.bury(py);
+    let spare = Spare { object, value: value.cast() };
     let too_many = T::spares().memory.with(py, move |memory, _| {
         if memory.len() < Spares::KEPT {
             memory.push(spare);
@@ -120,11 +147,10 @@ fn end<T: Recycle>(
         }
         Some(spare)
     });
-    if let Some(Spare(object)) = too_many {
+    if let Some(spare) = too_many {
         // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
-        unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
     }
     // SAFETY: instances of heap types own a reference to them.
-    unsafe { ffi::Py_DECREF(class.cast()) };
-    true
+    unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
 }
