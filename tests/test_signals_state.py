@@ -216,6 +216,27 @@ def test_a_closed_foreign_wakeup_fd_is_forgotten(loop: Loop, foreign: Pair) -> N
         assert wakeup_fd() == -1
 
 
+@ferroloop_only("asyncio's is made with the loop", "S36.2, A1")
+def test_self_pipe_in_the_place_of_a_closed_file(loop: Loop) -> None:
+    """S36.2, A1: whoever watched the file is dropped, and may use the loop once more."""
+    seen: list[int] = []
+
+    class Reader:
+        def __call__(self) -> None:
+            """Not called any more."""
+
+        def __del__(self) -> None:
+            loop.call_soon(seen.append, 1)
+
+    read_end, write_end = os.pipe()
+    loop.add_reader(read_end, Reader())
+    os.close(read_end)
+    loop.add_signal_handler(signal.SIGUSR1, seen.append, 2)
+    os.close(write_end)
+    signal.raise_signal(signal.SIGUSR1)
+    until(loop, lambda: sorted(seen) == [1, 2])
+
+
 def test_sigchld_belongs_to_the_user(loop: Loop) -> None:
     """S36.2, S41.9: nothing of the loop's own uses it."""
     seen: list[int] = []

@@ -207,8 +207,10 @@ impl EventLoop {
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.check_closed()?;
-        let fd = self.cell.with(py, |state, _| state.signal_fd());
-        fd.map_err(|error| os_error(py, &error))
+        let outcome = self.cell.with(py, |state, _| state.signal_fd());
+        let (fd, displaced) = outcome.map_err(|error| os_error(py, &error))?;
+        drop(displaced);
+        Ok(fd)
     }
 
     fn _make_handle<'py>(
@@ -270,20 +272,23 @@ impl EventLoop {
 }
 
 impl LoopState {
-    /// The write end of the signal self-pipe, made on first use.
-    fn signal_fd(&mut self) -> std::io::Result<RawFd> {
+    /// The write end of the signal self-pipe, made on first use; and who was watched under the number
+    /// of its read end, closed behind our back, to be dropped with the cell shut.
+    fn signal_fd(&mut self) -> std::io::Result<(RawFd, Option<Watch>)> {
         let Some(reactor) = &mut self.reactor else {
             return Err(std::io::ErrorKind::NotConnected.into());
         };
+        let mut displaced = None;
         if reactor.signals.is_none() {
             let pipe = Signals::new()?;
             let read_end = pipe.read_fd().as_raw_fd();
-            reactor
+            (_, displaced) = reactor
                 .poller
                 .insert(read_end, Interest::READ, Watch::Signals)
                 .map_err(|refused| refused.error)?;
             reactor.signals = Some(pipe);
         }
-        Ok(reactor.signals.as_ref().map_or(-1, |pipe| pipe.write_fd().as_raw_fd()))
+        let fd = reactor.signals.as_ref().map_or(-1, |pipe| pipe.write_fd().as_raw_fd());
+        Ok((fd, displaced))
     }
 }
