@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from support.loops import Loop
 from support.net import connection, eventually, tcp_pair, unix_pair
+from support.scripts import Script
 
 Run = Callable[..., Any]
+RunScript = Callable[..., Script]
 
 
 def test_addresses(loop: Loop, run: Run) -> None:
@@ -150,3 +152,44 @@ def test_given_socket_stands_behind(loop: Loop, run: Run) -> None:
 
     run(main())
     right.close()
+
+
+def test_socket_asked_for_while_it_is_made(run_script: RunScript) -> None:
+    """S46, A1: whoever runs meanwhile, here an audit hook, may ask as well; the descriptor has one owner."""
+    run_script(
+        """
+        import asyncio, sys
+
+        views, asking = [], [True]
+
+        def hook(event, args):
+            if event == "socket.__new__" and asking:
+                asking.clear()
+                views.append(transport.get_extra_info("socket"))
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport):
+                accepted.set_result(transport)
+
+        async def main():
+            global accepted, transport
+            accepted = loop.create_future()
+            server = await loop.create_server(Accepted, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            transport = await accepted
+            sys.addaudithook(hook)
+            views.append(transport.get_extra_info("socket"))
+            assert {view.fileno() for view in views} == {transport.get_extra_info("socket").fileno()}
+            transport.write(b"alive")
+            assert await reader.readexactly(5) == b"alive"
+            transport.close()
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+
+        loop = new_event_loop()
+        loop.run_until_complete(asyncio.wait_for(main(), 10))
+        loop.close()
+        """
+    )

@@ -69,10 +69,18 @@ impl Descriptor {
         Ok(Self::Object(socket.unbind(), fd.into_raw_fd()))
     }
 
-    /// The same for a descriptor in place: `socket` was made of its number.
-    pub(super) fn hand_over(&mut self, socket: Py<PyAny>) {
-        if let Self::Owned(fd) = std::mem::replace(self, Self::Closed) {
-            *self = Self::Object(socket, fd.into_raw_fd());
+    /// The same for a descriptor in place: `socket` was made of its number, and comes back if the
+    /// descriptor is not ours to give any more.
+    pub(super) fn hand_over(&mut self, socket: Py<PyAny>) -> Result<(), Py<PyAny>> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Owned(fd) => {
+                *self = Self::Object(socket, fd.into_raw_fd());
+                Ok(())
+            }
+            other => {
+                *self = other;
+                Err(socket)
+            }
         }
     }
 

@@ -87,18 +87,23 @@ impl BaseTransport {
             let socket = state.descriptor.object().map(|socket| share.share(socket));
             (state.descriptor.fd(), socket)
         });
-        let socket = match socket {
-            Some(socket) => socket.into_bound(py),
-            None if fd < 0 => return Ok(None),
-            None => Self::adopt_socket(this, fd)?,
-        };
-        names::transport_socket_class(py)?.call1((socket,)).map(Some)
+        match socket {
+            Some(socket) => names::transport_socket_class(py)?.call1((socket,)).map(Some),
+            None if fd < 0 => Ok(None),
+            None => {
+                Self::adopt_socket(this, fd)?;
+                Self::socket_view(this)
+            }
+        }
     }
 
-    fn adopt_socket<'py>(this: &Bound<'py, Self>, fd: RawFd) -> PyResult<Bound<'py, PyAny>> {
-        let socket = python_socket(this.py(), fd)?;
-        let owner = socket.clone().unbind();
-        this.get().cell.with(this.py(), move |state, _| state.descriptor.hand_over(owner));
-        Ok(socket)
+    /// Whoever ran while the socket was made may have asked for it as well: the first one is the owner.
+    fn adopt_socket(this: &Bound<'_, Self>, fd: RawFd) -> PyResult<()> {
+        let py = this.py();
+        let socket = python_socket(py, fd)?.unbind();
+        match this.get().cell.with(py, move |state, _| state.descriptor.hand_over(socket)) {
+            Ok(()) => Ok(()),
+            Err(late) => late.call_method0(py, intern!(py, "detach")).map(drop),
+        }
     }
 }
