@@ -14,6 +14,7 @@ from support.children import (
     attached,
     make_watcher,
     register,
+    register_in_a_thread,
     watchers_of_both,
 )
 from support.log import LogList
@@ -161,16 +162,5 @@ def test_registering_in_another_thread(
     loop: Loop, watcher: Any, children: Children, reports: Reports, logged: LogList
 ) -> None:
     """S37.4, S39.2: while the loop reaps."""
-    count = 150
-
-    def start() -> None:
-        for code in range(count):
-            with watcher:
-                watcher.add_child_handler(children(code % 100).pid, reports)
-
-    thread = threading.Thread(target=start)
-    thread.start()
-    until(loop, lambda: len(reports.calls) == count)
-    thread.join()
-    assert sorted(code for _, code in reports.calls) == sorted(code % 100 for code in range(count))
+    register_in_a_thread(loop, watcher, children, reports)
     assert logged.texts(logging.WARNING) == []

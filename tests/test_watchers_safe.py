@@ -18,6 +18,7 @@ from support.children import (
     in_loop,
     make_watcher,
     register,
+    register_in_a_thread,
     sigchld_held,
     watchers_of_both,
 )
@@ -293,18 +294,7 @@ def test_registering_in_another_thread(
     watcher.attach_loop(loop)
     loop.set_debug(True)
     loop.slow_callback_duration = 60  # type: ignore[attr-defined]
-    count = 150
-
-    def start() -> None:
-        for code in range(count):
-            with watcher:
-                watcher.add_child_handler(children(code % 100).pid, reports)
-
-    thread = threading.Thread(target=start)
-    thread.start()
-    until(loop, lambda: len(reports.calls) == count)
-    thread.join()
-    assert sorted(code for _, code in reports.calls) == sorted(code % 100 for code in range(count))
+    register_in_a_thread(loop, watcher, children, reports)
     assert logged.texts(logging.WARNING) == []
 
 

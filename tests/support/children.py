@@ -15,6 +15,7 @@ import pytest
 
 from support import loops
 from support.gates import ferroloop_only
+from support.turns import until
 
 NAMES = [
     "PidfdChildWatcher",
@@ -195,6 +196,22 @@ def register(loop: asyncio.AbstractEventLoop, watcher: Any, child: Child, callba
             watcher.add_child_handler(child.pid, callback, *args)
 
     in_loop(loop, call)
+
+
+def register_in_a_thread(loop: asyncio.AbstractEventLoop, watcher: Any, children: Children, reports: Reports) -> None:
+    """Register children in another thread while the loop runs, until each has been reported with its code."""
+    count = 150
+
+    def start() -> None:
+        for code in range(count):
+            with watcher:
+                watcher.add_child_handler(children(code % 100).pid, reports)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    until(loop, lambda: len(reports.calls) == count)
+    thread.join()
+    assert sorted(code for _, code in reports.calls) == sorted(code % 100 for code in range(count))
 
 
 @contextlib.contextmanager
