@@ -15,6 +15,7 @@ import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.messages import varied_messages
 from support.net import eventually
 from support.pipes import KINDS, both, pipe, reading, terminal
 from support.protocols import Recorder
@@ -137,6 +138,21 @@ def test_one_read_per_event(loop: Loop, run: Run) -> None:
             await asyncio.sleep(0)
             assert order == [262144, "other"] * 4
             assert protocol.data == data
+
+    run(main())
+
+
+def test_messages_of_all_sizes(loop: Loop, run: Run) -> None:
+    """S30.5: one after the other, small after large and back; what came stays what it was."""
+    messages = varied_messages()
+
+    async def main() -> None:
+        async with reading() as (_, protocol, writer):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 18)
+            for count, message in enumerate(messages, 1):
+                assert writer.write(message) == len(message)
+                await eventually(lambda count=count: protocol.data == b"".join(messages[:count]))
+            assert all(type(event[1]) is bytes for event in protocol.events if event[0] == "data")
 
     run(main())
 

@@ -10,6 +10,7 @@ import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.loops import Loop
+from support.messages import varied_messages
 from support.net import connection, eventually, receive_all, send, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.turns import turn
@@ -127,6 +128,21 @@ def test_one_read_per_event(loop: Loop, run: Run) -> None:
 
     run(main())
     right.close()
+
+
+@pytest.mark.parametrize("pair", [tcp_pair, unix_pair])
+def test_messages_of_all_sizes(loop: Loop, run: Run, pair: Any) -> None:
+    """S16.5: one after the other, small after large and back; what came stays what it was."""
+    messages = varied_messages()
+
+    async def main() -> None:
+        async with connection(pair=pair) as (_, protocol, peer):
+            for count, message in enumerate(messages, 1):
+                await send(peer, message)
+                await eventually(lambda count=count: protocol.data == b"".join(messages[:count]))
+            assert all(type(event[1]) is bytes for event in protocol.events if event[0] == "data")
+
+    run(main())
 
 
 def test_data_comes_once_per_iteration(loop: Loop) -> None:

@@ -27,7 +27,9 @@ fn echo(
 ) -> io::Result<bool> {
     if readiness.readable() && stream.is_reading() {
         match stream.recv(socket.as_fd(), scratch)? {
-            Read::Data(bytes) => drop(stream.write(bytes.to_vec())),
+            Read::Data(length) => {
+                drop(stream.write(scratch.get(..length).unwrap_or_default().to_vec()));
+            }
             Read::Eof => drop(stream.close()),
             Read::NotReady => {}
         }

@@ -1,6 +1,7 @@
 //! Channels: which system calls carry a stream's bytes, and which way they go.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use crate::sys;
@@ -25,10 +26,14 @@ pub enum Channel {
 
 impl Channel {
     #[inline]
-    pub(crate) fn recv(self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn recv(
+        self,
+        fd: BorrowedFd<'_>,
+        room: &mut [MaybeUninit<u8>],
+    ) -> io::Result<usize> {
         match self {
-            Self::Socket | Self::Datagram => sys::recv(fd, buffer),
-            Self::ReadEnd | Self::WriteEnd => sys::read(fd, buffer),
+            Self::Socket | Self::Datagram => sys::recv(fd, room),
+            Self::ReadEnd | Self::WriteEnd => sys::read(fd, room),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::sys;
 /// Those of `recv(2)`.
 #[inline]
 pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    none_if_not_ready(sys::recv(socket, buffer))
+    none_if_not_ready(sys::recv(socket, sys::room(buffer)))
 }
 
 /// [`try_recv`] into memory that need not be initialized, as that of a large buffer is costly to be:
@@ -30,7 +30,7 @@ pub fn try_recv_uninit(
     socket: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
 ) -> io::Result<Option<usize>> {
-    none_if_not_ready(sys::recv_uninit(socket, buffer))
+    none_if_not_ready(sys::recv(socket, buffer))
 }
 
 pub(crate) fn none_if_not_ready<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {

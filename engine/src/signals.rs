@@ -50,7 +50,7 @@ impl Signals {
     pub fn drain(&self, numbers: &mut Vec<u8>) -> io::Result<()> {
         let mut portion = [0; Self::PORTION];
         loop {
-            match sys::read(self.read_fd(), &mut portion) {
+            match sys::read(self.read_fd(), sys::room(&mut portion)) {
                 Ok(read) => {
                     let bytes = portion.iter().take(read);
                     numbers.extend(bytes.copied().filter(|&byte| byte != 0));

@@ -1,6 +1,7 @@
 //! A stream of bytes, over a socket or one end of a pipe: what it may still do, its bytes in and out.
 
 use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use crate::channel::Channel;
@@ -19,11 +20,15 @@ pub enum Phase {
     Lost,
 }
 
+/// As much as makes it worth while to receive in place: from here on the copy of the bytes costs
+/// more than memory made for more than may come, and shortened afterwards.
+const PLENTY: usize = 16 * 1024;
+
 /// What reading brought.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Read<'scratch> {
-    /// Bytes, at the beginning of the scratch that was lent.
-    Data(&'scratch [u8]),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes, at the beginning of what was lent.
+    Data(usize),
     /// The peer has shut down its side: nothing will follow.
     Eof,
     /// Nothing there yet.
@@ -48,6 +53,8 @@ pub struct Stream<B> {
     phase: Phase,
     reading: bool,
     eof_received: bool,
+    /// The last read brought plenty, and still did not fill what it was lent.
+    in_place: bool,
     ending: Ending,
     outbox: Outbox<B>,
 }
@@ -60,6 +67,7 @@ impl<B: AsRef<[u8]>> Stream<B> {
             phase: Phase::Open,
             reading: false,
             eof_received: false,
+            in_place: false,
             ending: Ending::None,
             outbox: Outbox::new(),
         }
@@ -134,23 +142,47 @@ impl<B: AsRef<[u8]>> Stream<B> {
         changes
     }
 
+    /// Whether the next read is likely to bring so much that it had better go to the place where
+    /// the bytes will stay ([`recv_uninit`](Stream::recv_uninit)) than to a scratch that they are
+    /// copied out of.
+    ///
+    /// The last read tells: one that filled all it was lent asks for a larger scratch.
+    #[inline]
+    pub const fn reads_in_place(&self) -> bool {
+        self.in_place
+    }
+
     /// Receives into `scratch` what is there, at most its length.
     ///
     /// # Errors
     ///
     /// Those of `recv(2)` or `read(2)`: `ECONNRESET`, `ETIMEDOUT`, and `EIO` of a terminal whose
     /// other side has gone.
-    pub fn recv<'scratch>(
+    pub fn recv(&mut self, fd: BorrowedFd<'_>, scratch: &mut [u8]) -> io::Result<Read> {
+        self.recv_uninit(fd, sys::room(scratch))
+    }
+
+    /// As [`recv`](Stream::recv), into memory that need not be initialized: that in which the host
+    /// will keep the bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Stream::recv).
+    pub fn recv_uninit(
         &mut self,
         fd: BorrowedFd<'_>,
-        scratch: &'scratch mut [u8],
-    ) -> io::Result<Read<'scratch>> {
-        match self.channel.recv(fd, scratch) {
+        room: &mut [MaybeUninit<u8>],
+    ) -> io::Result<Read> {
+        let size = room.len();
+        match self.channel.recv(fd, room) {
             Ok(0) => {
                 self.eof_received = true;
                 Ok(Read::Eof)
             }
-            Ok(received) => Ok(Read::Data(scratch.get(..received).unwrap_or_default())),
+            Ok(received) => {
+                self.in_place = (PLENTY..size).contains(&received);
+                Ok(Read::Data(received))
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::NotReady),
             Err(error) => Err(error),
         }

@@ -79,7 +79,8 @@ fn a_read_end_reads_to_the_end() {
     assert_eq!(stream.interest(), Interest::READ);
     assert_eq!(stream.recv(reader.as_fd(), &mut scratch).expect("read"), Read::NotReady);
     writer.write_all(b"bytes").expect("write");
-    assert_eq!(stream.recv(reader.as_fd(), &mut scratch).expect("read"), Read::Data(b"bytes"));
+    assert_eq!(stream.recv(reader.as_fd(), &mut scratch).expect("read"), Read::Data(5));
+    assert_eq!(scratch, *b"bytes\0\0\0");
     drop(writer);
     assert_eq!(stream.recv(reader.as_fd(), &mut scratch).expect("read"), Read::Eof);
     assert_eq!(stream.interest(), Interest::NONE);

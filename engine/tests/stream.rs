@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::{ErrorKind, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -27,7 +28,7 @@ impl Connection {
     fn recv(&mut self) -> Vec<u8> {
         let mut scratch = [0; 16];
         match self.stream.recv(self.socket.as_fd(), &mut scratch).expect("recv") {
-            Read::Data(bytes) => bytes.to_vec(),
+            Read::Data(length) => scratch[..length].to_vec(),
             other => panic!("{other:?}"),
         }
     }
@@ -96,6 +97,41 @@ fn pausing_and_resuming_are_idempotent() {
     assert!(!stream.pause_reading(), "ignored when closing");
     assert!(!stream.resume_reading(), "ignored when closing");
     assert_eq!(stream.interest(), Interest::NONE);
+}
+
+/// What the last read brought decides where the next one goes: plenty goes to its place, unless it
+/// filled what was lent, which is a reason to lend more.
+#[test]
+fn plenty_is_read_in_place() {
+    let (socket, mut peer) = pair();
+    let mut stream = Stream::<Vec<u8>>::new(Channel::Socket);
+    let mut scratch = vec![0; 64 * 1024];
+    let mut room = vec![MaybeUninit::uninit(); 20 * 1024];
+    let message: Vec<u8> = (0..=u8::MAX).cycle().take(room.len()).collect();
+    assert!(!stream.reads_in_place());
+
+    peer.write_all(&message).expect("write");
+    assert_eq!(stream.recv(socket.as_fd(), &mut scratch).expect("recv"), Read::Data(message.len()));
+    assert_eq!(scratch[..message.len()], message);
+    assert!(stream.reads_in_place());
+
+    peer.write_all(&message[1..]).expect("write");
+    let read = stream.recv_uninit(socket.as_fd(), &mut room).expect("recv");
+    assert_eq!(read, Read::Data(message.len() - 1));
+    assert!(stream.reads_in_place());
+
+    peer.write_all(&message).expect("write");
+    assert_eq!(
+        stream.recv_uninit(socket.as_fd(), &mut room).expect("recv"),
+        Read::Data(room.len())
+    );
+    assert!(!stream.reads_in_place(), "there may have been more");
+
+    peer.write_all(&message).expect("write");
+    stream.recv(socket.as_fd(), &mut scratch).expect("recv");
+    peer.write_all(b"little").expect("write");
+    assert_eq!(stream.recv_uninit(socket.as_fd(), &mut room).expect("recv"), Read::Data(6));
+    assert!(!stream.reads_in_place());
 }
 
 /// S16.8: after the peer's end there is nothing to read, but writing goes on.

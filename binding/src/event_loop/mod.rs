@@ -32,8 +32,8 @@ use parking::Parking;
 pub(crate) use sock_ops::try_sendfile;
 pub(crate) use watch::{Side, Watch};
 
-/// One read's limit on sockets (S0.28, asyncio's `max_size`). Reads go to one buffer that stays,
-/// and an exact `bytes` is made of what came: a fresh large object per read costs page faults.
+/// One read's limit on sockets (S0.28, asyncio's `max_size`), and the size of the loop's one buffer
+/// for it: a fresh object of this size for each read would cost page faults.
 pub(crate) const SCRATCH_SIZE: usize = 256 * 1024;
 
 /// Ready queue, timers, poller and the run loop.

@@ -1,11 +1,18 @@
 //! The read side: bytes and end of file, from the descriptor to the protocol.
+//!
+//! Small messages are received into the loop's one buffer and copied into a `bytes` of their size:
+//! making a large one and shortening it would cost more. Large ones are received in place.
 
-use ferroloop_engine::{Channel, Read, borrow_fd};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use ferroloop_engine::{Channel, Read, Stream, borrow_fd};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::chunk::Chunk;
 use super::protocol::{Receives, Target};
 use super::writing::Caller;
 use super::{BaseTransport, channel};
@@ -13,6 +20,10 @@ use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
 use crate::tls::TlsLayer;
+
+/// What one read in place may bring. glibc maps memory from 128 KiB on, and a map shortened and
+/// unmapped with every read costs more than the copy it saves (`mallopt(3)`, M_MMAP_THRESHOLD).
+const ROOM: usize = 120 * 1024;
 
 /// What one look at the descriptor brought.
 pub(super) enum Received<T> {
@@ -91,13 +102,31 @@ impl BaseTransport {
         }
     }
 
-    /// Reads into the loop's buffer and makes an exact `bytes` of what came.
+    /// Makes an exact `bytes` of what came.
     #[inline]
     pub(super) fn receive_bytes<'py>(
         &self,
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<Received<Bound<'py, PyBytes>>> {
-        self.receive_and(event_loop, |data| Ok(PyBytes::new(event_loop.py(), data)))
+        let py = event_loop.py();
+        if self.cell.with(py, |state, _| state.stream.reads_in_place()) {
+            return self.receive_in_place(py);
+        }
+        self.receive_and(event_loop, |data| Ok(PyBytes::new(py, data)))
+    }
+
+    /// Reads into a new `bytes` that may be too long, and is shortened to what came.
+    fn receive_in_place<'py>(&self, py: Python<'py>) -> PyResult<Received<Bound<'py, PyBytes>>> {
+        let mut outcome = Ok(Received::Nothing);
+        let data = ffi::bytes_of_at_most(py, ROOM, |room| {
+            outcome = self.receive(py, |stream, fd| stream.recv_uninit(fd, room));
+            if let Ok(Received::Data(length)) = outcome { length } else { 0 }
+        })?;
+        Ok(match outcome? {
+            Received::Data(_) => Received::Data(data),
+            Received::Eof => Received::Eof,
+            Received::Nothing => Received::Nothing,
+        })
     }
 
     /// Reads into the loop's buffer and has `take` make something of what came.
@@ -109,7 +138,7 @@ impl BaseTransport {
     ) -> PyResult<Received<T>> {
         let py = event_loop.py();
         let mut scratch = event_loop.get().lend_scratch(py);
-        let outcome = self.receive(py, &mut scratch);
+        let outcome = self.receive(py, |stream, fd| stream.recv(fd, &mut scratch));
         let received = outcome.and_then(|received| match received {
             Received::Data(length) => {
                 take(scratch.get(..length).unwrap_or_default()).map(Received::Data)
@@ -123,18 +152,22 @@ impl BaseTransport {
 
     /// Receives if the stream still wants to: the events of one poll are older than its jobs.
     #[inline]
-    fn receive(&self, py: Python<'_>, buffer: &mut [u8]) -> PyResult<Received<usize>> {
+    fn receive(
+        &self,
+        py: Python<'_>,
+        recv: impl FnOnce(&mut Stream<Chunk>, BorrowedFd<'_>) -> io::Result<Read> + Send,
+    ) -> PyResult<Received<usize>> {
         let outcome = self.cell.with(py, |state, _| {
             if !state.stream.is_reading() {
                 return Ok(Received::Nothing);
             }
-            Ok(match state.stream.recv(borrow_fd(state.descriptor.fd())?, buffer)? {
-                Read::Data(data) => Received::Data(data.len()),
+            Ok(match recv(&mut state.stream, borrow_fd(state.descriptor.fd())?)? {
+                Read::Data(length) => Received::Data(length),
                 Read::Eof => Received::Eof,
                 Read::NotReady => Received::Nothing,
             })
         });
-        outcome.map_err(|error: std::io::Error| os_error(py, &error))
+        outcome.map_err(|error: io::Error| os_error(py, &error))
     }
 
     /// Receives straight into the buffer of a BufferedProtocol (S16.6).
@@ -151,7 +184,9 @@ impl BaseTransport {
             Ok(buffer) => buffer,
             Err(error) => return Self::protocol_failed(this, event_loop, error, "get_buffer"),
         };
-        let received = ffi::with_writable_buffer(&buffer, |memory| this.get().receive(py, memory));
+        let received = ffi::with_writable_buffer(&buffer, |memory| {
+            this.get().receive(py, |stream, fd| stream.recv(fd, memory))
+        });
         match received.and_then(|received| received) {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Eof) => Self::on_eof(this, event_loop, target),

@@ -1,9 +1,11 @@
 //! Plain descriptors: numbers from outside, pipes, reading and writing.
 
-#![allow(unsafe_code, reason = "a descriptor number from outside is borrowed here")]
+#![allow(unsafe_code, reason = "a descriptor number from outside is borrowed here, and a buffer")]
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
 
 use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
@@ -65,8 +67,18 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// `read(2)`, retried when a signal interrupts it. Zero is end of file, `WouldBlock` is empty.
-pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(retry_on_intr(|| rustix::io::read(fd, &mut *buffer))?)
+pub(crate) fn read(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let read = || rustix::io::read(fd, &mut *room).map(|(filled, _)| filled.len());
+    Ok(retry_on_intr(read)?)
+}
+
+/// Bytes, as room for others: for the calls above, which need not know what is there.
+#[inline]
+pub(crate) fn room(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let room = ptr::from_mut(bytes) as *mut [MaybeUninit<u8>];
+    // SAFETY: the same memory for the same time. It stays initialised, because those who get it in
+    // here hand it to the kernel, which writes bytes and nothing else.
+    unsafe { &mut *room }
 }
 
 /// `write(2)`, retried when a signal interrupts it.

@@ -24,10 +24,12 @@ mod process;
 mod socket;
 
 pub use fd::borrow_fd;
-pub(crate) use fd::{check_open, file_type, pipe, read, set_nonblocking, write, write_gathered};
+pub(crate) use fd::{
+    check_open, file_type, pipe, read, room, set_nonblocking, write, write_gathered,
+};
 pub(crate) use poll::{Events, Kernel};
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use socket::{
-    accept, connect, peer_name, recv, recv_from, recv_uninit, send, send_gathered, send_to,
-    sendfile, set_nodelay, shutdown_write, socket_error, socket_name, unix_name,
+    accept, connect, peer_name, recv, recv_from, send, send_gathered, send_to, sendfile,
+    set_nodelay, shutdown_write, socket_error, socket_name, unix_name,
 };

@@ -18,16 +18,11 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 
-/// `recv(2)`. Zero is end of file, `WouldBlock` is empty.
+/// `recv(2)` into memory that need not be initialized; so much of it is then. Zero is end of file,
+/// `WouldBlock` is empty.
 #[inline]
-pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (received, _) = retry_on_intr(|| net::recv(fd, &mut *buffer, RECV_FLAGS))?;
-    Ok(received)
-}
-
-/// The same into memory that need not be initialized; so much of it is then.
-pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let receive = || net::recv(fd, &mut *buffer, RECV_FLAGS).map(|(_, received)| received);
+pub(crate) fn recv(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let receive = || net::recv(fd, &mut *room, RECV_FLAGS).map(|(_, received)| received);
     Ok(retry_on_intr(receive)?)
 }
 

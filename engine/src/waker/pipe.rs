@@ -32,7 +32,7 @@ impl Channel {
     fn empty(&self) -> io::Result<()> {
         let mut buffer = [0; 4096];
         loop {
-            match sys::read(self.reader.as_fd(), &mut buffer) {
+            match sys::read(self.reader.as_fd(), sys::room(&mut buffer)) {
                 Ok(read) if read == buffer.len() => {}
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
