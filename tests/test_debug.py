@@ -139,7 +139,7 @@ def test_slow_handle_is_logged(loop: Loop, logged: LogList) -> None:
     line = sys._getframe().f_lineno + 1
     loop.call_soon(slow, loop, 0.02)
     turn(loop)
-    (text,) = logged.texts(logging.WARNING)
+    (text,) = logged.texts(logging.WARNING, slow=True)
     took = re.fullmatch(r"Executing <\w+ slow\(.*\) at .* created at .*> took (\S+) seconds", text)
     assert took, text
     assert re.fullmatch(r"\d+\.\d{3}", took[1])
@@ -157,7 +157,7 @@ def test_slow_task_is_logged_as_the_task(loop: Loop, logged: LogList) -> None:
         await asyncio.sleep(0)
 
     loop.run_until_complete(main())
-    texts = logged.texts(logging.WARNING)
+    texts = logged.texts(logging.WARNING, slow=True)
     assert len(texts) == 1
     assert re.match(r"Executing <Task .* coro=<.*main\(\).*> took 0\.\d{3} seconds$", texts[0])
 
@@ -167,7 +167,7 @@ def test_slow_is_not_logged_outside_debug_mode(loop: Loop, logged: LogList) -> N
     loop.slow_callback_duration = 0.001
     loop.call_soon(slow, loop, 0.01)
     turn(loop)
-    assert logged.texts(logging.WARNING) == []
+    assert logged.texts(logging.WARNING, slow=True) == []
 
 
 def test_poll_duration_is_not_logged(loop: Loop, logged: LogList) -> None:

@@ -293,7 +293,6 @@ def test_registering_in_another_thread(
     """S37.4, S38.13: while the loop asks for the same children."""
     watcher.attach_loop(loop)
     loop.set_debug(True)
-    loop.slow_callback_duration = 60  # type: ignore[attr-defined]
     register_in_a_thread(loop, watcher, children, reports)
     assert logged.texts(logging.WARNING) == []
 
