@@ -38,7 +38,7 @@ def selected(mark: str) -> list[object]:
 
 def _gate(sample: Sample) -> pytest.MarkDecorator:
     missing = [name for name in sample.marks.get("needs", "").split() if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"`make integrations` runs this: needs {', '.join(missing)}")
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}, from `make integrations` or by hand")
 
 
 def test_all_languages_are_known() -> None:
