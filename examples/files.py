@@ -21,15 +21,17 @@ class FileServer:
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """One connection, request after request."""
         try:
-            while request := await _head(reader):
-                await self._answer(request, writer)
+            while head := await _head(reader):
+                await self._answer(head, writer)
+                if "\r\nconnection: close\r\n" in head.lower():
+                    break
         except ConnectionError:
             writer.transport.abort()
         finally:
             writer.close()
 
-    async def _answer(self, request: str, writer: StreamWriter) -> None:
-        method, _, rest = request.partition(" ")
+    async def _answer(self, head: str, writer: StreamWriter) -> None:
+        method, _, rest = head.partition("\r\n")[0].partition(" ")
         path = self._path(rest.partition(" ")[0])
         if method not in ("GET", "HEAD"):
             writer.write(_answer_head(HTTPStatus.METHOD_NOT_ALLOWED))
@@ -54,12 +56,12 @@ class FileServer:
 
 
 async def _head(reader: StreamReader) -> str:
-    """The request line; empty at the end of the connection, or if what comes is no request."""
+    """The head of a request; empty at the end of the connection, or if what comes is no request."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return ""
-    return head.partition(b"\r\n")[0].decode("latin-1")
+    return head.decode("latin-1")
 
 
 def _answer_head(status: HTTPStatus, length: int = 0, kind: str = "text/plain") -> bytes:

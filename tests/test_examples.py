@@ -217,3 +217,6 @@ def test_files(tmp_path: Path) -> None:
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == expected, path
         connection.close()
+        with socket.create_connection(address, timeout=20) as last, last.makefile("rb") as answered:
+            last.sendall(b"HEAD /empty.txt HTTP/1.1\r\nConnection: close\r\n\r\n")
+            assert answered.read().startswith(b"HTTP/1.1 200 ")  # to the end of the connection
