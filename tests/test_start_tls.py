@@ -106,13 +106,18 @@ def test_upgrade(run: Run, server_side: bool, pair: Any, make: Any) -> None:
     run(main())
 
 
-def test_peer_closes(run: Run) -> None:
-    """S22.13: the end comes as with any TLS connection."""
+@pytest.mark.parametrize("clean", [True, False])
+def test_peer_closes(run: Run, clean: bool) -> None:
+    """S22.13: the end comes as with any TLS connection, with a close_notify or without."""
 
     async def main() -> None:
         async with connection() as (transport, protocol, sock):
             upgraded, peer = await upgrade(transport, protocol, sock)
-            await peer.send_raw(peer.records(b"bye") + peer.goodbye())
+            await peer.send_raw(peer.records(b"bye"))
+            if clean:
+                await peer.send_raw(peer.goodbye())
+            else:
+                sock.close()
             await eventually(lambda: protocol.lost)
             assert protocol.events == [("made",), ("data", b"bye"), ("eof",), ("lost", None)]
             assert upgraded.is_closing()

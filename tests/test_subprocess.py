@@ -134,6 +134,18 @@ def test_no_pipes(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_inherited_stdin(loop: Loop, run: Run) -> None:
+    """S33.1: None is the descriptor that this process has."""
+
+    async def main() -> None:
+        tell = "import os; print(os.fstat(0).st_dev, os.fstat(0).st_ino)"
+        async with child(sys.executable, "-c", tell, stdin=None) as (_, family):
+            await eventually(lambda: family.over)
+            assert family.output().split() == [b"%d" % os.fstat(0).st_dev, b"%d" % os.fstat(0).st_ino]
+
+    run(main())
+
+
 def test_errors_to_output(loop: Loop, run: Run) -> None:
     """S34.6."""
 
