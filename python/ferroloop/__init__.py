@@ -7,27 +7,22 @@
 Importing this package changes nothing in asyncio.
 """
 
+from __future__ import annotations
+
 import sys
 
 if sys.platform == "win32":
     raise ImportError("Signals are not really supported on Windows")
 
-from ._ferroloop import __version__
+from importlib import import_module
+
+from ._ferroloop import __version__, can_use_pidfd
 from ._loop import EventLoop
 from ._runner import new_event_loop, run
-from ._watchers import (
-    AbstractChildWatcher,
-    FastChildWatcher,
-    MultiLoopChildWatcher,
-    PidfdChildWatcher,
-    SafeChildWatcher,
-    ThreadedChildWatcher,
-    can_use_pidfd,
-    get_child_watcher,
-    set_child_watcher,
-)
 
 SelectorEventLoop = EventLoop
+# A class goes by the name it is used by, in reprs and logs, wherever it is defined.
+EventLoop.__module__ = __name__
 
 __all__ = [
     "AbstractChildWatcher",
@@ -45,17 +40,33 @@ __all__ = [
     "run",
     "set_child_watcher",
 ]
-
 if sys.version_info < (3, 16):
-    from ._policy import EventLoopPolicy
-    from ._runner import install
-
-    DefaultEventLoopPolicy = EventLoopPolicy
-
     __all__ += ["DefaultEventLoopPolicy", "EventLoopPolicy", "install"]
 
-# Classes go by the name they are used by, in reprs and logs, wherever they are defined.
-for _name in __all__:
-    if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
-del _name
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._watchers import (
+        AbstractChildWatcher,
+        FastChildWatcher,
+        MultiLoopChildWatcher,
+        PidfdChildWatcher,
+        SafeChildWatcher,
+        ThreadedChildWatcher,
+        get_child_watcher,
+        set_child_watcher,
+    )
+
+    if sys.version_info < (3, 16):
+        from ._policy import DefaultEventLoopPolicy, EventLoopPolicy, install
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a name of `__all__` that most programs do without (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = "._watchers" if "watcher" in name.lower() else "._policy"
+        value = globals()[name] = getattr(import_module(home, __name__), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,5 +1,7 @@
 """Making ferroloop the loop that asyncio gives whoever asks it for one."""
 
+from __future__ import annotations
+
 import asyncio
 import asyncio.unix_events
 import sys

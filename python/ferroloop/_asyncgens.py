@@ -1,17 +1,21 @@
 """Asynchronous generators: the hooks that note them and finish them, and their shutdown (PEP 525)."""
 
+from __future__ import annotations
+
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, TypeAlias
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from typing import Any, TypeAlias
+
     from ._loop import EventLoop
 
-_Generator: TypeAlias = AsyncGenerator[Any, Any]
+    _Generator: TypeAlias = AsyncGenerator[Any, Any]
 
 
-def _asyncgen_firstiter_hook(loop: "EventLoop", agen: _Generator) -> None:
+def _asyncgen_firstiter_hook(loop: EventLoop, agen: _Generator) -> None:
     """Note a generator that is iterated for the first time while the loop runs."""
     if loop._asyncgens_shutdown_called:
         warnings.warn(
@@ -23,14 +27,14 @@ def _asyncgen_firstiter_hook(loop: "EventLoop", agen: _Generator) -> None:
     loop._asyncgens.add(agen)
 
 
-def _asyncgen_finalizer_hook(loop: "EventLoop", agen: _Generator) -> None:
+def _asyncgen_finalizer_hook(loop: EventLoop, agen: _Generator) -> None:
     """Close a generator that was dropped unfinished. Runs wherever the collector does: in any thread."""
     loop._asyncgens.discard(agen)
     if not loop.is_closed():
         loop.call_soon_threadsafe(loop.create_task, agen.aclose())
 
 
-async def shutdown_asyncgens(loop: "EventLoop") -> None:
+async def shutdown_asyncgens(loop: EventLoop) -> None:
     """Close all asynchronous generators that are still open, and warn of those begun from now on.
 
     Errors of their cleanup code go to the exception handler.

@@ -1,10 +1,14 @@
 """Argument checks that several recipes share, in asyncio's words."""
 
-import socket
-from typing import TYPE_CHECKING, Any, NoReturn
+from __future__ import annotations
 
+import socket
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ssl import SSLContext
+    from typing import Any, NoReturn
+
 
 try:
     from ssl import SSLSocket
@@ -31,7 +35,7 @@ def check_non_blocking(sock: socket.socket) -> None:
 
 
 def check_tls_timeouts(
-    ssl: "SSLContext | bool | None", handshake_timeout: float | None, shutdown_timeout: float | None
+    ssl: SSLContext | bool | None, handshake_timeout: float | None, shutdown_timeout: float | None
 ) -> None:
     """Raise ValueError for a TLS timeout without TLS."""
     if handshake_timeout is not None and not ssl:
@@ -40,7 +44,7 @@ def check_tls_timeouts(
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
-def check_server_name(ssl: "SSLContext | bool | None", server_hostname: str | None, host: Any) -> None:
+def check_server_name(ssl: SSLContext | bool | None, server_hostname: str | None, host: Any) -> None:
     """Raise ValueError for a server name without TLS, or TLS without a name to verify.
 
     An empty `server_hostname` is a name: it asks for no verification.

@@ -1,37 +1,39 @@
 """Connections as a client: `create_connection`, and sockets somebody else accepted (asyncio: Opening connections)."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import socket
-import sys
-from asyncio import BaseProtocol, Transport
 from asyncio.log import logger
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._bind import bind_error
 from ._checks import check_not_ssl_socket, check_server_name, check_stream_socket, check_tls_timeouts
-from ._compat import since
+from ._compat import of_this_python
 from ._eyeballs import interleave_addrinfos, race
-from ._resolve import AddressInfo
-from ._start_tls import tls_options
 from ._transports import connect_transport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import BaseProtocol, Transport
+    from collections.abc import Callable, Sequence
     from ssl import SSLContext
+    from typing import Any, TypeVar
 
     from ._loop import EventLoop
+    from ._resolve import AddressInfo
 
-_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+    _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 
 
-@since((3, 12), "all_errors")
+@of_this_python
 async def create_connection(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     host: str | bytes | None = None,
     port: str | bytes | int | None = None,
     *,
-    ssl: "SSLContext | bool | None" = None,
+    ssl: SSLContext | bool | None = None,
     family: int = 0,
     proto: int = 0,
     flags: int = 0,
@@ -59,12 +61,8 @@ async def create_connection(
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
     _check_target(by_name, sock)
-    tls = tls_options(
-        ssl,
-        ssl_handshake_timeout,
-        ssl_shutdown_timeout,
-        server_hostname=str(host or "") if server_hostname is None else server_hostname,
-    )
+    name = str(host or "") if server_hostname is None else server_hostname
+    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=name) if ssl else None
     if sock is None:
         resolve = functools.partial(_resolve, loop, family=family, proto=proto, flags=flags)
         infos = await resolve((host, port))
@@ -82,11 +80,11 @@ async def create_connection(
 
 
 async def connect_accepted_socket(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     sock: socket.socket,
     *,
-    ssl: "SSLContext | bool | None" = None,
+    ssl: SSLContext | bool | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
 ) -> tuple[Transport, _ProtocolT]:
@@ -98,7 +96,7 @@ async def connect_accepted_socket(
     check_stream_socket(sock)
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     check_not_ssl_socket(sock)
-    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
+    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     transport, protocol = await connect_transport(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
@@ -116,7 +114,7 @@ def _check_target(by_name: bool, sock: socket.socket | None) -> None:
 
 
 async def _resolve(
-    loop: "EventLoop", address: tuple[Any, ...], *, family: int, proto: int, flags: int
+    loop: EventLoop, address: tuple[Any, ...], *, family: int, proto: int, flags: int
 ) -> list[AddressInfo]:
     infos = await loop._ensure_resolved(address, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
     if not infos:
@@ -125,7 +123,7 @@ async def _resolve(
 
 
 async def _connect_any(
-    loop: "EventLoop",
+    loop: EventLoop,
     infos: Sequence[AddressInfo],
     local_infos: Sequence[AddressInfo] | None,
     delay: float | None,
@@ -172,7 +170,7 @@ def _combined(errors: list[OSError], all_errors: bool) -> Exception:
 
 
 async def _connect_one(
-    loop: "EventLoop", info: AddressInfo, local_infos: Sequence[AddressInfo] | None, errors: list[OSError]
+    loop: EventLoop, info: AddressInfo, local_infos: Sequence[AddressInfo] | None, errors: list[OSError]
 ) -> socket.socket:
     """A new socket connected to `info`. What goes wrong on the way is added to `errors`, also if it succeeds later."""
     family, type_, proto, _, address = info
@@ -209,9 +207,3 @@ def _bind_local(sock: socket.socket, infos: Sequence[AddressInfo], errors: list[
         sock.bind(last)
     except OSError as exc:
         raise bind_error(last, exc) from None
-
-
-def bind_error(address: Any, error: OSError) -> OSError:
-    """asyncio's error for a failed bind."""
-    reason = str(error) if sys.version_info >= (3, 13) else str(error.strerror)
-    return OSError(error.errno, f"error while attempting to bind on address {address!r}: {reason.lower()}")

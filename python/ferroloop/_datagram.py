@@ -1,27 +1,28 @@
 """Datagram endpoints: sockets that send and receive whole messages (asyncio: Opening network connections; udp(7))."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import sys
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from ._bind import remove_stale_file, set_reuse_port
 from ._ferroloop import DatagramTransport
-from ._serve import set_reuse_port
 from ._transports import finish
-from ._unix import remove_stale_file
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias, TypeVar
+
     from ._loop import EventLoop
 
-_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
-
-# An address of the socket module: (host, port), longer for IPv6, a path for Unix sockets.
-_Address: TypeAlias = Any
-
-# Family and protocol of a socket, and the local and remote address it may have.
-_Candidate: TypeAlias = tuple[int, int, _Address | None, _Address | None]
+    _ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
+    # An address of the socket module: (host, port), longer for IPv6, a path for Unix sockets.
+    _Address: TypeAlias = Any
+    # Family and protocol of a socket, and the local and remote address it may have.
+    _Candidate: TypeAlias = tuple[int, int, _Address | None, _Address | None]
 
 
 class AnyTransport(asyncio.Transport, asyncio.DatagramTransport):
@@ -29,7 +30,7 @@ class AnyTransport(asyncio.Transport, asyncio.DatagramTransport):
 
 
 async def create_datagram_endpoint(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     local_addr: tuple[str, int] | str | None = None,
     remote_addr: tuple[str, int] | str | None = None,
@@ -91,7 +92,7 @@ def _check_socket(sock: socket.socket, options: dict[str, Any]) -> None:
 
 
 async def _candidates(
-    loop: "EventLoop", local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
+    loop: EventLoop, local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
 ) -> list[_Candidate]:
     """The sockets that would do, best first."""
     if not (local_addr or remote_addr):
@@ -109,7 +110,7 @@ async def _candidates(
 
 
 async def _resolved(
-    loop: "EventLoop", local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
+    loop: EventLoop, local_addr: Any, remote_addr: Any, family: int, proto: int, flags: int
 ) -> list[_Candidate]:
     """Every (family, protocol) in which each address asked for has been found, in the order of the lookups."""
     found: dict[tuple[int, int], list[_Address | None]] = {}
@@ -134,7 +135,7 @@ async def _resolved(
 
 
 async def _open_first(
-    loop: "EventLoop", candidates: list[_Candidate], reuse_port: bool | None, allow_broadcast: bool | None
+    loop: EventLoop, candidates: list[_Candidate], reuse_port: bool | None, allow_broadcast: bool | None
 ) -> tuple[socket.socket, _Address | None]:
     """The first socket that can be opened, and its peer; the first error if none can."""
     errors: list[OSError] = []
@@ -150,7 +151,7 @@ async def _open_first(
 
 
 async def _open(
-    loop: "EventLoop",
+    loop: EventLoop,
     family: int,
     proto: int,
     local: _Address | None,
@@ -176,8 +177,8 @@ async def _open(
 
 
 def _start(
-    loop: "EventLoop", protocol_factory: Callable[[], _ProtocolT], sock: socket.socket, peer: _Address | None
-) -> tuple[DatagramTransport, _ProtocolT, "asyncio.Future[None]"]:
+    loop: EventLoop, protocol_factory: Callable[[], _ProtocolT], sock: socket.socket, peer: _Address | None
+) -> tuple[DatagramTransport, _ProtocolT, asyncio.Future[None]]:
     protocol = protocol_factory()
     waiter: asyncio.Future[None] = loop.create_future()
     return loop._make_datagram_transport(sock, protocol, peer, waiter), protocol, waiter
@@ -192,11 +193,11 @@ def _log(local_addr: Any, remote_addr: Any, transport: DatagramTransport, protoc
 
 
 def _make_datagram_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     sock: socket.socket,
     protocol: asyncio.BaseProtocol,
     address: _Address | None = None,
-    waiter: "asyncio.Future[None] | None" = None,
+    waiter: asyncio.Future[None] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> DatagramTransport:
     """Give the non-blocking `sock` to a transport (a name of asyncio's that others know)."""

@@ -4,19 +4,24 @@ Three layers, none of which may take the loop down: the handler the user set, th
 requests (SystemExit, KeyboardInterrupt) pass through all of them.
 """
 
-import asyncio
+from __future__ import annotations
+
 import sys
 import traceback
 from asyncio.log import logger
-from collections.abc import Callable
-from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeAlias
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from contextvars import Context
+    from typing import Any, TypeAlias
+
     from ._loop import EventLoop
 
-ErrorContext: TypeAlias = dict[str, Any]
-ExceptionHandler: TypeAlias = Callable[[asyncio.AbstractEventLoop, ErrorContext], object]
+    ErrorContext: TypeAlias = dict[str, Any]
+    ExceptionHandler: TypeAlias = Callable[[asyncio.AbstractEventLoop, ErrorContext], object]
+
 
 _TRACEBACK_TITLES = {
     "source_traceback": "Object created at (most recent call last):\n",
@@ -24,12 +29,12 @@ _TRACEBACK_TITLES = {
 }
 
 
-def get_exception_handler(loop: "EventLoop") -> ExceptionHandler | None:
+def get_exception_handler(loop: EventLoop) -> ExceptionHandler | None:
     """Return the handler set by `set_exception_handler`, None if it is the default one."""
     return loop._exception_handler
 
 
-def set_exception_handler(loop: "EventLoop", handler: ExceptionHandler | None) -> None:
+def set_exception_handler(loop: EventLoop, handler: ExceptionHandler | None) -> None:
     """Call `handler(loop, context)` for errors from now on; None restores the default handler.
 
     Raises TypeError if `handler` is neither callable nor None.
@@ -39,7 +44,7 @@ def set_exception_handler(loop: "EventLoop", handler: ExceptionHandler | None) -
     loop._exception_handler = handler
 
 
-def default_exception_handler(loop: "EventLoop", context: ErrorContext) -> None:
+def default_exception_handler(loop: EventLoop, context: ErrorContext) -> None:
     """Log `context` at level ERROR: its message, then one line per other key in sorted order.
 
     In debug mode the place where the running handle was created is added to `context` as `handle_traceback`, unless
@@ -62,7 +67,7 @@ def _value_text(key: str, value: Any) -> str:
     return title + "".join(traceback.format_list(value)).rstrip()
 
 
-def call_exception_handler(loop: "EventLoop", context: ErrorContext) -> None:
+def call_exception_handler(loop: EventLoop, context: ErrorContext) -> None:
     """Report an error through the handler that is set, or the default one.
 
     `context` maps `message` to a str and optionally: `exception`, `future`, `task`, `handle`, `protocol`, `transport`,
@@ -85,7 +90,7 @@ def call_exception_handler(loop: "EventLoop", context: ErrorContext) -> None:
         )
 
 
-def _call_default(loop: "EventLoop", context: ErrorContext, complaint: str) -> None:
+def _call_default(loop: EventLoop, context: ErrorContext, complaint: str) -> None:
     """Call the default handler, which a subclass may have overridden; log `complaint` if it fails."""
     try:
         loop.default_exception_handler(context)
@@ -95,7 +100,7 @@ def _call_default(loop: "EventLoop", context: ErrorContext, complaint: str) -> N
         logger.error(complaint, exc_info=True)
 
 
-def _call_custom(loop: "EventLoop", handler: ExceptionHandler, context: ErrorContext) -> None:
+def _call_custom(loop: EventLoop, handler: ExceptionHandler, context: ErrorContext) -> None:
     run_in = _origin(context) if sys.version_info >= (3, 12) else None
     if run_in is None:
         handler(loop, context)

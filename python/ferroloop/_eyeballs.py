@@ -1,18 +1,21 @@
 """Happy Eyeballs (RFC 8305): which address to try next, and when."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ._resolve import AddressInfo
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._loop import EventLoop
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from typing import Any, TypeAlias, TypeVar
 
-_T = TypeVar("_T")
-_Tasks: TypeAlias = set[asyncio.Task[_T]]
+    from ._loop import EventLoop
+    from ._resolve import AddressInfo
+
+    _T = TypeVar("_T")
+    _Tasks: TypeAlias = set[asyncio.Task[_T]]
 
 
 def interleave_addrinfos(infos: Sequence[AddressInfo], first_family_count: int) -> list[AddressInfo]:
@@ -27,7 +30,7 @@ def interleave_addrinfos(infos: Sequence[AddressInfo], first_family_count: int) 
 
 
 async def race(
-    loop: "EventLoop",
+    loop: EventLoop,
     attempts: Iterable[Callable[[], Coroutine[Any, Any, _T]]],
     delay: float,
     discard: Callable[[_T], object],
@@ -60,8 +63,8 @@ async def race(
 
 
 async def _decision(
-    loop: "EventLoop", attempts: Iterable[Callable[[], Coroutine[Any, Any, _T]]], delay: float, running: _Tasks[_T]
-) -> "asyncio.Task[_T] | None":
+    loop: EventLoop, attempts: Iterable[Callable[[], Coroutine[Any, Any, _T]]], delay: float, running: _Tasks[_T]
+) -> asyncio.Task[_T] | None:
     """Start the attempts in turn; the first that succeeded or failed for good, None if all just failed."""
     for attempt in attempts:
         latest = loop.create_task(attempt())
@@ -78,7 +81,7 @@ async def _decision(
     return None
 
 
-async def _next_ended(running: _Tasks[_T], timeout: float | None) -> "asyncio.Task[_T] | None":
+async def _next_ended(running: _Tasks[_T], timeout: float | None) -> asyncio.Task[_T] | None:
     """Wait until an attempt ends or `timeout` seconds are over; drop those that failed, return one that decides."""
     ended, _ = await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     for task in ended:
@@ -103,12 +106,12 @@ async def _end(losers: _Tasks[_T], discard: Callable[[_T], object]) -> asyncio.C
     return interruption
 
 
-def _discard_success(task: "asyncio.Task[_T]", discard: Callable[[_T], object]) -> None:
+def _discard_success(task: asyncio.Task[_T], discard: Callable[[_T], object]) -> None:
     if not task.cancelled() and task.exception() is None:
         discard(task.result())
 
 
-def _outcome(decided: "asyncio.Task[_T]") -> _T:
+def _outcome(decided: asyncio.Task[_T]) -> _T:
     try:
         if sys.version_info >= (3, 14) and (error := decided.exception()) is not None:
             raise BaseExceptionGroup("staggered race failed", [error])

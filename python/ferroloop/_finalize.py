@@ -6,23 +6,26 @@ stop where they hold no GIL. From then on they refuse work as closed loops do, s
 and still wants one gets an error and does not wait for ever.
 """
 
+from __future__ import annotations
+
 import atexit
 import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._loop import EventLoop
+
 
 # Seconds to wait for callbacks that are running.
 _PATIENCE = 1.0
 
-_loops: "weakref.WeakSet[EventLoop]" = weakref.WeakSet()
+_loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 
 
-def note_run(loop: "EventLoop") -> None:
+def note_run(loop: EventLoop) -> None:
     """Remember a loop that runs outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         _loops.add(loop)

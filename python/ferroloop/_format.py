@@ -4,13 +4,18 @@ The words are asyncio's own (`asyncio.format_helpers`), so they follow the runni
 shown in debug mode only, since they may be secret.
 """
 
+from __future__ import annotations
+
 import sys
 from asyncio import format_helpers
-from collections.abc import Callable
-from traceback import StackSummary
-from typing import Any
 
 from . import _ferroloop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from traceback import StackSummary
+    from typing import Any
 
 
 def handle_repr(handle: _ferroloop.Handle) -> str:

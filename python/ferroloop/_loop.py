@@ -4,45 +4,47 @@ Each family of methods is a module of plain functions with the loop as first par
 together, so the table of its methods is the table of contents of this package.
 """
 
+from __future__ import annotations
+
 import asyncio
 import warnings
 import weakref
 from asyncio import coroutines
 from asyncio.log import logger
-from collections.abc import AsyncGenerator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
 
-from . import (
-    _asyncgens,
-    _connect,
-    _datagram,
-    _debug,
-    _errors,
-    _executor,
-    _ferroloop,
-    _pipes,
-    _resolve,
-    _run,
-    _sendfile,
-    _serve,
-    _signals,
-    _sock,
-    _spawn,
-    _spin,
-    _start_tls,
-    _tasks,
-    _tls,
-    _transports,
-    _unix,
-    _watchers,
-)
+from . import _asyncgens, _debug, _errors, _executor, _ferroloop, _run, _signals, _spin, _tasks, _tls_engine
+from ._later import later
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from concurrent.futures import Executor, ThreadPoolExecutor
+    from typing import Any
+
+    from . import (
+        _connect,
+        _datagram,
+        _pipes,
+        _resolve,
+        _sendfile,
+        _serve,
+        _sock,
+        _spawn,
+        _start_tls,
+        _transports,
+        _unix,
+        _watchers,
+    )
+else:
+    _connect, _datagram, _pipes, _resolve = later("_connect", "_datagram", "_pipes", "_resolve")
+    _sendfile, _serve, _sock, _spawn = later("_sendfile", "_serve", "_sock", "_spawn")
+    _start_tls, _transports, _unix, _watchers = later("_start_tls", "_transports", "_unix", "_watchers")
 
 
 class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     """An asyncio event loop (asyncio: Event Loop), not yet running."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> "EventLoop":
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> EventLoop:
         """Arguments are for `__init__`, which subclasses may have given others."""
         return super().__new__(cls)
 
@@ -62,15 +64,14 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._asyncgens_shutdown_called = False
         self._default_executor: Executor | None = None
         self._executor_shutdown_called = False
-        self._resolver: ThreadPoolExecutor | None = None
+        self._own_threads: dict[str, ThreadPoolExecutor] = {}
         self._signal_handlers = {}
         self._displaced_wakeup_fd: _signals.Descriptor | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None
         self._spawn_in_thread = False
-        self._tls_engine = _tls.DEFAULT_ENGINE
+        self._tls_engine = _tls_engine.DEFAULT_ENGINE
         self._spin = _spin.DEFAULT_SPIN
         self._set_spin(self._spin)
-        self._spawner: ThreadPoolExecutor | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -133,8 +134,9 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
     create_datagram_endpoint = _datagram.create_datagram_endpoint  # type: ignore[assignment]  # no reuse_address
     start_tls = _start_tls.start_tls
-    set_tls_engine = _tls.set_tls_engine
-    get_tls_engine = _tls.get_tls_engine
+    _tls_options = _start_tls._tls_options  # a method, so that TLS is imported by those who ask for it
+    set_tls_engine = _tls_engine.set_tls_engine
+    get_tls_engine = _tls_engine.get_tls_engine
     _make_socket_transport = _transports._make_socket_transport
     _make_datagram_transport = _datagram._make_datagram_transport
 

@@ -1,28 +1,31 @@
 """Pipes: transports over one end of a pipe, a FIFO, a socket or a terminal (asyncio: Working with pipes; pipe(7))."""
 
-from asyncio import BaseProtocol, Future
+from __future__ import annotations
+
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ._ferroloop import ReadPipeTransport, WritePipeTransport
 from ._transports import finish
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import BaseProtocol, Future
+    from collections.abc import Callable
+    from typing import Any, Protocol, TypeVar
+
     from ._loop import EventLoop
 
-_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+    _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 
+    class Pipe(Protocol):
+        """What a pipe transport takes over: an open file, of which it needs no more than this."""
 
-class Pipe(Protocol):
-    """What a pipe transport takes over: an open file, of which it needs no more than this."""
-
-    def fileno(self) -> int: ...
-    def close(self) -> object: ...
+        def fileno(self) -> int: ...
+        def close(self) -> object: ...
 
 
 async def connect_read_pipe(
-    loop: "EventLoop", protocol_factory: Callable[[], _ProtocolT], pipe: Pipe
+    loop: EventLoop, protocol_factory: Callable[[], _ProtocolT], pipe: Pipe
 ) -> tuple[ReadPipeTransport, _ProtocolT]:
     """Read `pipe` through a protocol; return (transport, protocol).
 
@@ -41,7 +44,7 @@ async def connect_read_pipe(
 
 
 async def connect_write_pipe(
-    loop: "EventLoop", protocol_factory: Callable[[], _ProtocolT], pipe: Pipe
+    loop: EventLoop, protocol_factory: Callable[[], _ProtocolT], pipe: Pipe
 ) -> tuple[WritePipeTransport, _ProtocolT]:
     """Write to `pipe` through a transport; return (transport, protocol).
 
@@ -57,10 +60,10 @@ async def connect_write_pipe(
 
 
 def _make_read_pipe_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     pipe: Pipe,
     protocol: BaseProtocol,
-    waiter: "Future[None] | None" = None,
+    waiter: Future[None] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> ReadPipeTransport:
     """Give `pipe` to a transport that reads (a name of asyncio's that others know)."""
@@ -68,10 +71,10 @@ def _make_read_pipe_transport(
 
 
 def _make_write_pipe_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     pipe: Pipe,
     protocol: BaseProtocol,
-    waiter: "Future[None] | None" = None,
+    waiter: Future[None] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> WritePipeTransport:
     """Give `pipe` to a transport that writes (a name of asyncio's that others know)."""

@@ -1,27 +1,27 @@
 """The transport of a child process and of its pipes (asyncio: Subprocess Transports; kill(2), waitid(2))."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import functools
 import os
 import signal
-import subprocess
 import sys
 import warnings
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
 
 from ._checks import refuse_copy
 from ._ferroloop import can_use_pidfd
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from typing import Any
+
     from ._loop import EventLoop
-
-
-class _File(Protocol):
-    def fileno(self) -> int: ...
-    def close(self) -> object: ...
+    from ._pipes import Pipe
 
 
 class SubprocessTransport(asyncio.SubprocessTransport):
@@ -33,8 +33,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     def __init__(
         self,
-        loop: "EventLoop",
-        process: "subprocess.Popen[bytes]",
+        loop: EventLoop,
+        process: subprocess.Popen[bytes],
         protocol: asyncio.BaseProtocol,
         extra: dict[str, Any] | None = None,
     ) -> None:
@@ -247,7 +247,7 @@ class _PipeProtocol(asyncio.Protocol):
         process._pipe_connection_lost(self.fd, exc)
 
 
-def _files(process: "subprocess.Popen[bytes]") -> dict[int, _File]:
+def _files(process: subprocess.Popen[bytes]) -> dict[int, Pipe]:
     """Our ends of the pipes, by the child's fd."""
     files = (process.stdin, process.stdout, process.stderr)
     return {fd: file for fd, file in enumerate(files) if file is not None}

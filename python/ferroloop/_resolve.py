@@ -4,21 +4,26 @@ The threads are the loop's own and not the default executor's: lookups must not 
 runs there, nor its calls behind a name server that does not answer.
 """
 
+from __future__ import annotations
+
 import socket
 from asyncio.log import logger
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _ferroloop
+from ._executor import own_threads
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+    from typing import Any, TypeAlias
+
     from ._loop import EventLoop
 
-AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
+    AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 async def getaddrinfo(
-    loop: "EventLoop",
+    loop: EventLoop,
     host: str | bytes | None,
     port: str | bytes | int | None,
     *,
@@ -33,26 +38,17 @@ async def getaddrinfo(
     return await loop.run_in_executor(_threads(loop), socket.getaddrinfo, host, port, family, type, proto, flags)
 
 
-async def getnameinfo(loop: "EventLoop", sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
+async def getnameinfo(loop: EventLoop, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
     """Look an address up as `socket.getnameinfo` does, in a thread. Raises what that raises."""
     return await loop.run_in_executor(_threads(loop), socket.getnameinfo, sockaddr, flags)
 
 
-def _threads(loop: "EventLoop") -> ThreadPoolExecutor:
-    """The pool for lookups, made with the first one; it starts a thread only when none is idle."""
-    if loop._resolver is None:
-        loop._resolver = ThreadPoolExecutor(thread_name_prefix="ferroloop-resolver")
-    return loop._resolver
-
-
-def abandon_lookups(loop: "EventLoop") -> None:
-    """On close: nobody is left to tell, so what has not begun never will."""
-    if loop._resolver is not None:
-        loop._resolver.shutdown(wait=False, cancel_futures=True)
+def _threads(loop: EventLoop) -> ThreadPoolExecutor:
+    return own_threads(loop, "ferroloop-resolver")
 
 
 def _timed_lookup(
-    loop: "EventLoop",
+    loop: EventLoop,
     host: str | bytes | None,
     port: str | bytes | int | None,
     family: int,
@@ -75,7 +71,7 @@ def _timed_lookup(
 
 
 async def _ensure_resolved(
-    loop: "EventLoop",
+    loop: EventLoop,
     address: tuple[Any, ...],
     *,
     family: int = 0,

@@ -1,5 +1,7 @@
 """Running, stopping and closing the loop (asyncio: Running and stopping the loop)."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import threading
@@ -7,29 +9,31 @@ import threading
 # This very function object is how anyio finds the root task of a loop among a task's callbacks.
 from asyncio.base_events import _run_until_complete_cb  # type: ignore[attr-defined]
 from asyncio.log import logger
-from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _ferroloop
+from ._executor import abandon_threads
 from ._finalize import note_run
-from ._resolve import abandon_lookups
 from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
-from ._spawn import abandon_spawns
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator
+    from typing import Any, TypeVar
+
     from ._loop import EventLoop
 
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
 
 
-class Outside(NamedTuple):
+class Outside:
     """What a run replaces in its thread, to be put back afterwards."""
 
-    asyncgen_hooks: tuple[Any, Any]
-    took_wakeup_fd: bool
+    def __init__(self, asyncgen_hooks: tuple[Any, Any], took_wakeup_fd: bool) -> None:
+        self.asyncgen_hooks = asyncgen_hooks
+        self.took_wakeup_fd = took_wakeup_fd
 
 
-def run_forever(loop: "EventLoop") -> None:
+def run_forever(loop: EventLoop) -> None:
     """Run until `stop()` is called.
 
     Raises RuntimeError if the loop is closed or running, or if another loop runs in this thread. SystemExit and
@@ -42,7 +46,7 @@ def run_forever(loop: "EventLoop") -> None:
         loop._run_forever_cleanup()
 
 
-def run_until_complete(loop: "EventLoop", future: "Generator[Any, None, _T] | Awaitable[_T]") -> _T:
+def run_until_complete(loop: EventLoop, future: Generator[Any, None, _T] | Awaitable[_T]) -> _T:
     """Run until `future` is done and return its result or raise its exception. A coroutine is made a task first.
 
     Raises what `run_forever` raises, TypeError if `future` cannot be awaited, ValueError if it belongs to another
@@ -69,7 +73,7 @@ def run_until_complete(loop: "EventLoop", future: "Generator[Any, None, _T] | Aw
     return awaited.result()
 
 
-def _run_forever_setup(loop: "EventLoop") -> None:
+def _run_forever_setup(loop: EventLoop) -> None:
     """Make this the running loop of the thread; for loops that are driven from a GUI toolkit's.
 
     Nothing has changed if a check fails.
@@ -86,7 +90,7 @@ def _run_forever_setup(loop: "EventLoop") -> None:
     asyncio._set_running_loop(loop)
 
 
-def _run_forever_cleanup(loop: "EventLoop") -> None:
+def _run_forever_cleanup(loop: EventLoop) -> None:
     """Undo `_run_forever_setup`, and forget a request to stop."""
     loop._end_run()
     asyncio._set_running_loop(None)
@@ -98,7 +102,7 @@ def _run_forever_cleanup(loop: "EventLoop") -> None:
             give_wakeup_fd_back(loop)
 
 
-def close(loop: "EventLoop") -> None:
+def close(loop: EventLoop) -> None:
     """Close the loop for good: drop all callbacks unrun, leave the executors' threads to themselves.
 
     Raises RuntimeError if the loop is running. Closing twice is fine.
@@ -118,23 +122,22 @@ def close(loop: "EventLoop") -> None:
         executor, loop._default_executor = loop._default_executor, None
         if executor is not None:
             executor.shutdown(wait=False)
-        abandon_lookups(loop)
-        abandon_spawns(loop)
+        abandon_threads(loop)
 
 
-def has_custom_clock(loop: "EventLoop") -> bool:
+def has_custom_clock(loop: EventLoop) -> bool:
     """Whether `time()` was overridden, by a subclass or on the instance."""
     return "time" in vars(loop) or type(loop).time is not _ferroloop.EventLoop.time
 
 
-def _check_not_running(loop: "EventLoop") -> None:
+def _check_not_running(loop: EventLoop) -> None:
     if loop.is_running():
         raise RuntimeError("This event loop is already running")
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("Cannot run the event loop while another loop is running")
 
 
-def _log_first_start(loop: "EventLoop") -> None:
+def _log_first_start(loop: EventLoop) -> None:
     """Which loop serves a program must not be a riddle: say so once per loop."""
     if not loop._started:
         loop._started = True

@@ -4,6 +4,8 @@ A file goes out chunk by chunk, one for each time the socket has room, whatever 
 get its turn. Afterwards the file's position is where the sending ended, also if it failed or was cancelled.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import errno
@@ -13,15 +15,22 @@ import socket
 import sys
 from asyncio import SendfileNotAvailableError
 from asyncio.constants import _SendfileMode
-from collections.abc import Awaitable, Callable
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from ._checks import check_non_blocking, check_not_ssl_socket
 from ._ferroloop import StreamTransport, try_sendfile
 from ._sock import wait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import IO, Any, TypeAlias
+
     from ._loop import EventLoop
+
+    # Sends up to so many bytes of the file from an offset on: how many it were, 0 at the end of the file, None if there
+    # is no room.
+    _SendChunk: TypeAlias = Callable[[int, int], int | None]
+
 
 # What one call may ask for: a 32-bit system cannot count further.
 _LARGEST_CHUNK = sys.maxsize // 2 + 1
@@ -30,13 +39,9 @@ _LARGEST_CHUNK = sys.maxsize // 2 + 1
 _SOCKET_BLOCK = 256 * 1024
 _TRANSPORT_BLOCK = 16 * 1024
 
-# Sends up to so many bytes of the file from an offset on: how many it were, 0 at the end of the file, None if there is
-# no room.
-_SendChunk: TypeAlias = Callable[[int, int], int | None]
-
 
 async def sock_sendfile(
-    loop: "EventLoop",
+    loop: EventLoop,
     sock: socket.socket,
     file: IO[bytes],
     offset: int = 0,
@@ -67,7 +72,7 @@ async def sock_sendfile(
 
 
 async def sendfile(
-    loop: "EventLoop",
+    loop: EventLoop,
     transport: asyncio.WriteTransport,
     file: IO[bytes],
     offset: int = 0,
@@ -121,7 +126,7 @@ def _check_number(number: Any, least: int, complaint: str) -> None:
 
 
 async def _sock_sendfile_native(
-    loop: "EventLoop", sock: socket.socket, file: IO[bytes], offset: int, count: int | None
+    loop: EventLoop, sock: socket.socket, file: IO[bytes], offset: int, count: int | None
 ) -> int:
     fd = _regular_file(file)
     room = functools.partial(wait, loop, sock.fileno(), loop._writable)
@@ -129,7 +134,7 @@ async def _sock_sendfile_native(
 
 
 async def _sendfile_native(
-    loop: "EventLoop", transport: asyncio.WriteTransport, file: IO[bytes], offset: int, count: int | None
+    loop: EventLoop, transport: asyncio.WriteTransport, file: IO[bytes], offset: int, count: int | None
 ) -> int:
     if not isinstance(transport, StreamTransport):
         raise SendfileNotAvailableError("sendfile syscall is not supported")
@@ -193,7 +198,7 @@ def _send_chunk(send: _SendChunk, offset: int, sent: int, size: int) -> int | No
 
 
 async def _send_by_reading(
-    loop: "EventLoop",
+    loop: EventLoop,
     file: IO[bytes],
     offset: int,
     count: int | None,
@@ -218,7 +223,7 @@ async def _send_by_reading(
             seek(offset + sent)
 
 
-async def _sendfile_fallback(loop: "EventLoop", transport: Any, file: IO[bytes], offset: int, count: int | None) -> int:
+async def _sendfile_fallback(loop: EventLoop, transport: Any, file: IO[bytes], offset: int, count: int | None) -> int:
     sender = _Sender(loop, transport)
     try:
         return await _send_by_reading(loop, file, offset, count, _TRANSPORT_BLOCK, sender.send)
@@ -229,7 +234,7 @@ async def _sendfile_fallback(loop: "EventLoop", transport: Any, file: IO[bytes],
 class _Sender(asyncio.Protocol):
     """Stands in for a transport's protocol, to hear when it may write; reading is paused."""
 
-    def __init__(self, loop: "EventLoop", transport: Any) -> None:
+    def __init__(self, loop: EventLoop, transport: Any) -> None:
         self._loop = loop
         self._transport = transport
         self._protocol: asyncio.Protocol = transport.get_protocol()

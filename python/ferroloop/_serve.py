@@ -1,5 +1,7 @@
 """Serving TCP: from hosts and options to listening sockets (asyncio: Creating network servers)."""
 
+from __future__ import annotations
+
 import asyncio
 import errno
 import itertools
@@ -7,26 +9,27 @@ import os
 import socket
 import sys
 from asyncio.log import logger
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
 
+from ._bind import bind_error, set_reuse_port
 from ._checks import check_not_ssl_socket, check_stream_socket, check_tls_timeouts
-from ._compat import since
-from ._connect import bind_error
-from ._resolve import AddressInfo
-from ._server import Server, open_server
-from ._start_tls import tls_options
+from ._compat import of_this_python
+from ._server import open_server
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ssl import SSLContext
+    from typing import Any
 
     from ._loop import EventLoop
+    from ._resolve import AddressInfo
+    from ._server import Server
 
 
-@since((3, 13), "keep_alive")
+@of_this_python
 async def create_server(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], asyncio.BaseProtocol],
     host: str | Iterable[str] | None = None,
     port: int | str | None = None,
@@ -35,7 +38,7 @@ async def create_server(
     flags: int = socket.AI_PASSIVE,
     sock: socket.socket | None = None,
     backlog: int = 100,
-    ssl: "SSLContext | None" = None,
+    ssl: SSLContext | None = None,
     reuse_address: bool | None = None,
     reuse_port: bool | None = None,
     keep_alive: bool | None = None,
@@ -57,7 +60,7 @@ async def create_server(
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
     _check_source(by_name, sock)
-    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
+    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     if sock is not None:
         sockets = [sock]
     else:
@@ -88,7 +91,7 @@ def _hosts(host: str | Iterable[str] | None) -> list[str | None]:
 
 
 async def _resolve_all(
-    loop: "EventLoop", hosts: Iterable[str | None], port: int | str | None, family: int, flags: int
+    loop: EventLoop, hosts: Iterable[str | None], port: int | str | None, family: int, flags: int
 ) -> list[AddressInfo]:
     """The addresses of all hosts, each once, in the resolver's order."""
     found = await asyncio.gather(*(_resolve(loop, host, port, family, flags) for host in hosts))
@@ -96,7 +99,7 @@ async def _resolve_all(
 
 
 async def _resolve(
-    loop: "EventLoop", host: str | None, port: int | str | None, family: int, flags: int
+    loop: EventLoop, host: str | None, port: int | str | None, family: int, flags: int
 ) -> list[AddressInfo]:
     infos = await loop._ensure_resolved((host, port), family=family, type=socket.SOCK_STREAM, flags=flags)
     if not infos:
@@ -104,13 +107,13 @@ async def _resolve(
     return infos
 
 
-@dataclass(frozen=True)
 class _Options:
     """What create_server's keywords ask of a listening socket."""
 
-    reuse_address: bool | None
-    reuse_port: bool | None
-    keep_alive: bool | None
+    def __init__(self, reuse_address: bool | None, reuse_port: bool | None, keep_alive: bool | None) -> None:
+        self.reuse_address = reuse_address
+        self.reuse_port = reuse_port
+        self.keep_alive = keep_alive
 
     def apply(self, sock: socket.socket) -> None:
         reuse_address = self.reuse_address
@@ -127,19 +130,7 @@ class _Options:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
 
-def set_reuse_port(sock: socket.socket) -> None:
-    """Let other sockets bind to the same port. Raises ValueError where the system cannot."""
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise ValueError("reuse_port not supported by socket module")
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    except OSError:
-        raise ValueError(
-            "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented."
-        ) from None
-
-
-def _bind_all(loop: "EventLoop", infos: Iterable[AddressInfo], options: _Options) -> list[socket.socket]:
+def _bind_all(loop: EventLoop, infos: Iterable[AddressInfo], options: _Options) -> list[socket.socket]:
     """A bound socket for every address the machine has; all are closed if one of them fails."""
     sockets: list[socket.socket] = []
     try:
@@ -160,7 +151,7 @@ def _bind_all(loop: "EventLoop", infos: Iterable[AddressInfo], options: _Options
     return sockets
 
 
-def _make_socket(loop: "EventLoop", family: int, type_: int, proto: int) -> socket.socket | None:
+def _make_socket(loop: EventLoop, family: int, type_: int, proto: int) -> socket.socket | None:
     """A socket, None if this kernel does not know the family."""
     try:
         return socket.socket(family, type_, proto)
@@ -172,7 +163,7 @@ def _make_socket(loop: "EventLoop", family: int, type_: int, proto: int) -> sock
         return None
 
 
-def _bind(loop: "EventLoop", sock: socket.socket, address: Any) -> bool:
+def _bind(loop: EventLoop, sock: socket.socket, address: Any) -> bool:
     """Bind, or return False for an address this machine does not have (asyncio skips those from 3.13 on)."""
     try:
         sock.bind(address)

@@ -1,23 +1,29 @@
 """The object that `create_server` returns (asyncio: Server Objects)."""
 
+from __future__ import annotations
+
 import asyncio
 import contextvars
-import socket
 import sys
 import weakref
 from asyncio.trsock import TransportSocket
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable
 
 from ._checks import refuse_copy
-from ._ferroloop import Acceptor, StreamTransport
+from ._ferroloop import Acceptor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
     from ssl import SSLContext
+    from typing import NoReturn
 
+    from ._ferroloop import StreamTransport
     from ._loop import EventLoop
     from ._start_tls import TlsOptions
     from ._unix import SocketFile
+
 
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -27,12 +33,12 @@ class Server(asyncio.AbstractServer):
 
     def __init__(
         self,
-        loop: "EventLoop",
+        loop: EventLoop,
         sockets: Sequence[socket.socket],
         protocol_factory: _ProtocolFactory,
         backlog: int,
-        socket_file: "SocketFile | None" = None,
-        ssl_context: "SSLContext | bool | None" = None,
+        socket_file: SocketFile | None = None,
+        ssl_context: SSLContext | bool | None = None,
     ) -> None:
         self._loop = loop
         # None once closed.
@@ -73,7 +79,7 @@ class Server(asyncio.AbstractServer):
 
     # Introspection.
 
-    def get_loop(self) -> "EventLoop":
+    def get_loop(self) -> EventLoop:
         """Return the loop the server belongs to."""
         return self._loop
 
@@ -185,18 +191,18 @@ class Server(asyncio.AbstractServer):
 
 
 async def open_server(
-    loop: "EventLoop",
+    loop: EventLoop,
     sockets: Sequence[socket.socket],
     protocol_factory: _ProtocolFactory,
     backlog: int,
     start_serving: bool,
-    socket_file: "SocketFile | None" = None,
-    tls: "TlsOptions | None" = None,
+    socket_file: SocketFile | None = None,
+    tls: TlsOptions | None = None,
 ) -> Server:
     """A server of bound sockets, serving already if that is asked for. If it fails, the sockets are closed."""
     if tls is not None:
         protocol_factory = tls.serving_factory(loop, protocol_factory)
-    server = Server(loop, sockets, protocol_factory, backlog, socket_file, tls and tls.context)
+    server = Server(loop, sockets, protocol_factory, backlog, socket_file, None if tls is None else tls.context)
     try:
         for sock in sockets:
             sock.setblocking(False)

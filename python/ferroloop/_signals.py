@@ -5,6 +5,8 @@ loop runs in the main thread that is the loop's self-pipe: a sleeping loop wakes
 `signal.signal` (Ctrl-C above all), and queues the handles of what was added here.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import errno
@@ -16,24 +18,20 @@ import threading
 import warnings
 from asyncio.coroutines import _is_coroutine  # type: ignore[attr-defined]
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVarTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn, TypeAlias, TypeVarTuple
+
     from ._loop import EventLoop
 
-_Ts = TypeVarTuple("_Ts")
+    _Ts = TypeVarTuple("_Ts")
+    # A descriptor with device and inode of its file, since its number may be another file's later.
+    Descriptor: TypeAlias = tuple[int, int, int]
 
 
-class Descriptor(NamedTuple):
-    """A descriptor with the identity of its file, since its number may be another file's later."""
-
-    fd: int
-    device: int
-    inode: int
-
-
-def add_signal_handler(loop: "EventLoop", sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+def add_signal_handler(loop: EventLoop, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
     """Call `callback(*args)` in the loop whenever signal `sig` arrives, in place of an earlier callback.
 
     Raises TypeError for a coroutine or a `sig` that is not an int, ValueError for a number that is no signal,
@@ -65,7 +63,7 @@ def add_signal_handler(loop: "EventLoop", sig: int, callback: Callable[[*_Ts], o
         _raise_uncatchable(sig, exc)
 
 
-def remove_signal_handler(loop: "EventLoop", sig: int) -> bool:
+def remove_signal_handler(loop: EventLoop, sig: int) -> bool:
     """Give the signal its default action back. Return False if there was no handler.
 
     Raises TypeError and ValueError as `add_signal_handler`.
@@ -81,7 +79,7 @@ def remove_signal_handler(loop: "EventLoop", sig: int) -> bool:
     return True
 
 
-def remove_signal_handlers(loop: "EventLoop") -> None:
+def remove_signal_handlers(loop: EventLoop) -> None:
     """On close: remove all handlers, unless the interpreter is being torn down."""
     if not sys.is_finalizing():
         for sig in list(loop._signal_handlers):
@@ -96,7 +94,7 @@ def remove_signal_handlers(loop: "EventLoop") -> None:
         loop._signal_handlers.clear()
 
 
-def take_wakeup_fd(loop: "EventLoop") -> bool:
+def take_wakeup_fd(loop: EventLoop) -> bool:
     """Let signals wake `loop`, and return True; False in threads that get none, or if they go elsewhere already.
 
     A descriptor that somebody else has set keeps getting its bytes, as under asyncio; a signal still interrupts a poll
@@ -116,18 +114,18 @@ def take_wakeup_fd(loop: "EventLoop") -> bool:
     return True
 
 
-def give_wakeup_fd_back(loop: "EventLoop") -> None:
+def give_wakeup_fd_back(loop: EventLoop) -> None:
     """Let signals go where they went before, unless the loop has handlers or somebody took the descriptor meanwhile."""
     if loop._signal_handlers:
         return
     displaced, loop._displaced_wakeup_fd = loop._displaced_wakeup_fd, None
-    fd = displaced.fd if displaced is not None and _identify(displaced.fd) == displaced else -1
+    fd = displaced[0] if displaced is not None and _identify(displaced[0]) == displaced else -1
     current = _set_wakeup_fd(fd)
     if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
 
 
-def _let_go_of_wakeup_fd(loop: "EventLoop") -> None:
+def _let_go_of_wakeup_fd(loop: EventLoop) -> None:
     """A handler is gone. Without any a run still wants to be woken, but not at the cost of somebody else."""
     run_took_it = loop._outside is not None and loop._outside.took_wakeup_fd
     if not run_took_it or loop._displaced_wakeup_fd is not None:
@@ -139,7 +137,7 @@ def _identify(fd: int) -> Descriptor | None:
         status = os.fstat(fd)
     except OSError:
         return None
-    return Descriptor(fd, status.st_dev, status.st_ino)
+    return fd, status.st_dev, status.st_ino
 
 
 def _set_wakeup_fd(fd: int) -> int:

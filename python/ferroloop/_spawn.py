@@ -1,27 +1,31 @@
 """Starting child processes (asyncio: Running subprocesses; subprocess.Popen)."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import functools
 import subprocess
 import threading
 from asyncio.log import logger
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from subprocess import PIPE, STDOUT
-from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._executor import own_threads
 from ._process import SubprocessTransport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias, TypeVar
+
     from ._loop import EventLoop
 
-_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
-_Popen = subprocess.Popen[bytes]
+    _ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
+    _Popen: TypeAlias = subprocess.Popen[bytes]
 
 
 async def subprocess_exec(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     program: Any,
     *args: Any,
@@ -56,7 +60,7 @@ async def subprocess_exec(
 
 
 async def subprocess_shell(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     cmd: str | bytes,
     *,
@@ -101,7 +105,7 @@ def _check_plain(bufsize: int, text: bool | None, encoding: object, errors: obje
 
 
 async def _start(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol: asyncio.BaseProtocol,
     message: str,
     args: Any,
@@ -133,7 +137,7 @@ def _describe(stdin: Any, stdout: Any, stderr: Any) -> list[str]:
 
 
 async def _make_subprocess_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol: asyncio.BaseProtocol,
     args: Any,
     shell: bool,
@@ -185,7 +189,7 @@ def _dispose(transport: SubprocessTransport, process: _Popen) -> None:
     process.wait()
 
 
-def _child_ended(_pid: int, returncode: int, loop: "EventLoop", transport: SubprocessTransport) -> None:
+def _child_ended(_pid: int, returncode: int, loop: EventLoop, transport: SubprocessTransport) -> None:
     """Called by the watcher, in whatever thread it works."""
     if loop._thread_id == threading.get_ident():
         transport._process_exited(returncode)
@@ -195,7 +199,7 @@ def _child_ended(_pid: int, returncode: int, loop: "EventLoop", transport: Subpr
             loop.call_soon_threadsafe(transport._process_exited, returncode)
 
 
-async def _spawn(loop: "EventLoop", popen: Callable[[], _Popen]) -> tuple[_Popen, asyncio.CancelledError | None]:
+async def _spawn(loop: EventLoop, popen: Callable[[], _Popen]) -> tuple[_Popen, asyncio.CancelledError | None]:
     """The new process, and the cancellation that came while a thread started it.
 
     A thread cannot be cancelled, and a process that exists has to be taken care of: so it is waited for first.
@@ -203,7 +207,7 @@ async def _spawn(loop: "EventLoop", popen: Callable[[], _Popen]) -> tuple[_Popen
     if not loop._spawn_in_thread:
         return popen(), None
     cancelled = None
-    starting = loop.run_in_executor(_threads(loop), popen)
+    starting = loop.run_in_executor(own_threads(loop, "ferroloop-spawn"), popen)
     while not starting.done():
         try:
             await asyncio.wait([starting])
@@ -214,20 +218,7 @@ async def _spawn(loop: "EventLoop", popen: Callable[[], _Popen]) -> tuple[_Popen
     return starting.result(), cancelled
 
 
-def _threads(loop: "EventLoop") -> ThreadPoolExecutor:
-    """The pool for starting processes, made with the first one that wants it."""
-    if loop._spawner is None:
-        loop._spawner = ThreadPoolExecutor(thread_name_prefix="ferroloop-spawn")
-    return loop._spawner
-
-
-def abandon_spawns(loop: "EventLoop") -> None:
-    """On close: the threads end, with what they are about."""
-    if loop._spawner is not None:
-        loop._spawner.shutdown(wait=False, cancel_futures=True)
-
-
-def set_spawn_in_thread(loop: "EventLoop", enabled: bool) -> None:
+def set_spawn_in_thread(loop: EventLoop, enabled: bool) -> None:
     """Choose whether this loop starts processes in worker threads; it does not unless told to.
 
     `subprocess.Popen` returns only after the child has called execve(2). That takes long for a program on a slow file
@@ -239,6 +230,6 @@ def set_spawn_in_thread(loop: "EventLoop", enabled: bool) -> None:
     loop._spawn_in_thread = bool(enabled)
 
 
-def get_spawn_in_thread(loop: "EventLoop") -> bool:
+def get_spawn_in_thread(loop: EventLoop) -> bool:
     """Return whether this loop starts processes in worker threads."""
     return loop._spawn_in_thread

@@ -1,16 +1,19 @@
 """Polling for a while before sleeping: answers come sooner, for the price of a core."""
 
-import os
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+import os
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._loop import EventLoop
+
 
 # Beyond it nothing is won.
 _LONGEST = 1.0
 
 
-def set_spin(loop: "EventLoop", seconds: float) -> None:
+def set_spin(loop: EventLoop, seconds: float) -> None:
     """Have the loop poll for up to `seconds`, at most 1, before it sleeps; 0, the default, is not at all.
 
     A loop that sleeps has to be woken by the system for every message; one that polls has it at once. While it polls it
@@ -24,7 +27,7 @@ def set_spin(loop: "EventLoop", seconds: float) -> None:
     loop._set_spin(loop._spin)
 
 
-def get_spin(loop: "EventLoop") -> float:
+def get_spin(loop: EventLoop) -> float:
     """Return for how many seconds the loop polls before it sleeps."""
     return loop._spin
 

@@ -1,31 +1,44 @@
 """TLS for the recipes: over a new socket, and over a transport that is there already (asyncio: loop.start_tls)."""
 
-import asyncio
-from asyncio import BaseProtocol, StreamReaderProtocol
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from __future__ import annotations
+
+from asyncio import StreamReaderProtocol
 
 from ._tls import TlsProtocol, ssl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
+    from asyncio import BaseProtocol
+    from collections.abc import Callable
+    from typing import Any
+
     from ._loop import EventLoop
     from ._tls_transport import SSLTransport
 
 
-class TlsOptions(NamedTuple):
+class TlsOptions:
     """What the recipes' TLS keywords ask for."""
 
-    context: "ssl.SSLContext | bool"
-    server_side: bool = False
-    server_hostname: str | None = None
-    handshake_timeout: float | None = None
-    shutdown_timeout: float | None = None
+    def __init__(
+        self,
+        context: ssl.SSLContext | bool,
+        server_side: bool,
+        server_hostname: str | None,
+        handshake_timeout: float | None,
+        shutdown_timeout: float | None,
+    ) -> None:
+        self.context = context
+        self.server_side = server_side
+        self.server_hostname = server_hostname
+        self.handshake_timeout = handshake_timeout
+        self.shutdown_timeout = shutdown_timeout
 
     def protocol(
         self,
-        loop: "EventLoop",
+        loop: EventLoop,
         app_protocol: BaseProtocol,
-        waiter: "asyncio.Future[None]",
+        waiter: asyncio.Future[None],
         call_connection_made: bool = True,
     ) -> TlsProtocol:
         """Return the TLS protocol for one connection."""
@@ -42,7 +55,7 @@ class TlsOptions(NamedTuple):
         )
 
     def serving_factory(
-        self, loop: "EventLoop", protocol_factory: Callable[[], BaseProtocol]
+        self, loop: EventLoop, protocol_factory: Callable[[], BaseProtocol]
     ) -> Callable[[], BaseProtocol]:
         """Return a factory for accepted connections: TLS, and above it what `protocol_factory` makes."""
 
@@ -57,17 +70,16 @@ class TlsOptions(NamedTuple):
         return factory
 
 
-def tls_options(
-    sslcontext: "ssl.SSLContext | bool | None",
+def _tls_options(
+    loop: EventLoop,
+    sslcontext: ssl.SSLContext | bool,
     handshake_timeout: float | None,
     shutdown_timeout: float | None,
     *,
     server_side: bool = False,
     server_hostname: str | None = None,
-) -> TlsOptions | None:
-    """What a recipe's TLS keywords ask for; None without `ssl`. Raises RuntimeError on a Python without OpenSSL."""
-    if not sslcontext:
-        return None
+) -> TlsOptions:
+    """What a recipe's TLS keywords ask for, if they do. Raises RuntimeError on a Python without OpenSSL."""
     _check_available()
     return TlsOptions(sslcontext, server_side, server_hostname, handshake_timeout, shutdown_timeout)
 
@@ -77,7 +89,7 @@ def _check_available() -> None:
         raise RuntimeError("Python ssl module is not available")
 
 
-def _report(loop: "EventLoop", waiter: "asyncio.Future[None]", transport: Any, protocol: BaseProtocol) -> None:
+def _report(loop: EventLoop, waiter: asyncio.Future[None], transport: Any, protocol: BaseProtocol) -> None:
     error = None if waiter.cancelled() else waiter.exception()
     if error is not None and loop.get_debug():
         message = "Error on transport creation for incoming connection"
@@ -86,16 +98,16 @@ def _report(loop: "EventLoop", waiter: "asyncio.Future[None]", transport: Any, p
 
 
 async def start_tls(
-    loop: "EventLoop",
+    loop: EventLoop,
     transport: asyncio.BaseTransport,
     protocol: BaseProtocol,
-    sslcontext: "ssl.SSLContext",
+    sslcontext: ssl.SSLContext,
     *,
     server_side: bool = False,
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-) -> "SSLTransport | None":
+) -> SSLTransport | None:
     """Upgrade a connection to TLS; return the transport to use from now on.
 
     `protocol` stays the application's and is not told of a new connection. `server_hostname` is what a client expects

@@ -8,28 +8,31 @@ contract. Both drop their reference to the task on the way out: a failed task ke
 would otherwise keep the task.
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import warnings
-from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from contextvars import Context
+    from typing import Any, TypeAlias, TypeVar
+
     from ._loop import EventLoop
 
-TaskFactory: TypeAlias = Callable[..., "asyncio.Future[Any]"]
+    _T = TypeVar("_T")
+    TaskFactory: TypeAlias = Callable[..., "asyncio.Future[Any]"]
+    _Coroutine: TypeAlias = Generator[Any, None, _T] | Coroutine[Any, Any, _T]
 
-_T = TypeVar("_T")
-_Coroutine: TypeAlias = Generator[Any, None, _T] | Coroutine[Any, Any, _T]
 
-
-def get_task_factory(loop: "EventLoop") -> TaskFactory | None:
+def get_task_factory(loop: EventLoop) -> TaskFactory | None:
     """Return the task factory, None if tasks are plain `asyncio.Task`s."""
     return loop._task_factory
 
 
-def set_task_factory(loop: "EventLoop", factory: TaskFactory | None) -> None:
+def set_task_factory(loop: EventLoop, factory: TaskFactory | None) -> None:
     """Let `factory(loop, coro, ...)` make the tasks; None restores the default.
 
     Raises TypeError if `factory` is neither callable nor None.
@@ -39,7 +42,7 @@ def set_task_factory(loop: "EventLoop", factory: TaskFactory | None) -> None:
     loop._task_factory = factory
 
 
-def _create_by_keywords(loop: "EventLoop", coro: _Coroutine[_T], **kwargs: Any) -> asyncio.Task[_T]:
+def _create_by_keywords(loop: EventLoop, coro: _Coroutine[_T], **kwargs: Any) -> asyncio.Task[_T]:
     """Schedule `coro` as a task, or begin executing it if the factory or `eager_start` says so.
 
     All keywords (`name`, `context`, `eager_start`) go to the factory, or to `asyncio.Task`. Raises RuntimeError if the
@@ -60,7 +63,7 @@ def _create_by_keywords(loop: "EventLoop", coro: _Coroutine[_T], **kwargs: Any) 
 
 
 def _create_named(
-    loop: "EventLoop", coro: _Coroutine[_T], *, name: str | None = None, context: Context | None = None, **kwargs: Any
+    loop: EventLoop, coro: _Coroutine[_T], *, name: str | None = None, context: Context | None = None, **kwargs: Any
 ) -> asyncio.Task[_T]:
     """Schedule `coro` as a task.
 

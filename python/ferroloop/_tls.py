@@ -5,11 +5,10 @@ The `ssl.SSLContext` is the user's and every connection has a real `ssl.SSLObjec
 sessions and errors are those of the `ssl` module.
 """
 
+from __future__ import annotations
+
 import asyncio
-import os
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
 
 from ._ferroloop import TlsLayer, TlsPhase
 from ._tls_transport import SSLTransport
@@ -19,11 +18,13 @@ try:
 except ImportError:  # a Python built without OpenSSL
     ssl = None  # type: ignore[assignment]
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from ._loop import EventLoop
 
-Engine = Literal["direct", "portable"]
-_ENGINES: dict[str, Engine] = {"direct": "direct", "portable": "portable"}
 
 # Seconds (S0.27, asyncio's values).
 HANDSHAKE_TIMEOUT = 60.0
@@ -37,10 +38,10 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
 
     def __init__(
         self,
-        loop: "EventLoop",
+        loop: EventLoop,
         protocol: asyncio.BaseProtocol,
-        sslcontext: "ssl.SSLContext | bool | None",
-        waiter: "asyncio.Future[None] | None",
+        sslcontext: ssl.SSLContext | bool | None,
+        waiter: asyncio.Future[None] | None,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
@@ -279,7 +280,7 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             self._loop.call_soon(self._advance)
 
     @property
-    def _sslcontext(self) -> "ssl.SSLContext | None":
+    def _sslcontext(self) -> ssl.SSLContext | None:
         """asyncio's private spelling, which aiohttp's tests read."""
         return self._extra.get("sslcontext")
 
@@ -318,34 +319,6 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             timer.cancel()
 
 
-def set_tls_engine(loop: "EventLoop", engine: Engine) -> None:
-    """Choose what encrypts and decrypts on connections whose handshake is still to come.
-
-    "direct", the default, is OpenSSL itself, called for the very connection that the `ssl.SSLObject` holds; where it
-    cannot be had safely, a connection uses the other engine, and says why in debug mode. "portable" is the SSLObject's
-    Python methods alone. Nothing else differs. New loops begin with what the environment variable FERROLOOP_TLS_ENGINE
-    said when ferroloop was imported.
-
-    Raises ValueError for another name.
-    """
-    loop._tls_engine = _known_engine(engine)
-
-
-def get_tls_engine(loop: "EventLoop") -> Engine:
-    """Return "direct" or "portable"."""
-    return loop._tls_engine
-
-
-def _known_engine(name: str) -> Engine:
-    if name not in _ENGINES:
-        raise ValueError(f"a TLS engine is 'direct' or 'portable', got {name!r}")
-    return _ENGINES[name]
-
-
-# What new loops use.
-DEFAULT_ENGINE = _known_engine(os.environ.get("FERROLOOP_TLS_ENGINE") or "direct")
-
-
 def _timeout(name: str, given: float | None, default: float) -> float:
     if given is None:
         return default
@@ -354,7 +327,7 @@ def _timeout(name: str, given: float | None, default: float) -> float:
     return given
 
 
-def _context(given: "ssl.SSLContext | bool | None", server_side: bool, server_hostname: str | None) -> "ssl.SSLContext":
+def _context(given: ssl.SSLContext | bool | None, server_side: bool, server_hostname: str | None) -> ssl.SSLContext:
     """The user's context, or for `ssl=True` on a client one with the default settings."""
     if isinstance(given, ssl.SSLContext):
         return given

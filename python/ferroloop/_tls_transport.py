@@ -1,14 +1,18 @@
 """The transport that an application sees over TLS (asyncio.Transport)."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import warnings
 from asyncio.constants import _SendfileMode
-from typing import TYPE_CHECKING, Any
 
 from ._checks import refuse_copy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._tls import TlsProtocol
 
 
@@ -21,7 +25,7 @@ class SSLTransport(asyncio.Transport):
     _start_tls_compatible = True
     _sendfile_compatible = _SendfileMode.FALLBACK
 
-    def __init__(self, protocol: "TlsProtocol") -> None:
+    def __init__(self, protocol: TlsProtocol) -> None:
         self._ssl_protocol = protocol
         self._closed = False
         # The methods of every packet, without a frame of Python between the application and the native layer.

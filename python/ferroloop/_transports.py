@@ -1,25 +1,28 @@
 """Making transports: the last step of every recipe that ends in a connection."""
 
-import socket
-from asyncio import BaseProtocol, BaseTransport, Future, Transport
-from collections.abc import Callable
-from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar
+from __future__ import annotations
 
 from ._ferroloop import StreamTransport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from asyncio import BaseProtocol, BaseTransport, Future, Transport
+    from collections.abc import Callable
+    from contextvars import Context
+    from typing import Any, TypeVar
+
     from ._loop import EventLoop
     from ._start_tls import TlsOptions
 
-_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+    _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 
 
 def _make_socket_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     sock: socket.socket,
     protocol: BaseProtocol,
-    waiter: "Future[None] | None" = None,
+    waiter: Future[None] | None = None,
     *,
     extra: dict[str, Any] | None = None,
     server: Any = None,
@@ -30,10 +33,10 @@ def _make_socket_transport(
 
 
 async def connect_transport(
-    loop: "EventLoop",
+    loop: EventLoop,
     sock: socket.socket,
     protocol_factory: Callable[[], _ProtocolT],
-    tls: "TlsOptions | None" = None,
+    tls: TlsOptions | None = None,
 ) -> tuple[Transport, _ProtocolT]:
     """Make the protocol and the transport of a connected socket; return them once `connection_made` was called.
 
@@ -55,7 +58,7 @@ async def connect_transport(
     return transport, protocol
 
 
-async def finish(transport: BaseTransport, waiter: "Future[None]") -> None:
+async def finish(transport: BaseTransport, waiter: Future[None]) -> None:
     """Wait until `connection_made` was called; close the transport if that fails or the caller is cancelled."""
     try:
         await waiter
@@ -67,7 +70,7 @@ async def finish(transport: BaseTransport, waiter: "Future[None]") -> None:
 
 
 def _make_transport(
-    loop: "EventLoop", sock: socket.socket, protocol: BaseProtocol, waiter: "Future[None]", tls: "TlsOptions | None"
+    loop: EventLoop, sock: socket.socket, protocol: BaseProtocol, waiter: Future[None], tls: TlsOptions | None
 ) -> Transport:
     if tls is None:
         return loop._make_socket_transport(sock, protocol, waiter)

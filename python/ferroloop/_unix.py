@@ -1,36 +1,39 @@
 """Unix sockets: connecting, serving, and the files they leave in the file system (unix(7))."""
 
-import asyncio
+from __future__ import annotations
+
 import errno
 import os
 import socket
-import stat
 import sys
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from ._bind import is_abstract, remove_stale_file
 from ._checks import check_not_ssl_socket, check_tls_timeouts
-from ._compat import since
-from ._server import Server, open_server
-from ._start_tls import tls_options
+from ._compat import of_this_python
+from ._server import open_server
 from ._transports import connect_transport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
     from ssl import SSLContext
+    from typing import TypeAlias, TypeVar
 
     from ._loop import EventLoop
+    from ._server import Server
 
-_ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
-_Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    _ProtocolT = TypeVar("_ProtocolT", bound=asyncio.BaseProtocol)
+    _Path: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 async def create_unix_connection(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], _ProtocolT],
     path: _Path | None = None,
     *,
-    ssl: "SSLContext | bool | None" = None,
+    ssl: SSLContext | bool | None = None,
     sock: socket.socket | None = None,
     server_hostname: str | None = None,
     ssl_handshake_timeout: float | None = None,
@@ -52,21 +55,25 @@ async def create_unix_connection(
         raise ValueError("server_hostname is only meaningful with ssl")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     target = _target(path, sock, "no path and sock were specified")
-    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
+    tls = (
+        loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
+        if ssl
+        else None
+    )
     if isinstance(target, str | bytes):
         target = await _connect(loop, target)
     return await connect_transport(loop, target, protocol_factory, tls)
 
 
-@since((3, 13), "cleanup_socket")
+@of_this_python
 async def create_unix_server(
-    loop: "EventLoop",
+    loop: EventLoop,
     protocol_factory: Callable[[], asyncio.BaseProtocol],
     path: _Path | None = None,
     *,
     sock: socket.socket | None = None,
     backlog: int = 100,
-    ssl: "SSLContext | None" = None,
+    ssl: SSLContext | None = None,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     start_serving: bool = True,
@@ -84,7 +91,7 @@ async def create_unix_server(
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     target = _target(path, sock, "path was not specified, and no sock specified")
-    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
+    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     if isinstance(target, str | bytes):
         target = _bound(target)
     socket_file = SocketFile.of(target) if cleanup_socket else None
@@ -105,7 +112,7 @@ def _target(path: _Path | None, sock: socket.socket | None, neither: str) -> soc
     return sock
 
 
-async def _connect(loop: "EventLoop", path: str | bytes) -> socket.socket:
+async def _connect(loop: EventLoop, path: str | bytes) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -129,26 +136,6 @@ def _bound(path: str | bytes) -> socket.socket:
     return sock
 
 
-def remove_stale_file(path: str | bytes) -> None:
-    """Remove a socket file at `path`, nothing else; what goes wrong is logged and left for bind(2) to judge.
-
-    Raises IndexError for an empty path: to bind that would give the socket an arbitrary abstract name.
-    """
-    if _is_abstract(path):
-        return
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.remove(path)
-    except FileNotFoundError:
-        pass
-    except OSError as exc:
-        logger.error("Unable to check or remove stale UNIX socket %r: %r", path, exc)
-
-
-def _is_abstract(path: str | bytes) -> bool:
-    return path[0] in (0, "\0")
-
-
 class SocketFile:
     """The file of a listening socket, to be removed with the socket."""
 
@@ -157,10 +144,10 @@ class SocketFile:
         self._status = status
 
     @classmethod
-    def of(cls, sock: socket.socket) -> "SocketFile | None":
+    def of(cls, sock: socket.socket) -> SocketFile | None:
         """The file behind a socket; None for an abstract name, or if it cannot be found any more."""
         path = sock.getsockname()
-        if not path or _is_abstract(path):
+        if not path or is_abstract(path):
             return None
         try:
             return cls(path, os.stat(path))

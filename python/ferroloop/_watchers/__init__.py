@@ -10,6 +10,8 @@ FastChildWatcher        SIGCHLD in one loop, then whatever child has ended is re
 MultiLoopChildWatcher   SIGCHLD in the main thread, for loops in all threads
 """
 
+from __future__ import annotations
+
 from .._ferroloop import can_use_pidfd
 from .base import AbstractChildWatcher, ChildWatcher
 from .multiloop import MultiLoopChildWatcher
@@ -32,3 +34,15 @@ __all__ = [
     "get_child_watcher",
     "set_child_watcher",
 ]
+
+# Classes go by the name they are used by, in reprs and logs, wherever they are defined.
+for _class in (
+    AbstractChildWatcher,
+    FastChildWatcher,
+    MultiLoopChildWatcher,
+    PidfdChildWatcher,
+    SafeChildWatcher,
+    ThreadedChildWatcher,
+):
+    _class.__module__ = "ferroloop"
+del _class

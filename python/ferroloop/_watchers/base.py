@@ -1,18 +1,23 @@
 """What all child watchers have in common: the contract, the log lines, the code for a lost status."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import warnings
 from asyncio.log import logger
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple
 
-_T = TypeVar("_T")
-_Ts = TypeVarTuple("_Ts")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple
 
-Callback: TypeAlias = Callable[..., object]
-Arguments: TypeAlias = tuple[Any, ...]
+    _T = TypeVar("_T")
+    _Ts = TypeVarTuple("_Ts")
+    Callback: TypeAlias = Callable[..., object]
+    Arguments: TypeAlias = tuple[Any, ...]
+
 
 # Reported for a child whose status was taken by somebody else (S45.2).
 UNKNOWN_CODE = 255

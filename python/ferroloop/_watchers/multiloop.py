@@ -1,18 +1,24 @@
 """MultiLoopChildWatcher: SIGCHLD in the main thread, for the loops of all threads."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 from asyncio.log import logger
-from collections.abc import Callable
-from types import FrameType
-from typing import Any, TypeAlias, TypeVarTuple
 
 from .._ferroloop import sweep
-from .base import Arguments, Callback, RegisteringChildWatcher, call_each, known_code, log_closed_loop
+from .base import RegisteringChildWatcher, call_each, known_code, log_closed_loop
 
-_Ts = TypeVarTuple("_Ts")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, TypeAlias, TypeVarTuple
 
-_Entry: TypeAlias = tuple[asyncio.AbstractEventLoop, Callback, Arguments]
+    from .base import Arguments, Callback
+
+    _Ts = TypeVarTuple("_Ts")
+    _Entry: TypeAlias = tuple[asyncio.AbstractEventLoop, Callback, Arguments]
 
 
 class MultiLoopChildWatcher(RegisteringChildWatcher):

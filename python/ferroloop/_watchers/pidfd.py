@@ -1,14 +1,19 @@
 """PidfdChildWatcher: the loop itself sees that a process has ended (pidfd_open(2), Linux 5.4)."""
 
+from __future__ import annotations
+
 import asyncio
 import weakref
-from collections.abc import Callable
-from typing import TypeVarTuple
 
 from .._ferroloop import Child
 from .base import RunningLoopChildWatcher
 
-_Ts = TypeVarTuple("_Ts")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVarTuple
+
+    _Ts = TypeVarTuple("_Ts")
 
 
 class PidfdChildWatcher(RunningLoopChildWatcher):

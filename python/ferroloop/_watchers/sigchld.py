@@ -1,29 +1,26 @@
 """SafeChildWatcher and FastChildWatcher: SIGCHLD in one loop, which is the main thread's."""
 
+from __future__ import annotations
+
 import asyncio
+import functools
+import operator
 import signal
 import threading
 import warnings
 from asyncio.log import logger
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Self, TypeVarTuple
 
 from .._ferroloop import reap_any, sweep
-from .base import AbstractChildWatcher, Arguments, Callback, RegisteringChildWatcher, call_each, known_code
+from .base import AbstractChildWatcher, RegisteringChildWatcher, call_each, known_code
 
-_Ts = TypeVarTuple("_Ts")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Self, TypeVarTuple
 
+    from .base import Arguments, Callback
 
-class _Ended(NamedTuple):
-    """A registered child that has been reaped."""
-
-    pid: int
-    code: int
-    callback: Callback
-    args: Arguments
-
-    def report(self) -> None:
-        self.callback(self.pid, self.code, *self.args)
+    _Ts = TypeVarTuple("_Ts")
 
 
 class AttachedChildWatcher(AbstractChildWatcher):
@@ -33,8 +30,8 @@ class AttachedChildWatcher(AbstractChildWatcher):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._callbacks: dict[int, tuple[Callback, Arguments]] = {}
 
-    def _ended(self) -> Iterator[_Ended]:
-        """Reap, one at a time, and take the callbacks of what was reaped out of the table."""
+    def _ended(self) -> Iterator[Callable[[], object]]:
+        """Reap, one at a time, and take the callbacks of what was reaped out of the table: they are to be called."""
         raise NotImplementedError
 
     def remove_child_handler(self, pid: int) -> bool:
@@ -73,7 +70,7 @@ class AttachedChildWatcher(AbstractChildWatcher):
         def failed(exc: BaseException) -> None:
             loop.call_exception_handler({"message": "Unknown exception in SIGCHLD handler", "exception": exc})
 
-        call_each(self._ended(), _Ended.report, failed)
+        call_each(self._ended(), operator.call, failed)
 
     def _is_debugged(self) -> bool:
         return self._loop is not None and self._loop.get_debug()
@@ -98,14 +95,14 @@ class SafeChildWatcher(RegisteringChildWatcher, AttachedChildWatcher):
         self._check_attached()
         self._callbacks[pid] = (callback, args)
         for ended in self._sweep((pid,)):
-            ended.report()
+            ended()
 
-    def _ended(self) -> Iterator[_Ended]:
+    def _ended(self) -> Iterator[Callable[[], object]]:
         return self._sweep(list(self._callbacks))
 
-    def _sweep(self, pids: Iterable[int]) -> Iterator[_Ended]:
+    def _sweep(self, pids: Iterable[int]) -> Iterator[Callable[[], object]]:
         for pid, (callback, args), code in sweep(self._callbacks, pids):
-            yield _Ended(pid, known_code(pid, code, self._is_debugged()), callback, args)
+            yield functools.partial(callback, pid, known_code(pid, code, self._is_debugged()), *args)
 
 
 class FastChildWatcher(AttachedChildWatcher):
@@ -153,7 +150,7 @@ class FastChildWatcher(AttachedChildWatcher):
         self._zombies.clear()
         super().close()
 
-    def _ended(self) -> Iterator[_Ended]:
+    def _ended(self) -> Iterator[Callable[[], object]]:
         # Several exits may share one signal, so until none is left.
         while (found := reap_any()) is not None:
             pid, code = found
@@ -163,7 +160,8 @@ class FastChildWatcher(AttachedChildWatcher):
                 if entry is None and expected:
                     self._zombies[pid] = code
             if entry is not None:
-                yield _Ended(pid, known_code(pid, code, self._is_debugged()), *entry)
+                callback, args = entry
+                yield functools.partial(callback, pid, known_code(pid, code, self._is_debugged()), *args)
             elif not expected:
                 logger.warning("Caught subprocess termination from unknown pid: %d -> %d", pid, code)
             elif self._is_debugged():

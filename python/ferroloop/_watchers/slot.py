@@ -1,17 +1,21 @@
 """Where a child watcher set by the user is kept, and which watcher a loop uses."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import threading
 from asyncio import events
-from typing import TYPE_CHECKING, Any
 
 from .._ferroloop import can_use_pidfd
 from .base import ChildWatcher
 from .pidfd import PidfdChildWatcher
 from .threaded import ThreadedChildWatcher
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._loop import EventLoop
 
 
@@ -67,7 +71,7 @@ def set_child_watcher(watcher: ChildWatcher | None) -> None:
     _current_slot().set_child_watcher(watcher)
 
 
-def _child_watcher(loop: "EventLoop") -> ChildWatcher:
+def _child_watcher(loop: EventLoop) -> ChildWatcher:
     """The watcher for processes started from `loop`: one that was set, also through asyncio, or the loop's own."""
     for place in (_policy(), _standalone):
         watcher: ChildWatcher | None = getattr(place, "_watcher", None)

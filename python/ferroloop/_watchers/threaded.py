@@ -1,16 +1,23 @@
 """ThreadedChildWatcher: a thread waits for each process."""
 
+from __future__ import annotations
+
 import asyncio
 import itertools
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeVarTuple
 
 from .._ferroloop import await_exit, reap
-from .base import Arguments, Callback, RunningLoopChildWatcher, known_code, log_closed_loop
+from .base import RunningLoopChildWatcher, known_code, log_closed_loop
 
-_Ts = TypeVarTuple("_Ts")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVarTuple
+
+    from .base import Arguments, Callback
+
+    _Ts = TypeVarTuple("_Ts")
 
 
 class ThreadedChildWatcher(RunningLoopChildWatcher):

@@ -7,9 +7,10 @@ from typing import Any
 
 _ALLOWED = [
     # The file of a Unix socket is looked at and removed.
-    ("os.stat", "ferroloop/_unix.py", {"remove_stale_file", "of", "remove"}),
+    ("os.stat", "ferroloop/_bind.py", {"remove_stale_file"}),
+    ("os.remove", "ferroloop/_bind.py", {"remove_stale_file"}),
+    ("os.stat", "ferroloop/_unix.py", {"of", "remove"}),
     ("os.path.samestat", "ferroloop/_unix.py", {"remove"}),
-    ("os.remove", "ferroloop/_unix.py", {"remove_stale_file"}),
     ("os.unlink", "ferroloop/_unix.py", {"remove"}),
     # subprocess.Popen waits until the child has called execve(2).
     ("os.read", "ferroloop/_spawn.py", {"_spawn"}),
