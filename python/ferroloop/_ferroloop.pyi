@@ -30,6 +30,7 @@ __all__ = [
     "await_exit",
     "can_use_pidfd",
     "literal_address",
+    "park_waiting",
     "reap",
     "reap_any",
     "sweep",
@@ -346,6 +347,9 @@ def sweep(table: dict[int, _T], pids: Iterable[int]) -> Iterator[tuple[int, _T, 
 
 def await_exit(pid: int) -> None:
     """Block until the child `pid` has ended, and leave it unreaped. Returns at once if there is no such child."""
+
+def park_waiting() -> int:
+    """Let no thread come back from `await_exit` any more; return how many are on their way already."""
 
 def can_use_pidfd() -> bool:
     """Whether PidfdChildWatcher works here: Linux from 5.4 on, unless a security policy forbids pidfds."""
