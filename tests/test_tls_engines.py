@@ -151,10 +151,7 @@ loop.close()
 """
 
 LIES = {
-    "sysconfig": (
-        "import sysconfig; sysconfig.get_config_var = lambda name: 1",
-        "the layout of this Python's SSL objects is not known",
-    ),
+    "free-threaded": ("sys.abiflags += 't'", "the layout of this Python's SSL objects is not known"),
     "library": ("import ssl; ssl.OPENSSL_VERSION = 'LibreSSL 4.1.0'", "the TLS library is not OpenSSL"),
     "static": ("import _ssl; del _ssl.__file__", "the _ssl module is part of the interpreter"),
     "missing": ("import _ssl; _ssl.__file__ = '/nowhere/_ssl.so'", "the _ssl module is no shared object"),

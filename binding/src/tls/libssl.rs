@@ -93,10 +93,8 @@ fn functions(py: Python<'_>) -> Result<&'static Functions, Doubt> {
 fn load(py: Python<'_>) -> PyResult<Result<Functions, Doubt>> {
     let version = (py.version_info().major, py.version_info().minor);
     if !((3, 11)..=(3, 15)).contains(&version)
-        || py
-            .import("sysconfig")?
-            .call_method1("get_config_var", ("Py_GIL_DISABLED",))?
-            .is_truthy()?
+        // Of a free-threaded build (PEP 703).
+        || py.import("sys")?.getattr("abiflags")?.contains("t")?
     {
         return Ok(Err("the layout of this Python's SSL objects is not known"));
     }
