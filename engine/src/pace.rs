@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// comes from elsewhere comes at no particular turn.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    /// The host wants the next turn to have no poll.
+    skips: bool,
     /// Polls in a row that neither slept nor found anything.
     quiet: u32,
     /// Turns since the last poll; counted only while it is calm.
@@ -37,6 +39,9 @@ impl Pace {
     /// Whether this turn may do without its poll.
     #[inline]
     pub(crate) fn leaves_out(&mut self) -> bool {
+        if std::mem::take(&mut self.skips) {
+            return true;
+        }
         if self.quiet < Self::CALM {
             return false;
         }
@@ -58,6 +63,12 @@ impl Pace {
         false
     }
 
+    /// The next turn may do without its poll.
+    #[inline]
+    pub(crate) fn skip(&mut self) {
+        self.skips = true;
+    }
+
     /// A poll has found nothing.
     #[inline]
     pub(crate) fn found_nothing(&mut self) {
@@ -67,6 +78,7 @@ impl Pace {
     /// Something is going on, or soon will be: poll every turn.
     #[inline]
     pub(crate) fn disturb(&mut self) {
+        self.skips = false;
         self.quiet = 0;
         self.turns = 0;
         self.polled = None;

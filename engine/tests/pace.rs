@@ -81,6 +81,23 @@ fn attention_ends_the_calm() {
     assert!(watched.sees());
 }
 
+/// One look is left out, unless a run begins or what is watched has changed.
+#[test]
+fn a_look_is_skipped() {
+    let mut watched = calm();
+    watched.poller.attend();
+    watched.peer.write_all(b"x").expect("write");
+    watched.poller.skip();
+    assert!(!watched.sees());
+    assert!(watched.sees());
+    watched.poller.skip();
+    watched.poller.attend();
+    assert!(watched.sees());
+    watched.poller.skip();
+    watched.poller.set_interest(watched.token, Interest::BOTH);
+    assert!(watched.sees());
+}
+
 /// What is watched has changed: that is seen at once.
 #[test]
 fn a_change_ends_the_calm() {

@@ -290,8 +290,15 @@ impl LoopState {
 
 impl Reactor {
     /// Turns the poll's events into jobs, in the order the kernel reported them.
-    fn gather(&self, ready: &mut Ready<Job>, share: Share<'_>) {
+    ///
+    /// After those of transports alone the next turn has no poll. Other events are Python's own
+    /// affair: a callback whose descriptor stays ready runs in every iteration (S4.12).
+    fn gather(&mut self, ready: &mut Ready<Job>, share: Share<'_>) {
+        let (mut streams, mut others) = (false, false);
         for (token, readiness, watch) in self.poller.events() {
+            let is_stream = matches!(watch, Watch::Stream(_));
+            streams |= is_stream;
+            others |= !is_stream;
             match watch {
                 Watch::Callbacks(callbacks) => {
                     callbacks.gather(token.fd(), readiness, ready, share);
@@ -304,6 +311,9 @@ impl Reactor {
                 // Not registered; at most an event from before it went idle.
                 Watch::Idle(_) => {}
             }
+        }
+        if streams && !others {
+            self.poller.skip();
         }
     }
 }

@@ -26,7 +26,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::borrow_fd;
+use super::{EVENTS, borrow_fd};
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
@@ -158,11 +158,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// What does not fit comes with the next wait: the kernel reports in turn, so nobody starves.
-    const CAPACITY: usize = 1024;
-
     pub(crate) fn new() -> Self {
-        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
+        Self { buffer: Vec::with_capacity(EVENTS) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -19,7 +19,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::kqueue::{self, Event, EventFilter, EventFlags};
 
-use super::borrow_fd;
+use super::{EVENTS, borrow_fd};
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
@@ -117,11 +117,8 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// What does not fit comes with the next wait: the kernel reports in turn, so nobody starves.
-    const CAPACITY: usize = 1024;
-
     pub(crate) fn new() -> Self {
-        Self { buffer: Vec::with_capacity(Self::CAPACITY) }
+        Self { buffer: Vec::with_capacity(EVENTS) }
     }
 
     pub(crate) fn clear(&mut self) {
