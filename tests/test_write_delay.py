@@ -33,6 +33,45 @@ def test_slow_callbacks_do_not_hold_a_write_back(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_a_callback_that_is_alone_sends_at_once(loop: Loop, run: Run) -> None:
+    """S16.14: while it goes on, the peer has what it wrote, callback after callback."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                transport.write(b"x")
+                assert peer.recv(100) == b"x"
+
+    run(main())
+
+
+def test_callbacks_that_write_in_turns(loop: Loop, run: Run) -> None:
+    """S16.14: once, twice, three times, and so on, alone and not: all of it arrives, in order."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            pieces = iter([bytes([n]) * n for n in range(1, 100)])
+            sent = bytearray()
+
+            def write(times: int) -> None:
+                for _ in range(times):
+                    piece = next(pieces)
+                    sent.extend(piece)
+                    transport.write(piece)
+
+            for times in (1, 2, 1, 1, 3, 2, 1):
+                await asyncio.sleep(0)
+                write(times)
+            for times in (2, 1, 1, 2, 3):
+                loop.call_soon(write, times)
+            await asyncio.sleep(0)
+            write(1)
+            assert await receive(peer, len(sent)) == sent
+
+    run(main())
+
+
 def test_callbacks_of_one_iteration_write_in_order(loop: Loop, run: Run) -> None:
     """S16.14: to one connection."""
 

@@ -2,7 +2,8 @@
 //!
 //! A send to a peer that sleeps wakes it, and the sender pays for that: on loopback a third of what
 //! a whole small HTTP response costs. Sent one right after the other, the responses of a batch wake
-//! a peer once. The price is the time for which the first waits, so that has a limit.
+//! a peer once. The price is the time for which the first waits, so that has a limit; and a job that
+//! no other follows has nothing to wait for but its own further writes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -64,10 +65,20 @@ impl Corks {
 }
 
 impl EventLoop {
-    /// Whether writes may wait for the jobs that follow.
+    /// The batch that is running; outside of one no write waits.
     #[inline]
-    pub(crate) fn corking(&self) -> bool {
-        self.corking.load(Ordering::Relaxed)
+    pub(crate) fn batch(&self) -> Option<Batch> {
+        self.corking.load(Ordering::Relaxed).then(|| Batch {
+            number: self.batches.load(Ordering::Relaxed),
+            ends: self.ending.load(Ordering::Relaxed),
+        })
+    }
+
+    /// The last job of the batch begins.
+    #[inline]
+    pub(super) fn begin_last(&self, py: Python<'_>) {
+        let ending = self.corks.with(py, |corks, _| corks.transports.is_empty());
+        self.ending.store(ending, Ordering::Relaxed);
     }
 
     /// Has `transport`, to which so many bytes were written, flushed at the end of the batch or
@@ -106,11 +117,23 @@ impl EventLoop {
     }
 }
 
+/// The jobs whose writes may leave together.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch {
+    /// It differs from that of the batch before.
+    pub(crate) number: u32,
+    /// Its last job is running and nothing is held back: a write has only that job's own to wait for.
+    pub(crate) ends: bool,
+}
+
 /// While jobs run, writes may wait.
 pub(super) struct Corking<'a>(&'a EventLoop);
 
 impl<'a> Corking<'a> {
     pub(super) fn begin(event_loop: &'a EventLoop) -> Self {
+        let before = event_loop.batches.load(Ordering::Relaxed);
+        event_loop.batches.store(before.wrapping_add(1), Ordering::Relaxed);
+        event_loop.ending.store(false, Ordering::Relaxed);
         event_loop.corking.store(true, Ordering::Relaxed);
         Self(event_loop)
     }

@@ -15,7 +15,7 @@ mod watch;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ferroloop_engine::{Interest, Poller, Ready, Signals, Spin, Timers, Token, Waker, clock};
 use pyo3::prelude::*;
@@ -27,6 +27,7 @@ use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
 use crate::{errors, ffi, names};
 
+pub(crate) use corks::Batch;
 use corks::Corks;
 use parking::Parking;
 pub(crate) use sock_ops::try_sendfile;
@@ -48,6 +49,10 @@ pub(crate) struct EventLoop {
     iterating: AtomicBool,
     /// A job is running: writes wait, so that they leave together.
     corking: AtomicBool,
+    /// It is the last of its batch, and none waits yet.
+    ending: AtomicBool,
+    /// How many batches there were: by this number transports know their first write in one.
+    batches: AtomicU32,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
     parking: Parking,
     /// `threading.get_ident()` of the thread that runs the loop, or 0.
@@ -94,6 +99,8 @@ impl EventLoop {
             custom_clock: AtomicBool::new(false),
             iterating: AtomicBool::new(false),
             corking: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            batches: AtomicU32::new(0),
             parking: Parking::default(),
             thread_id: AtomicU64::new(0),
             cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),

@@ -198,7 +198,11 @@ impl EventLoop {
     fn run_batch(this: &Bound<'_, Self>) -> PyResult<()> {
         let cell = &this.get().cell;
         let _corking = Corking::begin(this.get());
-        for _ in 0..cell.with(this.py(), |state, _| state.ready.batch()) {
+        let batch = cell.with(this.py(), |state, _| state.ready.batch());
+        for following in (0..batch).rev() {
+            if following == 0 {
+                this.get().begin_last(this.py());
+            }
             let Some(next) = cell.with(this.py(), |state, _| state.ready.pop().map(Next::of))
             else {
                 break;

@@ -39,6 +39,7 @@ use datagram::{DatagramTransport, Mail};
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
 use sendfile::Sendfile;
+use writing::Habit;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
@@ -64,6 +65,7 @@ struct State {
     interest: Option<Interest>,
     /// Written to by a job of this batch, and flushed when it ends or earlier.
     corked: bool,
+    habit: Habit,
     /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
     lost_writes: u32,
     /// While a file is being sent.
@@ -129,6 +131,7 @@ impl BaseTransport {
                 descriptor: parts.descriptor,
                 interest: None,
                 corked: false,
+                habit: Habit::default(),
                 lost_writes: channel::first_lost_write(channel),
                 sendfile: None,
                 ties: Some(ties),

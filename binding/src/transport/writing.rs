@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::chunk::Chunk;
 use super::{BaseTransport, State, channel};
 use crate::errors::{self, os_error};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{Batch, EventLoop};
 use crate::job::Job;
 use crate::names;
 
@@ -87,8 +87,8 @@ impl BaseTransport {
         let Some(event_loop) = this.get().event_loop(py) else {
             return Ok(());
         };
-        let corking = event_loop.get().corking();
-        match this.get().cell.with(py, |state, _| state.plan(corking)) {
+        let batch = event_loop.get().batch();
+        match this.get().cell.with(py, |state, _| state.plan(batch)) {
             Plan::Wait => {
                 event_loop.get().count_corked(py, size);
                 Ok(())
@@ -318,8 +318,33 @@ impl BaseTransport {
     }
 }
 
+/// Whether a transport's callbacks write more than once.
+///
+/// A callback that runs alone and writes once, a client's request or the answer to one, should send at
+/// once, and go on while the peer works. One that writes twice should not wake the peer for each.
+/// Which of them a callback is shows only afterwards, so it is taken for what the one before was.
+#[derive(Default)]
+pub(super) struct Habit {
+    /// The number of the batch of the last write.
+    batch: u32,
+    /// In that batch there were several.
+    several: bool,
+}
+
+impl Habit {
+    /// A write happens: whether it should wait for what may leave together with it.
+    #[inline]
+    fn waits(&mut self, batch: Batch) -> bool {
+        let again = batch.number == self.batch;
+        let before = std::mem::replace(&mut self.several, again);
+        self.batch = batch.number;
+        !batch.ends || again || before
+    }
+}
+
 impl State {
-    fn plan(&mut self, corking: bool) -> Plan {
+    fn plan(&mut self, batch: Option<Batch>) -> Plan {
+        let waits = batch.is_some_and(|batch| self.habit.waits(batch));
         if self.corked {
             // Beyond the limit the chunks go now; the flush at the end will find nothing left.
             return if self.may_cork() { Plan::Wait } else { Plan::Flush };
@@ -328,7 +353,7 @@ impl State {
             return Plan::Blocked;
         }
         // asyncio's pipes write at once, and so do these: their readers may be in this very thread.
-        if corking && self.stream.channel() == Channel::Socket && self.may_cork() {
+        if waits && self.stream.channel() == Channel::Socket && self.may_cork() {
             self.corked = true;
             return Plan::Cork;
         }
