@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import pkgutil
 import sys
 import types
 from asyncio import base_events, events, unix_events
@@ -54,9 +55,14 @@ def install(loop: str) -> Tally:
     _count(tally, subject)
     _replace_names(subject)
     watchers.install(module, subject)
+    package = importlib.import_module(module.partition(".")[0])
+    # What is imported with its first use must be there when a test patches it.
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
     for source in base_events, unix_events:
         source.__class__ = _Patched
-        source.package = module.partition(".")[0]
+        source.package = package.__name__
     return tally
 
 
