@@ -372,3 +372,23 @@ fn a_lost_wait_is_replaced() {
     drop(poller.begin(None).expect("begin"));
     assert_eq!(ready(&mut poller, Duration::ZERO), [1]);
 }
+
+/// What a thread lets the kernel put off is its own affair: it has that again after a short sleep,
+/// whether the time was over or something came.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_short_sleep_gives_the_timer_slack_back() {
+    use std::num::NonZeroU64;
+
+    use rustix::thread::{current_timer_slack, set_current_timer_slack};
+
+    set_current_timer_slack(NonZeroU64::new(77_000)).expect("prctl");
+    let mut poller = Poller::new().expect("poller");
+    let (left, mut right) = pair();
+    poller.insert(left.as_raw_fd(), Interest::READ, ()).expect("insert");
+    assert!(poll(&mut poller, Duration::from_micros(300)).is_empty());
+    assert_eq!(current_timer_slack().expect("prctl"), 77_000);
+    right.write_all(b"x").expect("write");
+    assert_eq!(poll(&mut poller, Duration::from_micros(300)).len(), 1);
+    assert_eq!(current_timer_slack().expect("prctl"), 77_000);
+}

@@ -17,6 +17,7 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,13 +26,11 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::thread::{current_timer_slack, set_current_timer_slack};
 
 use super::{EVENTS, borrow_fd};
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
-
-/// A thread's timer slack unless somebody changed it (`prctl(2)`, `PR_SET_TIMERSLACK`).
-const TIMER_SLACK: Duration = Duration::from_micros(50);
 
 /// An epoll instance.
 #[derive(Clone, Debug)]
@@ -105,8 +104,10 @@ impl Kernel {
                 return Ok(());
             }
         }
-        self.sleep_until(deadline)?;
-        self.collect(events, Some(Duration::ZERO))
+        if self.sleep_until(deadline)? {
+            self.collect(events, Some(Duration::ZERO))?;
+        }
+        Ok(())
     }
 
     fn collect(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -116,18 +117,41 @@ impl Kernel {
         Ok(())
     }
 
-    /// Sleeps until `deadline` or until there is something to collect.
-    ///
-    /// The kernel ends a sleep late by up to the slack, and mostly does. So it is asked for that much
-    /// less; what is left when it was not so late, it is asked for again.
-    fn sleep_until(&self, deadline: Instant) -> io::Result<()> {
+    /// Sleeps until `deadline` or until there is something to collect: whether there is.
+    fn sleep_until(&self, deadline: Instant) -> io::Result<bool> {
         let mut epoll = [PollFd::from_borrowed_fd(self.epoll.as_fd(), PollFlags::IN)];
+        let _punctual = Punctual::begin();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let asked = left.checked_sub(TIMER_SLACK).unwrap_or(left);
-            if left.is_zero() || rustix::event::poll(&mut epoll, Some(&timespec(asked)))? > 0 {
-                return Ok(());
+            if left.is_zero() {
+                return Ok(false);
             }
+            if rustix::event::poll(&mut epoll, Some(&timespec(left)))? > 0 {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// While it lives the kernel does not put off the end of this thread's sleeps, as it otherwise does
+/// by up to 50 µs, for whatever it could do in one go with others (`prctl(2)`, `PR_SET_TIMERSLACK`).
+struct Punctual {
+    /// In nanoseconds, what the thread had before; None if it cannot be changed here.
+    slack: Option<u64>,
+}
+
+impl Punctual {
+    fn begin() -> Self {
+        let slack = current_timer_slack().ok();
+        let changed = set_current_timer_slack(NonZeroU64::new(1));
+        Self { slack: slack.filter(|_| changed.is_ok()) }
+    }
+}
+
+impl Drop for Punctual {
+    fn drop(&mut self) {
+        if let Some(slack) = self.slack {
+            let _ = set_current_timer_slack(NonZeroU64::new(slack));
         }
     }
 }
