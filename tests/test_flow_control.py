@@ -34,6 +34,30 @@ async def fill(transport: Any) -> int:
     return written
 
 
+def test_a_peer_that_was_fast_and_stops(loop: Loop, run: Run) -> None:
+    """S17.2: the writer is paused while it writes, and little more is kept for the peer than for any other."""
+
+    async def main() -> None:
+        async with connection() as (transport, protocol, peer):
+            piece = bytes(range(256)) * 128
+            for _ in range(200):
+                transport.writelines([piece])
+                transport.write(piece)
+                assert await receive(peer, 2 * len(piece)) == 2 * piece
+            assert pressure(protocol) == []
+            count = 0
+            while not pressure(protocol):
+                transport.write(piece)
+                count += 1
+                assert count < 10_000
+            assert pressure(protocol) == ["pause"]
+            assert transport.get_write_buffer_size() < 2 * 1024 * 1024
+            assert await receive(peer, count * len(piece)) == count * piece
+            assert pressure(protocol) == ["pause", "resume"]
+
+    run(main())
+
+
 def test_default_limits(loop: Loop, run: Run) -> None:
     """S17.1, S0.29."""
 

@@ -3,9 +3,9 @@
 //!
 //! They share one implementation, `BaseTransport`: the state machine is the engine's [`Stream`];
 //! here are the Python objects around it and the calls of the protocol. `reading`, `writing` and
-//! `ending` each hold one stretch of its life, `watching` what the poller is told, and `channel`
-//! names what they differ in. The Python surface is in `base`, `stream`, `pipe` and `datagram`, which
-//! also has its own ways in and out.
+//! `ending` each hold one stretch of its life, `habit` what its writes are like, `watching` what the
+//! poller is told, and `channel` names what they differ in. The Python surface is in `base`,
+//! `stream`, `pipe` and `datagram`, which also has its own ways in and out.
 
 mod address;
 mod base;
@@ -15,6 +15,7 @@ mod datagram;
 mod descriptor;
 mod ending;
 mod extra;
+mod habit;
 mod pipe;
 mod protocol;
 mod reading;
@@ -36,10 +37,10 @@ use crate::job::Job;
 use crate::names;
 use chunk::Chunk;
 use datagram::{DatagramTransport, Mail};
+use habit::Habit;
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
 use sendfile::Sendfile;
-use writing::Habit;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;

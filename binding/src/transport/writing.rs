@@ -5,15 +5,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::chunk::Chunk;
+use super::habit::Habit;
 use super::{BaseTransport, State, channel};
 use crate::errors::{self, os_error};
 use crate::event_loop::{Batch, EventLoop};
 use crate::job::Job;
 use crate::names;
-
-/// More than this is not held back for the end of the batch. It equals the default high-water mark
-/// (S0.29), so that corking never hides from a writer that it should pause.
-const CORK_LIMIT: i64 = 64 * 1024;
 
 /// Writes after the end of writing that pass without a warning (S0.24).
 const QUIET_LOST_WRITES: u32 = 5;
@@ -231,7 +228,9 @@ impl BaseTransport {
             state.corked = false;
             let waiting = state.stream.outbox().len_bytes();
             state.stream.flush(borrow_fd(state.descriptor.fd())?, &mut sent)?;
-            Ok(state.stream.outbox().len_bytes() < waiting)
+            let left = state.stream.outbox().len_bytes();
+            state.habit.sent(waiting.saturating_sub(left), left);
+            Ok(left < waiting)
         });
         outcome.map_err(|error| os_error(py, &error))
     }
@@ -318,30 +317,6 @@ impl BaseTransport {
     }
 }
 
-/// Whether a transport's callbacks write more than once.
-///
-/// A callback that runs alone and writes once, a client's request or the answer to one, should send at
-/// once, and go on while the peer works. One that writes twice should not wake the peer for each.
-/// Which of them a callback is shows only afterwards, so it is taken for what the one before was.
-#[derive(Default)]
-pub(super) struct Habit {
-    /// The number of the batch of the last write.
-    batch: u32,
-    /// In that batch there were several.
-    several: bool,
-}
-
-impl Habit {
-    /// A write happens: whether it should wait for what may leave together with it.
-    #[inline]
-    fn waits(&mut self, batch: Batch) -> bool {
-        let again = batch.number == self.batch;
-        let before = std::mem::replace(&mut self.several, again);
-        self.batch = batch.number;
-        !batch.ends || again || before
-    }
-}
-
 impl State {
     fn plan(&mut self, batch: Option<Batch>) -> Plan {
         let waits = batch.is_some_and(|batch| self.habit.waits(batch));
@@ -360,9 +335,11 @@ impl State {
         Plan::Flush
     }
 
+    /// Who set a low high-water mark is to hear of it in time.
     fn may_cork(&self) -> bool {
-        let waiting = i64::try_from(self.stream.outbox().len_bytes()).unwrap_or(i64::MAX);
-        waiting <= CORK_LIMIT.min(self.marks.high())
+        let waiting = self.stream.outbox().len_bytes();
+        let high = usize::try_from(self.marks.high()).unwrap_or_default();
+        waiting <= if high < Habit::LIMIT { high } else { self.habit.limit() }
     }
 
     /// The kernel took less than everything, and the poller waits for room.
