@@ -304,6 +304,41 @@ def test_run_releases_the_call(loop: Loop) -> None:
     assert not any(handle.cancelled() for handle in handles)
 
 
+@since(3, 12)
+@pytest.mark.parametrize("asked", [False, True])
+def test_each_of_a_burst_has_its_own_empty_context(loop: Loop, asked: bool) -> None:
+    """S3.3: callbacks for now and for later, set before the loop runs and while it does."""
+    handles: list[asyncio.Handle] = []
+    seen: list[tuple[int, bool]] = []
+
+    def step(index: int) -> None:
+        number.set(number.get() + 1)
+        context = handles[index].get_context()
+        here: contextvars.ContextVar[int] = contextvars.ContextVar("here")
+        here.set(index)
+        seen.append((number.get(), context.get(here) == index and len(context) == 2))
+        if len(seen) == 12_000:
+            loop.stop()
+
+    def schedule() -> None:
+        for _ in range(3000):
+            handles.append(loop.call_soon(step, len(handles)))
+            handles.append(loop.call_later(0, step, len(handles)))
+        if asked:
+            contexts = [handle.get_context() for handle in handles]
+            assert len({id(context) for context in contexts}) == len(handles)
+            assert all(a is b.get_context() for a, b in zip(contexts, handles, strict=True))
+
+    def start() -> None:
+        schedule()
+        loop.call_soon(schedule)
+
+    contextvars.Context().run(start)
+    loop.run_forever()
+    assert seen == [(1, True)] * 12_000
+    assert all(handle.get_context()[number] == 1 for handle in handles)
+
+
 @ferroloop_only("asyncio's frame of the failed call keeps the context", "S3.9")
 def test_failed_call_makes_no_cycle(loop: Loop, errors: list[dict[str, Any]]) -> None:
     """S3.9: the exception, its frames and the handle die by reference count."""

@@ -2,13 +2,14 @@
 //!
 //! * `FastMethod`: methods with `METH_FASTCALL | METH_KEYWORDS`, which get their arguments as a
 //!   slice; PyO3's `*args` builds a tuple for every call.
-//! * `in_context`: entering and leaving a `contextvars.Context` around a call.
+//! * `context`: `contextvars.Context` objects, and entering one around a call.
 //! * `recycle`: objects made and dropped by the million.
 //! * `with_writable_buffer`: a protocol's buffer as a slice.
 //! * `bytes_of_at_most`: an exact `bytes` whose length is known when it is filled.
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
+mod context;
 mod recycle;
 
 use std::ffi::{CStr, c_int};
@@ -24,6 +25,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use pyo3::{Borrowed, PyTypeInfo, ffi, intern};
 
+pub(crate) use context::{
+    copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
+};
 pub(crate) use recycle::{Recycle, Spares, add_recycling, let_go, make, reveal};
 
 unsafe extern "C" {
@@ -304,41 +308,6 @@ pub(crate) fn call_with_loop<'py>(
         unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), given.as_ptr(), count, names) };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
-}
-
-/// A copy of the current context (`contextvars.copy_context()`).
-#[inline]
-pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: needs only the GIL.
-    let copy = unsafe { ffi::PyContext_CopyCurrent() };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, copy) }
-}
-
-/// A copy of `context`.
-pub(crate) fn copy_of_context<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: a valid object; anything but a Context is refused with a TypeError.
-    let copy = unsafe { ffi::PyContext_Copy(context.as_ptr()) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(context.py(), copy) }
-}
-
-/// Calls `body` inside `context`, as `Context.run` does.
-#[inline]
-pub(crate) fn in_context<R>(
-    context: &Bound<'_, PyAny>,
-    body: impl FnOnce() -> PyResult<R>,
-) -> PyResult<R> {
-    // SAFETY: a valid object; anything but a Context, or an entered one, is refused with an exception.
-    check(context.py(), unsafe { ffi::PyContext_Enter(context.as_ptr()) })?;
-    let result = body();
-    // SAFETY: the context entered above.
-    check(context.py(), unsafe { ffi::PyContext_Exit(context.as_ptr()) })?;
-    result
-}
-
-fn check(py: Python<'_>, status: c_int) -> PyResult<()> {
-    if status < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
 }
 
 /// Shows the memory of a writable buffer to `fill`.

@@ -157,14 +157,22 @@ struct State {
     /// Taken out when the callback runs or is cancelled, so that a handle kept by somebody keeps
     /// nothing else alive.
     call: Option<Call>,
+    /// None stands for an empty one that nobody has seen; see `Handle::lighten`.
+    context: Option<Py<PyAny>>,
     debug: Option<Box<DebugInfo>>,
+}
+
+impl State {
+    #[inline]
+    fn share_context(&self, share: Share<'_>) -> Option<Py<PyAny>> {
+        self.context.as_ref().map(|context| share.share(context))
+    }
 }
 
 /// One scheduled callback (asyncio.Handle).
 #[pyclass(frozen, subclass, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct Handle {
     event_loop: Py<EventLoop>,
-    context: Py<PyAny>,
     cancelled: AtomicBool,
     /// Set while a callback scheduled by `call_soon_threadsafe` runs; see `Handle::cancel`.
     running: AtomicBool,
@@ -178,11 +186,17 @@ impl Recycle for Handle {
         &SPARES
     }
 
+    fn lighten(&self, py: Python<'_>) {
+        Self::lighten(self, py);
+    }
+
     #[inline]
     fn bury(self, py: Python<'_>) {
-        let State { call, debug } = self.cell.into_inner();
+        let State { call, context, debug } = self.cell.into_inner();
         drop(self.event_loop.into_bound(py));
-        drop(self.context.into_bound(py));
+        if let Some(context) = context {
+            drop(context.into_bound(py));
+        }
         if let Some(call) = call {
             call.bury(py);
         }
@@ -210,11 +224,10 @@ impl Handle {
         let debug = if event_loop.get().debug() { Some(DebugInfo::record(py)?) } else { None };
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
-            context: context.unbind(),
             cancelled: AtomicBool::new(false),
             running: AtomicBool::new(false),
             threadsafe,
-            cell: LoopCell::new(State { call: Some(call), debug }),
+            cell: LoopCell::new(State { call: Some(call), context: Some(context.unbind()), debug }),
         })
     }
 
@@ -264,10 +277,44 @@ impl Handle {
 
     #[inline]
     fn invoke(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
+        let context = self.context(py)?;
         self.running.store(true, Ordering::Relaxed);
-        let outcome = ffi::in_context(self.context.bind(py), || call.invoke(py));
+        let outcome = ffi::in_context(&context, || call.invoke(py));
         self.running.store(false, Ordering::Relaxed);
         outcome.map(drop)
+    }
+
+    /// The context the callback runs in.
+    #[inline]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.cell.with(py, |state, share| state.share_context(share)) {
+            Some(context) => Ok(context.into_bound(py)),
+            None => self.make_context(py),
+        }
+    }
+
+    /// Gives up an empty copy of a context until somebody needs it: of handles made by the thousand
+    /// each would be allocated, and the collector would look through all of them.
+    #[cold]
+    pub(crate) fn lighten(&self, py: Python<'_>) {
+        let context = self.cell.with(py, |state, _| state.context.take());
+        let context = context.map(|context| context.into_bound(py));
+        let kept = context.filter(|context| !ffi::is_unseen_and_empty(context)).map(Bound::unbind);
+        self.cell.with(py, move |state, _| state.context = kept);
+    }
+
+    #[cold]
+    fn make_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let made = ffi::empty_context(py)?.unbind();
+        let (context, surplus) = self.cell.with(py, move |state, share| {
+            match state.share_context(share) {
+                // To make one may have run finalizers, which asked for it too.
+                Some(context) => (context, Some(made)),
+                None => (share.share(state.context.insert(made)), None),
+            }
+        });
+        drop(surplus.map(|context| context.into_bound(py)));
+        Ok(context.into_bound(py))
     }
 
     /// Waits until a thread-safe callback that another thread is running has ended, so that after
@@ -348,8 +395,8 @@ impl Handle {
     }
 
     /// The `contextvars.Context` the callback runs in.
-    fn get_context(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.clone_ref(py)
+    fn get_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.context(py)
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -374,8 +421,8 @@ impl Handle {
     }
 
     #[getter(_context)]
-    fn get_context_attribute(&self, py: Python<'_>) -> Py<PyAny> {
-        self.context.clone_ref(py)
+    fn get_context_attribute<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.context(py)
     }
 
     #[getter(_loop)]
@@ -402,9 +449,9 @@ impl Handle {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        visit.call(&self.context)?;
         self.cell
             .peek(|state| {
+                visit.call(&state.context)?;
                 if let Some(call) = &state.call {
                     visit.call(&call.callback)?;
                     call.args.traverse(&visit)?;

@@ -231,7 +231,11 @@ impl<'a, 'py> Request<'a, 'py> {
             event_loop.check_thread(py)?;
             check_callback(&self.callback, "call_at")?;
         }
-        let timer = TimerHandle::create(py, self.into_handle(this, false)?, when, whole)?;
+        let handle = self.into_handle(this, false)?;
+        if !event_loop.iterating() {
+            handle.lighten(py);
+        }
+        let timer = TimerHandle::create(py, handle, when, whole)?;
         let entry = Scheduled(timer.clone().unbind());
         event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
         Ok(timer.into_any())

@@ -21,6 +21,8 @@ use crate::cell::LoopCell;
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
     fn spares() -> &'static Spares;
+    /// Gives up what can be made again: there are more instances than spares, so it is a burst.
+    fn lighten(&self, py: Python<'_>);
     /// Drops what an instance held. Its end may come in any thread, also where PyO3 does not know
     /// that it is attached and would put a dropped `Py` off: so each becomes a `Bound` first.
     fn bury(self, py: Python<'_>);
@@ -86,6 +88,7 @@ fn make_new<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
 where
     T: Recycle + Into<PyClassInitializer<T>>,
 {
+    value.lighten(py);
     let made = Bound::new(py, value)?;
     // SAFETY: an object of a class that the collector looks after.
     unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
