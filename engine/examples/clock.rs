@@ -47,8 +47,7 @@ impl Clock {
         wait.run()?;
         self.poller.end(wait);
         let now = clock::now();
-        let end = now + clock::due_margin(now);
-        Ok(std::iter::from_fn(|| self.timers.pop_due(end)).collect())
+        Ok(self.timers.take_due(now + clock::due_margin(now)))
     }
 }
 

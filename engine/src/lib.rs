@@ -62,7 +62,7 @@
 //!         ready.push(Job::Io(token, readiness));
 //!     }
 //!     let now = clock::now();
-//!     while let Some(Timer(name)) = timers.pop_due(now + clock::due_margin(now)) {
+//!     for Timer(name) in timers.take_due(now + clock::due_margin(now)) {
 //!         ready.push(Job::Timer(name));
 //!     }
 //!

@@ -35,6 +35,10 @@ impl<T: Cancel> Timers<T> {
     /// `_MIN_SCHEDULED_TIMER_HANDLES`).
     const COMPACT_ABOVE: usize = 100;
 
+    /// The share of the timers, one in so many, that are popped one by one. Where more are due, a look
+    /// at all of them is at most a few comparisons for each that has been popped.
+    const SORT_ABOVE: usize = 4;
+
     /// An empty heap.
     pub const fn new() -> Self {
         Self { heap: BinaryHeap::new(), inserted: 0, cancelled: 0 }
@@ -91,11 +95,31 @@ impl<T: Cancel> Timers<T> {
         self.heap.peek().map(|head| head.when)
     }
 
-    /// Takes the earliest timer if its deadline is before `end`: now plus
+    /// Takes the timers whose deadlines are before `end`, in their order. `end` is now plus
     /// [`due_margin`](crate::clock::due_margin) (S5.3).
-    #[inline]
-    pub fn pop_due(&mut self, end: f64) -> Option<T> {
-        if self.heap.peek()?.when < end { self.pop() } else { None }
+    pub fn take_due(&mut self, end: f64) -> Vec<T> {
+        let mut due = Vec::new();
+        let few = self.heap.len().max(Self::COMPACT_ABOVE) / Self::SORT_ABOVE;
+        while self.heap.peek().is_some_and(|head| head.when < end) {
+            if due.len() == few {
+                self.sort_due(end, &mut due);
+                break;
+            }
+            due.extend(self.pop());
+        }
+        due
+    }
+
+    /// The same for many: to look at all and sort those that are due costs less than to sift the heap
+    /// for each.
+    fn sort_due(&mut self, end: f64, due: &mut Vec<T>) {
+        let mut entries = std::mem::take(&mut self.heap).into_vec();
+        let mut sorted: Vec<_> = entries.extract_if(.., |entry| entry.when < end).collect();
+        self.heap = BinaryHeap::from(entries);
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        let cancelled = sorted.iter().filter(|entry| entry.timer.is_cancelled()).count();
+        self.cancelled = self.cancelled.saturating_sub(cancelled);
+        due.extend(sorted.into_iter().map(|entry| entry.timer));
     }
 
     fn pop(&mut self) -> Option<T> {

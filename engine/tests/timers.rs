@@ -47,7 +47,7 @@ impl Schedule {
     }
 
     fn due(&mut self, end: f64) -> Vec<usize> {
-        std::iter::from_fn(|| self.timers.pop_due(end)).map(|timer| timer.id).collect()
+        self.timers.take_due(end).iter().map(|timer| timer.id).collect()
     }
 }
 
@@ -68,6 +68,29 @@ fn equal_deadlines_keep_call_order() {
         schedule.insert(when);
     }
     assert_eq!(schedule.due(3.0), [4, 5, 1, 3, 0, 2]);
+}
+
+/// S5.3, S5.5, S5.8: many at once, in order; the cancelled ones among them count no longer.
+#[test]
+fn most_are_due_at_once() {
+    let mut schedule = Schedule::default();
+    let deadlines: Vec<_> = (0..1000).map(|id| f64::from(id * 7919 % 100)).collect();
+    for &when in &deadlines {
+        schedule.insert(when);
+    }
+    for id in (0..1000).filter(|id| deadlines[*id] < 60.0) {
+        schedule.cancel(id);
+    }
+    let mut expected: Vec<usize> = (0..1000).filter(|&id| deadlines[id] < 90.0).collect();
+    expected.sort_by(|&a, &b| deadlines[a].total_cmp(&deadlines[b]));
+    assert_eq!(schedule.due(90.0), expected);
+    assert_eq!(schedule.timers.len(), 100);
+    for when in 0..500 {
+        schedule.insert(f64::from(1000 + when));
+    }
+    schedule.cancel(1001);
+    assert_eq!(schedule.purge(), [], "one of 600 is cancelled");
+    assert_eq!(schedule.timers.next_deadline(), Some(90.0));
 }
 
 #[test]
@@ -151,7 +174,7 @@ fn nothing_is_dropped_inside() {
     }
     let mut out = Vec::new();
     schedule.timers.purge(&mut out);
-    out.extend(schedule.timers.pop_due(151.0));
+    out.extend(schedule.timers.take_due(151.0));
     out.extend(schedule.timers.drain());
     assert!(schedule.timers.is_empty());
     assert_eq!(out.len(), 200);

@@ -186,7 +186,7 @@ impl EventLoop {
         let now = Self::now(this)?;
         let end = now + clock::due_margin(now);
         cell.with(this.py(), |state, _| {
-            while let Some(timer) = state.timers.pop_due(end) {
+            for timer in state.timers.take_due(end) {
                 state.ready.push(Job::Timer(timer.into_handle()));
             }
         });
