@@ -1,4 +1,4 @@
-//! The measured window: after the warm-up, for a given time, operations and the server's CPU time are counted.
+//! The measured window: after the warm-up, for at least a given time, operations and the server's CPU time are counted.
 
 use std::fmt;
 use std::io;
@@ -8,10 +8,15 @@ use crate::cpu;
 use crate::latency::Latencies;
 use crate::options::Options;
 
+/// Exchanges of each connection, on average, before the window opens and again before it closes. The first finds buffers
+/// that have never been used, here and there: with a thousand connections that alone fills the warm-up.
+const EXCHANGES: u64 = 3;
+
 pub(crate) struct Window {
     server: u32,
     warm_at: Instant,
     length: Duration,
+    least: u64,
     open: Option<Opening>,
     operations: u64,
     latencies: Latencies,
@@ -31,12 +36,13 @@ pub(crate) struct Report {
 }
 
 impl Window {
-    /// Options: `--server-pid`, `--warmup` and `--seconds`.
+    /// Options: `--server-pid`, `--warmup`, `--seconds` and, if there are several, `--connections`.
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         Ok(Self {
             server: options.number("--server-pid")?,
             warm_at: Instant::now() + options.seconds("--warmup")?,
             length: options.seconds("--seconds")?,
+            least: EXCHANGES * options.number_or("--connections", 1)?,
             open: None,
             operations: 0,
             latencies: Latencies::default(),
@@ -55,8 +61,13 @@ impl Window {
         self.operations += operations;
         let now = Instant::now();
         match &self.open {
-            None if now >= self.warm_at => self.open = Some(self.opening(now)?),
-            Some(opening) if now >= opening.at + self.length => {
+            None if now >= self.warm_at && self.operations >= self.least => {
+                self.open = Some(self.opening(now)?);
+            }
+            Some(opening)
+                if now >= opening.at + self.length
+                    && self.operations >= opening.operations + self.least =>
+            {
                 let latencies = std::mem::take(&mut self.latencies);
                 return self.report(opening, latencies).map(Some);
             }
