@@ -6,6 +6,8 @@ import importlib
 import logging
 import re
 import socket
+import subprocess
+import sys
 import threading
 from asyncio import base_events
 from collections.abc import Callable
@@ -229,9 +231,84 @@ def test_literals_start_no_thread(loop: Loop, run: Run) -> None:
 
 
 def test_public_getaddrinfo_always_looks_up(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S13.9."""
+    """S13.9: with the function of the moment."""
+    assert run(loop.getaddrinfo("10.0.0.1", 1)) != ANSWER
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: ANSWER)
     assert run(loop.getaddrinfo("10.0.0.1", 1)) == ANSWER
+
+
+@pytest.mark.parametrize("kind", [0, socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("flags", [0, socket.AI_NUMERICHOST, socket.AI_CANONNAME, socket.AI_ADDRCONFIG])
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 80), ("::1", "80"), (b"10.0.0.1", None), ("127.1", 80)])
+def test_public_getaddrinfo_of_literals(loop: Loop, run: Run, host: Any, port: Any, kind: int, flags: int) -> None:
+    """S13.1, S13.9: the socket module's answer, enum members included, each time in a list of its own."""
+    expected = repr(socket.getaddrinfo(host, port, type=kind, flags=flags))
+    for _ in range(3):
+        infos = run(loop.getaddrinfo(host, port, type=kind, flags=flags))
+        assert repr(infos) == expected
+        infos.clear()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 80.0},
+        {"port": []},
+        {"host": bytearray(b"127.0.0.1")},
+        {"host": "127.0.0.1\udc80"},
+        {"host": b"\xff"},
+        {"family": "x"},
+        {"family": 1 << 40},
+        {"family": socket.AF_INET6},
+        {"flags": "x"},
+        {"proto": 99},
+    ],
+)
+def test_wrong_arguments_beside_a_literal(loop: Loop, run: Run, wrong: dict[str, Any]) -> None:
+    """S13.1: the error of socket.getaddrinfo, also after a right one of the same literal."""
+    right = {"host": "127.0.0.1", "port": 80}
+    run(loop.getaddrinfo(**right))
+    with pytest.raises(Exception) as expected:  # noqa: PT011  # whatever it is
+        socket.getaddrinfo(**{**right, **wrong})
+    with pytest.raises(expected.type) as raised:
+        run(loop.getaddrinfo(**{**right, **wrong}))
+    assert str(raised.value) == str(expected.value)
+
+
+def test_getaddrinfo_of_a_closed_loop(loop_class: type) -> None:
+    """S2, S13.1: also of a literal that has been asked for."""
+    loop = loop_class()
+    loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 80))
+    loop.close()
+    lookup = loop.getaddrinfo("127.0.0.1", 80)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        lookup.send(None)
+
+
+def test_lookups_are_audited(loop_class: type) -> None:
+    """S13.1: each of them, once, with the arguments of socket.getaddrinfo."""
+    program = f"""
+import sys
+from {loop_class.__module__} import {loop_class.__name__} as Loop
+heard = []
+sys.addaudithook(lambda event, args: heard.append(args) if event == "socket.getaddrinfo" else None)
+loop = Loop()
+for _ in range(3):
+    loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 80, type=1))
+loop.close()
+assert heard == [("127.0.0.1", 80, 0, 1, 0)] * 3, heard
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@ferroloop_only("asyncio looks a literal up in a thread", "S13.9 as ruled in docs/differences.md")
+def test_literals_are_answered_without_a_thread(loop: Loop, run: Run) -> None:
+    """S13.9: what is remembered of them is bounded."""
+    before = threading.active_count()
+    for port in range(3000):
+        assert run(loop.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM))[0][4] == ("127.0.0.1", port)
+    assert threading.active_count() == before
+    assert len(importlib.import_module("ferroloop._resolve")._answers) <= 1024
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")

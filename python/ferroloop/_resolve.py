@@ -7,6 +7,7 @@ runs there, nor its calls behind a name server that does not answer.
 from __future__ import annotations
 
 import socket
+import sys
 from asyncio.log import logger
 
 from . import _ferroloop
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
     AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
 
+#: With these alone, what is said of an IP literal depends on nothing but the arguments (getaddrinfo(3)).
+_FLAGS_OF_LITERALS = socket.AI_PASSIVE | socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+#: What `socket.getaddrinfo` has said of IP literals, by its arguments.
+_answers: dict[tuple[Any, ...], list[Any]] = {}
+_MOST_ANSWERS = 1024
+
 
 async def getaddrinfo(
     loop: EventLoop,
@@ -32,10 +40,51 @@ async def getaddrinfo(
     proto: int = 0,
     flags: int = 0,
 ) -> list[Any]:
-    """Look a name up as `socket.getaddrinfo` does, in a thread. Raises what that raises (`socket.gaierror`)."""
+    """Look a name up as `socket.getaddrinfo` does, in a thread. Raises what that raises (`socket.gaierror`).
+
+    An IP literal needs no thread: nothing is waited for.
+    """
     if loop.get_debug():
         return await loop.run_in_executor(_threads(loop), _timed_lookup, loop, host, port, family, type, proto, flags)
+    loop._check_closed()
+    infos = _of_literal(host, port, family, type, proto, flags)
+    if infos is not None:
+        return infos
     return await loop.run_in_executor(_threads(loop), socket.getaddrinfo, host, port, family, type, proto, flags)
+
+
+def _of_literal(
+    host: str | bytes | None, port: str | bytes | int | None, family: int, type: int, proto: int, flags: int
+) -> list[Any] | None:
+    """What `socket.getaddrinfo` says of an IP literal and the number of a port; None where a thread has to ask it.
+
+    A function in its place is always asked, in a thread. Audit hooks hear of answers from memory too.
+    """
+    if getattr(socket.getaddrinfo, "__globals__", None) is not socket.__dict__:
+        return None
+    # By its class too: 80.0 equals 80 and is an error.
+    arguments = (host, port, port.__class__, family, type, proto, flags)
+    try:
+        infos = _answers.get(arguments)
+        if infos is None and not _is_literal(host, port, family, type, proto, flags):
+            return None
+    except Exception:  # bad arguments: the lookup says what is wrong with them
+        return None
+    if infos is not None:
+        sys.audit("socket.getaddrinfo", host, port, family, type, proto)
+        return infos.copy()
+    infos = socket.getaddrinfo(host, port, family, type, proto, flags)
+    if len(_answers) >= _MOST_ANSWERS:
+        _answers.clear()
+    _answers[arguments] = infos
+    return infos.copy()
+
+
+def _is_literal(
+    host: str | bytes | None, port: str | bytes | int | None, family: int, type: int, proto: int, flags: int
+) -> bool:
+    kind = type or socket.SOCK_STREAM
+    return flags & ~_FLAGS_OF_LITERALS == 0 and _ferroloop.literal_address(host, port, family, kind, proto) is not None
 
 
 async def getnameinfo(loop: EventLoop, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
