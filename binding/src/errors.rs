@@ -87,6 +87,6 @@ pub(crate) fn job_failed<'py>(
     context: Bound<'py, PyAny>,
     error: PyErr,
 ) -> PyResult<()> {
-    let handle = Handle::new(event_loop, call, Some(context), false)?;
+    let handle = Handle::new(event_loop, call, context, false)?;
     callback_failed(&Bound::new(event_loop.py(), handle)?, error)
 }

@@ -23,7 +23,7 @@ use pyo3::exceptions::{PyBufferError, PySystemError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
-use pyo3::{Borrowed, PyTypeInfo, ffi, intern};
+use pyo3::{Borrowed, PyTypeInfo, ffi};
 
 pub(crate) use context::{
     copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
@@ -287,27 +287,6 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
     // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the interpreter
     // ends.
     unsafe { Python::attach_unchecked(finalize) }
-}
-
-/// `callable(argument, loop=event_loop)`, without a dict for the keyword.
-pub(crate) fn call_with_loop<'py>(
-    callable: &Bound<'py, PyAny>,
-    argument: Option<&Bound<'py, PyAny>>,
-    event_loop: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
-    let py = callable.py();
-    let make = || PyTuple::new(py, [intern!(py, "loop")]).map(Bound::unbind);
-    let names = NAMES.get_or_try_init(py, make)?.as_ptr();
-    let positional = argument.map_or(ptr::null_mut(), Bound::as_ptr);
-    let all = [positional, event_loop.as_ptr()];
-    let given = all.get(usize::from(argument.is_none())..).unwrap_or_default();
-    let count = given.len() - 1;
-    // SAFETY: `count` positional arguments and the keyword's value, alive for the call.
-    let result =
-        unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), given.as_ptr(), count, names) };
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
 /// Shows the memory of a writable buffer to `fill`.

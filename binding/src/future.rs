@@ -10,7 +10,7 @@ use crate::{errors, ffi, names};
 /// An `asyncio.Future` of the loop.
 pub(crate) fn create<'py>(event_loop: &Bound<'py, EventLoop>) -> PyResult<Bound<'py, PyAny>> {
     let py = event_loop.py();
-    ffi::call_with_loop(names::future_class(py)?, None, event_loop)
+    names::future_class(py)?.call((), Some(&EventLoop::as_keyword(event_loop)?))
 }
 
 /// Gives the future its result, None, unless whoever waited has given up. To fail is to be a failed

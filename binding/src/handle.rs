@@ -2,12 +2,13 @@
 
 mod timer;
 
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::{Borrowed, PyTraverseError, PyVisit};
 
 use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
@@ -157,7 +158,7 @@ struct State {
     /// Taken out when the callback runs or is cancelled, so that a handle kept by somebody keeps
     /// nothing else alive.
     call: Option<Call>,
-    /// None stands for an empty one that nobody has seen; see `Handle::lighten`.
+    /// None stands for an empty one that nobody has seen; see `lighten`.
     context: Option<Py<PyAny>>,
     debug: Option<Box<DebugInfo>>,
 }
@@ -181,19 +182,32 @@ pub(crate) struct Handle {
 }
 
 impl Recycle for Handle {
-    fn spares() -> &'static Spares {
-        static SPARES: Spares = Spares::new();
+    type Place = *mut Self;
+
+    fn spares() -> &'static Spares<Self::Place> {
+        static SPARES: Spares<*mut Handle> = Spares::new();
         &SPARES
     }
 
-    fn lighten(&self, py: Python<'_>) {
-        Self::lighten(self, py);
+    #[inline]
+    fn place(this: Borrowed<'_, '_, Self>) -> Self::Place {
+        ptr::from_ref(this.get()).cast_mut()
+    }
+
+    /// Gives up an empty copy of a context until somebody needs it: of handles made by the thousand
+    /// each would be allocated, and the collector would look through all of them.
+    #[cold]
+    fn lighten(value: &Self, py: Python<'_>) {
+        let context = value.cell.with(py, |state, _| state.context.take());
+        let context = context.map(|context| context.into_bound(py));
+        let kept = context.filter(|context| !ffi::is_unseen_and_empty(context)).map(Bound::unbind);
+        value.cell.with(py, move |state, _| state.context = kept);
     }
 
     #[inline]
-    fn bury(self, py: Python<'_>) {
-        let State { call, context, debug } = self.cell.into_inner();
-        drop(self.event_loop.into_bound(py));
+    fn bury(value: Self, py: Python<'_>) {
+        let State { call, context, debug } = value.cell.into_inner();
+        drop(value.event_loop.into_bound(py));
         if let Some(context) = context {
             drop(context.into_bound(py));
         }
@@ -207,20 +221,16 @@ impl Recycle for Handle {
 }
 
 impl Handle {
-    /// A handle for `call`, in `context` or in a copy of the current one.
+    /// A handle for `call` in `context`.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
     pub(crate) fn new(
         event_loop: &Bound<'_, EventLoop>,
         call: Call,
-        context: Option<Bound<'_, PyAny>>,
+        context: Bound<'_, PyAny>,
         threadsafe: bool,
     ) -> PyResult<Self> {
         let py = event_loop.py();
-        let context = match context {
-            Some(context) => context,
-            None => ffi::copy_context(py)?,
-        };
         let debug = if event_loop.get().debug() { Some(DebugInfo::record(py)?) } else { None };
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
@@ -291,16 +301,6 @@ impl Handle {
             Some(context) => Ok(context.into_bound(py)),
             None => self.make_context(py),
         }
-    }
-
-    /// Gives up an empty copy of a context until somebody needs it: of handles made by the thousand
-    /// each would be allocated, and the collector would look through all of them.
-    #[cold]
-    pub(crate) fn lighten(&self, py: Python<'_>) {
-        let context = self.cell.with(py, |state, _| state.context.take());
-        let context = context.map(|context| context.into_bound(py));
-        let kept = context.filter(|context| !ffi::is_unseen_and_empty(context)).map(Bound::unbind);
-        self.cell.with(py, move |state, _| state.context = kept);
     }
 
     #[cold]
@@ -470,5 +470,7 @@ impl Handle {
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Handle>()?;
     ffi::add_recycling::<Handle>(module.py());
-    module.add_class::<TimerHandle>()
+    module.add_class::<TimerHandle>()?;
+    ffi::add_recycling::<TimerHandle>(module.py());
+    Ok(())
 }

@@ -80,6 +80,8 @@ class EventLoop:
     slow_callback_duration: float
     # The handle being run in debug mode, for the exception handler's `handle_traceback`.
     _current_handle: Handle | None
+    # What makes the tasks; None for plain ones.
+    _task_factory: Callable[..., asyncio.Future[Any]] | None
     # Thread running the loop, or None.
     _thread_id: int | None
     # `time` is overridden (in a subclass or on the instance): timers must ask it, not the native clock.

@@ -59,7 +59,6 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._custom_clock = _run.has_custom_clock(self)
         self._saved_origin_depth: int | None = None
         self._exception_handler: _errors.ExceptionHandler | None = None
-        self._task_factory: _tasks.TaskFactory | None = None
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._default_executor: Executor | None = None

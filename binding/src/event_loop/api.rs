@@ -226,6 +226,18 @@ impl EventLoop {
         self.closed.store(true, Ordering::Relaxed);
         let state = self.cell.with(py, |state, _| std::mem::take(state));
         drop(state);
+        drop(self.keyword.with(py, |keyword, _| keyword.take()));
+    }
+
+    #[getter(_task_factory)]
+    fn get_task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.task_factory
+            .with(py, |factory, share| factory.as_ref().map(|factory| share.share(factory)))
+    }
+
+    #[setter(_task_factory)]
+    fn set_task_factory(&self, py: Python<'_>, factory: Option<Py<PyAny>>) {
+        drop(self.task_factory.with(py, move |slot, _| std::mem::replace(slot, factory)));
     }
 
     #[getter(_thread_id)]
@@ -253,6 +265,8 @@ impl EventLoop {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))?;
         self.current_handle.peek(|handle| visit.call(handle)).unwrap_or(Ok(()))?;
+        self.task_factory.peek(|factory| visit.call(factory)).unwrap_or(Ok(()))?;
+        self.keyword.peek(|keyword| visit.call(keyword)).unwrap_or(Ok(()))?;
         self.corks.peek(|corks| corks.traverse(&visit)).unwrap_or(Ok(()))
     }
 
@@ -260,6 +274,8 @@ impl EventLoop {
         self.closed.store(true, Ordering::Relaxed);
         self.cell.clear(std::mem::take);
         self.current_handle.clear(Option::take);
+        self.task_factory.clear(Option::take);
+        self.keyword.clear(Option::take);
         self.corks.clear(std::mem::take);
     }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ferroloop_engine::{Interest, Poller, Ready, Signals, Spin, Timers, Token, Waker, clock};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::LoopCell;
@@ -60,6 +60,9 @@ pub(crate) struct EventLoop {
     cell: LoopCell<LoopState>,
     corks: LoopCell<Corks>,
     current_handle: LoopCell<Option<Py<Handle>>>,
+    task_factory: LoopCell<Option<Py<PyAny>>>,
+    /// See [`EventLoop::as_keyword`].
+    keyword: LoopCell<Option<Py<PyDict>>>,
 }
 
 /// What a loop loses when it closes.
@@ -106,6 +109,8 @@ impl EventLoop {
             cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),
             corks: LoopCell::new(Corks::default()),
             current_handle: LoopCell::new(None),
+            task_factory: LoopCell::new(None),
+            keyword: LoopCell::new(None),
         })
     }
 

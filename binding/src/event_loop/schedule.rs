@@ -136,7 +136,9 @@ struct Request<'a, 'py> {
     /// The first parameter: the callback itself, or a time.
     first: Borrowed<'a, 'py, PyAny>,
     callback: Borrowed<'a, 'py, PyAny>,
-    args: Args,
+    /// Where `*args` begin.
+    rest: usize,
+    arguments: &'a Arguments<'a, 'py>,
     context: Option<Bound<'py, PyAny>>,
 }
 
@@ -148,7 +150,7 @@ impl<'a, 'py> Request<'a, 'py> {
     /// Reads `parameters` (the last is the callback), then `*args` and `context=`.
     #[inline(always)]
     fn parse<const N: usize>(
-        arguments: &Arguments<'a, 'py>,
+        arguments: &'a Arguments<'a, 'py>,
         method: &str,
         parameters: [&str; N],
     ) -> PyResult<Self> {
@@ -158,8 +160,8 @@ impl<'a, 'py> Request<'a, 'py> {
             arguments.only_keyword(intern!(arguments.py(), "context")),
         ) {
             let context = context.filter(|context| !context.is_none());
-            let args = Args::from_rest(arguments, N)?;
-            return Ok(Self { first, callback, args, context: context.map(Borrowed::to_owned) });
+            let context = context.map(Borrowed::to_owned);
+            return Ok(Self { first, callback, rest: N, arguments, context });
         }
         Self::parse_named(arguments, method, parameters)
     }
@@ -167,7 +169,7 @@ impl<'a, 'py> Request<'a, 'py> {
     /// The same with parameters given by name.
     #[cold]
     fn parse_named<const N: usize>(
-        arguments: &Arguments<'a, 'py>,
+        arguments: &'a Arguments<'a, 'py>,
         method: &str,
         parameters: [&str; N],
     ) -> PyResult<Self> {
@@ -198,18 +200,24 @@ impl<'a, 'py> Request<'a, 'py> {
         let (Some(&Some(first)), Some(&Some(callback))) = (values.first(), values.last()) else {
             return Err(argument_error(method, "missing a required argument:", "callback"));
         };
-        Ok(Self { first, callback, args: Args::from_rest(arguments, N)?, context })
+        Ok(Self { first, callback, rest: N, arguments, context })
     }
 
     #[inline(always)]
     fn into_handle(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Handle> {
-        let call = Call { callback: self.callback.to_owned().unbind(), args: self.args };
-        Handle::new(this, call, self.context, threadsafe)
+        let context = match self.context {
+            Some(context) => context,
+            None => ffi::copy_context(this.py())?,
+        };
+        // Last, when nothing can fail any more: what an error path would drop has to be in memory.
+        let args = Args::from_rest(self.arguments, self.rest)?;
+        let call = Call { callback: self.callback.to_owned().unbind(), args };
+        Handle::new(this, call, context, threadsafe)
     }
 
     #[inline(always)]
     fn queue(self, this: &Bound<'py, EventLoop>, threadsafe: bool) -> PyResult<Bound<'py, PyAny>> {
-        let handle = ffi::make(this.py(), self.into_handle(this, threadsafe)?)?;
+        let handle = ffi::make::<Handle>(this.py(), self.into_handle(this, threadsafe)?)?;
         if !this.get().iterating() {
             ffi::reveal(&handle);
         }
@@ -232,9 +240,6 @@ impl<'a, 'py> Request<'a, 'py> {
             check_callback(&self.callback, "call_at")?;
         }
         let handle = self.into_handle(this, false)?;
-        if !event_loop.iterating() {
-            handle.lighten(py);
-        }
         let timer = TimerHandle::create(py, handle, when, whole)?;
         let entry = Scheduled(timer.clone().unbind());
         event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));

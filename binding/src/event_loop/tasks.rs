@@ -4,9 +4,11 @@ use std::ffi::CStr;
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::EventLoop;
-use crate::ffi::{self, Arguments, FastMethod};
+use crate::cell::Share;
+use crate::ffi::{Arguments, FastMethod};
 use crate::names;
 
 pub(super) struct CreateTask;
@@ -29,17 +31,38 @@ impl FastMethod for CreateTask {
         let py = this.py();
         let only = arguments.get(0).filter(|_| arguments.len() == 1 && arguments.is_positional());
         match only {
-            Some(coro) if !this.get().debug() && has_no_factory(this)? => {
+            Some(coro) if !this.get().debug() && !this.get().has_task_factory(py) => {
                 this.get().check_closed()?;
                 // Looked up every time: programs put another class there.
                 let task = names::tasks_module(py)?.getattr(intern!(py, "Task"))?;
-                ffi::call_with_loop(&task, Some(&coro), this)
+                task.call((coro,), Some(&EventLoop::as_keyword(this)?))
             }
             _ => arguments.call(&this.getattr(intern!(py, "_create_task"))?),
         }
     }
 }
 
-fn has_no_factory(this: &Bound<'_, EventLoop>) -> PyResult<bool> {
-    Ok(this.getattr(intern!(this.py(), "_task_factory"))?.is_none())
+impl EventLoop {
+    fn has_task_factory(&self, py: Python<'_>) -> bool {
+        self.task_factory.with(py, |factory, _| factory.is_some())
+    }
+
+    /// `{"loop": self}`, by which asyncio's futures and tasks are told whose they are. It is kept
+    /// while the loop is open: a dict for each of them is a tenth of what they cost.
+    pub(crate) fn as_keyword<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = this.py();
+        let kept = |keyword: &mut Option<Py<PyDict>>, share: Share<'_>| {
+            keyword.as_ref().map(|keyword| share.share(keyword))
+        };
+        if let Some(keyword) = this.get().keyword.with(py, kept) {
+            return Ok(keyword.into_bound(py));
+        }
+        let keyword = PyDict::new(py);
+        keyword.set_item(intern!(py, "loop"), this)?;
+        if !this.get().closed() {
+            let kept = keyword.clone().unbind();
+            drop(this.get().keyword.with(py, move |slot, _| slot.replace(kept)));
+        }
+        Ok(keyword)
+    }
 }

@@ -13,6 +13,7 @@ use super::{EventLoop, Reactor};
 use crate::acceptor::Acceptor;
 use crate::cell::Share;
 use crate::errors::os_error;
+use crate::ffi;
 use crate::handle::{Args, Call, Handle};
 use crate::job::Job;
 use crate::transport::BaseTransport;
@@ -262,7 +263,7 @@ impl EventLoop {
         args: Bound<'py, PyTuple>,
     ) -> PyResult<Handle> {
         let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
-        Handle::new(this, call, None, false)
+        Handle::new(this, call, ffi::copy_context(this.py())?, false)
     }
 
     pub(super) fn add_callback<'py>(

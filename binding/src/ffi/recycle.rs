@@ -18,35 +18,89 @@ use pyo3::{Borrowed, PyClass, ffi};
 
 use crate::cell::LoopCell;
 
+/// The most spares of one class: a turn of a thousand callbacks finds a thousand handles, in less
+/// memory than one read buffer.
+const KEPT: usize = 1024;
+
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
-    fn spares() -> &'static Spares;
+    /// Where in an instance its value is.
+    type Place: Place<Value: Into<PyClassInitializer<Self>>> + 'static;
+    fn spares() -> &'static Spares<Self::Place>;
+    fn place(this: Borrowed<'_, '_, Self>) -> Self::Place;
     /// Gives up what can be made again: there are more instances than spares, so it is a burst.
-    fn lighten(&self, py: Python<'_>);
+    fn lighten(value: &Value<Self>, py: Python<'_>);
     /// Drops what an instance held. Its end may come in any thread, also where PyO3 does not know
     /// that it is attached and would put a dropped `Py` off: so each becomes a `Bound` first.
-    fn bury(self, py: Python<'_>);
+    fn bury(value: Value<Self>, py: Python<'_>);
+}
+
+/// What an instance holds.
+pub(crate) type Value<T> = <<T as Recycle>::Place as Place>::Value;
+
+/// The address of a value, which for a class with a base has two parts.
+pub(crate) trait Place: Copy {
+    type Value;
+    /// # Safety
+    /// Memory for such a value, where none is.
+    unsafe fn write(self, value: Self::Value);
+    /// # Safety
+    /// A value that nobody reads or drops after this.
+    unsafe fn read(self) -> Self::Value;
+}
+
+impl<T> Place for *mut T {
+    type Value = T;
+
+    #[inline]
+    unsafe fn write(self, value: T) {
+        // SAFETY: as the caller says.
+        unsafe { ptr::write(self, value) }
+    }
+
+    #[inline]
+    unsafe fn read(self) -> T {
+        // SAFETY: as the caller says.
+        unsafe { ptr::read(self) }
+    }
+}
+
+impl<T: Place, Base: Place> Place for (T, Base) {
+    type Value = (T::Value, Base::Value);
+
+    #[inline]
+    unsafe fn write(self, (value, base): Self::Value) {
+        // SAFETY: as the caller says.
+        unsafe { self.0.write(value) };
+        // SAFETY: likewise.
+        unsafe { self.1.write(base) };
+    }
+
+    #[inline]
+    unsafe fn read(self) -> Self::Value {
+        // SAFETY: as the caller says.
+        let value = unsafe { self.0.read() };
+        // SAFETY: likewise.
+        (value, unsafe { self.1.read() })
+    }
 }
 
 /// The memory of dead instances, and how PyO3 ends those that are of a subclass.
-pub(crate) struct Spares {
-    memory: LoopCell<Vec<Spare>>,
+pub(crate) struct Spares<P> {
+    memory: LoopCell<Vec<Spare<P>>>,
     dealloc: OnceLock<ffi::destructor>,
 }
 
 /// An object without a type, a value or a reference, and where in it the value was.
-struct Spare {
+struct Spare<P> {
     object: *mut ffi::PyObject,
-    value: *mut (),
+    place: P,
 }
 
 // SAFETY: nobody else knows the addresses, and an allocation belongs to no thread.
-unsafe impl Send for Spare {}
+unsafe impl<P> Send for Spare<P> {}
 
-impl Spares {
-    /// A turn of a thousand callbacks finds a thousand handles, in less memory than one read buffer.
-    const KEPT: usize = 1024;
-
+impl<P> Spares<P> {
     pub(crate) const fn new() -> Self {
         Self { memory: LoopCell::new(Vec::new()), dealloc: OnceLock::new() }
     }
@@ -66,17 +120,14 @@ pub(crate) fn add_recycling<T: Recycle>(py: Python<'_>) {
 /// An instance that holds `value`, unknown to the collector.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
-pub(crate) fn make<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
-where
-    T: Recycle + Into<PyClassInitializer<T>>,
-{
+pub(crate) fn make<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
     let Some(spare) = T::spares().memory.with(py, |memory, _| memory.pop()) else {
         return make_new(py, value);
     };
     // SAFETY: memory of this class, nobody's; gives it its type and its first reference.
     let object = unsafe { ffi::PyObject_Init(spare.object, T::type_object_raw(py)) };
     // SAFETY: where an instance of this class had its value, which is gone.
-    unsafe { ptr::write(spare.value.cast::<T>(), value) };
+    unsafe { spare.place.write(value) };
     // SAFETY: a new reference.
     let made = unsafe { Bound::from_owned_ptr(py, object) };
     // SAFETY: of this class since the first step.
@@ -84,11 +135,8 @@ where
 }
 
 #[cold]
-fn make_new<T>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>>
-where
-    T: Recycle + Into<PyClassInitializer<T>>,
-{
-    value.lighten(py);
+fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
+    T::lighten(&value, py);
     let made = Bound::new(py, value)?;
     // SAFETY: an object of a class that the collector looks after.
     unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
@@ -139,12 +187,12 @@ fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
     // SAFETY: alive in memory, though without references.
     let this = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: its type is that of T.
-    let value = ptr::from_ref(unsafe { this.cast_unchecked::<T>() }.get()).cast_mut();
+    let place = T::place(unsafe { this.cast_unchecked() });
     // SAFETY: nobody can reach the object any more, and nobody reads its value again.
-    unsafe { ptr::read(value) }.bury(py);
-    let spare = Spare { object, value: value.cast() };
+    T::bury(unsafe { place.read() }, py);
+    let spare = Spare { object, place };
     let too_many = T::spares().memory.with(py, move |memory, _| {
-        if memory.len() < Spares::KEPT {
+        if memory.len() < KEPT {
             memory.push(spare);
             return None;
         }

@@ -1,14 +1,17 @@
 //! `TimerHandle`: a callback with a deadline, and how the loop's heap holds it.
 
 use std::cmp::Ordering as Order;
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferroloop_engine::Cancel;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::{PyFloat, PyInt};
 
 use super::Handle;
+use crate::ffi::{self, Recycle, Spares};
 use crate::names;
 
 /// A callback with a deadline (asyncio.TimerHandle).
@@ -23,7 +26,35 @@ pub(crate) struct TimerHandle {
     scheduled: AtomicBool,
 }
 
+impl Recycle for TimerHandle {
+    type Place = (*mut Self, *mut Handle);
+
+    fn spares() -> &'static Spares<Self::Place> {
+        static SPARES: Spares<(*mut TimerHandle, *mut Handle)> = Spares::new();
+        &SPARES
+    }
+
+    #[inline]
+    fn place(this: Borrowed<'_, '_, Self>) -> Self::Place {
+        (ptr::from_ref(this.get()).cast_mut(), Handle::place(this.as_super().as_borrowed()))
+    }
+
+    fn lighten((_, handle): &(Self, Handle), py: Python<'_>) {
+        Handle::lighten(handle, py);
+    }
+
+    #[inline]
+    fn bury((timer, handle): (Self, Handle), py: Python<'_>) {
+        if let Some(whole) = timer.whole {
+            drop(whole.into_bound(py));
+        }
+        Handle::bury(handle, py);
+    }
+}
+
 impl TimerHandle {
+    /// The collector knows timers from the start: what waits long may lose its loop.
+    #[inline]
     pub(crate) fn create(
         py: Python<'_>,
         handle: Handle,
@@ -32,7 +63,9 @@ impl TimerHandle {
     ) -> PyResult<Bound<'_, Self>> {
         let cancelled = AtomicBool::new(false);
         let timer = Self { when, whole, cancelled, scheduled: AtomicBool::new(true) };
-        Bound::new(py, PyClassInitializer::from(handle).add_subclass(timer))
+        let timer = ffi::make::<Self>(py, (timer, handle))?;
+        ffi::reveal(&timer);
+        Ok(timer)
     }
 
     /// The four facts that make two timers equal (S3.8).
