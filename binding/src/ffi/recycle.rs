@@ -18,9 +18,13 @@ use pyo3::{Borrowed, PyClass, ffi};
 
 use crate::cell::LoopCell;
 
-/// The most spares of one class: a turn of a thousand callbacks finds a thousand handles, in less
-/// memory than one read buffer.
-const KEPT: usize = 1024;
+/// The most spares of one class: as many as a busy thread calls `call_soon_threadsafe` before the
+/// loop's thread has its next turn (`sys.getswitchinterval`), in some two MiB.
+const KEPT: usize = 16_384;
+
+/// More instances than this at a time are a burst: what they hold is not in the interpreter's own
+/// stores of spare objects any more.
+const BURST: usize = 256;
 
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
@@ -28,7 +32,7 @@ pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
     type Place: Place<Value: Into<PyClassInitializer<Self>>> + 'static;
     fn spares() -> &'static Spares<Self::Place>;
     fn place(this: Borrowed<'_, '_, Self>) -> Self::Place;
-    /// Gives up what can be made again: there are more instances than spares, so it is a burst.
+    /// Gives up what can be made again: this is one of a burst.
     fn lighten(value: &Value<Self>, py: Python<'_>);
     /// Drops what an instance held. Its end may come in any thread, also where PyO3 does not know
     /// that it is attached and would put a dropped `Py` off: so each becomes a `Bound` first.
@@ -87,8 +91,14 @@ impl<T: Place, Base: Place> Place for (T, Base) {
 
 /// The memory of dead instances, and how PyO3 ends those that are of a subclass.
 pub(crate) struct Spares<P> {
-    memory: LoopCell<Vec<Spare<P>>>,
+    memory: LoopCell<Memory<P>>,
     dealloc: OnceLock<ffi::destructor>,
+}
+
+struct Memory<P> {
+    spares: Vec<Spare<P>>,
+    /// How many instances there are, of those that `make` has made.
+    alive: usize,
 }
 
 /// An object without a type, a value or a reference, and where in it the value was.
@@ -102,7 +112,29 @@ unsafe impl<P> Send for Spare<P> {}
 
 impl<P> Spares<P> {
     pub(crate) const fn new() -> Self {
-        Self { memory: LoopCell::new(Vec::new()), dealloc: OnceLock::new() }
+        let memory = Memory { spares: Vec::new(), alive: 0 };
+        Self { memory: LoopCell::new(memory), dealloc: OnceLock::new() }
+    }
+
+    #[inline]
+    fn take(&self, py: Python<'_>) -> (Option<Spare<P>>, usize) {
+        self.memory.with(py, |memory, _| {
+            memory.alive += 1;
+            (memory.spares.pop(), memory.alive)
+        })
+    }
+
+    /// Keeps the spare, or gives it back if there are enough.
+    #[inline]
+    fn put(&self, py: Python<'_>, spare: Spare<P>) -> Option<Spare<P>> {
+        self.memory.with(py, move |memory, _| {
+            memory.alive = memory.alive.saturating_sub(1);
+            if memory.spares.len() < KEPT {
+                memory.spares.push(spare);
+                return None;
+            }
+            Some(spare)
+        })
     }
 }
 
@@ -121,7 +153,11 @@ pub(crate) fn add_recycling<T: Recycle>(py: Python<'_>) {
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
 pub(crate) fn make<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
-    let Some(spare) = T::spares().memory.with(py, |memory, _| memory.pop()) else {
+    let (spare, alive) = T::spares().take(py);
+    if alive > BURST {
+        T::lighten(&value, py);
+    }
+    let Some(spare) = spare else {
         return make_new(py, value);
     };
     // SAFETY: memory of this class, nobody's; gives it its type and its first reference.
@@ -136,7 +172,6 @@ pub(crate) fn make<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Boun
 
 #[cold]
 fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
-    T::lighten(&value, py);
     let made = Bound::new(py, value)?;
     // SAFETY: an object of a class that the collector looks after.
     unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
@@ -190,15 +225,7 @@ fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
     let place = T::place(unsafe { this.cast_unchecked() });
     // SAFETY: nobody can reach the object any more, and nobody reads its value again.
     T::bury(unsafe { place.read() }, py);
-    let spare = Spare { object, place };
-    let too_many = T::spares().memory.with(py, move |memory, _| {
-        if memory.len() < KEPT {
-            memory.push(spare);
-            return None;
-        }
-        Some(spare)
-    });
-    if let Some(spare) = too_many {
+    if let Some(spare) = T::spares().put(py, Spare { object, place }) {
         // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
         unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
     }
