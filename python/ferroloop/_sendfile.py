@@ -18,7 +18,6 @@ from asyncio.constants import _SendfileMode
 
 from ._checks import check_non_blocking, check_not_ssl_socket
 from ._ferroloop import StreamTransport, try_sendfile
-from ._sock import wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ async def _sock_sendfile_native(
     loop: EventLoop, sock: socket.socket, file: IO[bytes], offset: int, count: int | None
 ) -> int:
     fd = _regular_file(file)
-    room = functools.partial(wait, loop, sock.fileno(), loop._writable)
+    room = functools.partial(loop._writable, sock.fileno())
     return await _send_chunks(functools.partial(try_sendfile, sock, fd), room, fd, offset, count)
 
 

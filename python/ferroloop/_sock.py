@@ -20,14 +20,14 @@ from ._ferroloop import try_recv, try_recv_into
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeAlias, TypeVar
+    from typing import Any, TypeVar, TypeVarTuple
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from ._loop import EventLoop
 
     _T = TypeVar("_T")
-    _Waiting: TypeAlias = Callable[[int], "asyncio.Future[None]"]
+    _Ts = TypeVarTuple("_Ts")
 
 
 # Seconds between two tries to connect where there is no event to wait for: short for a client, long for a processor.
@@ -41,19 +41,25 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
     for a blocking socket, and RuntimeError if they have to wait and a transport owns the descriptor.
     """
     _check(loop, sock)
-    return await _complete(loop, sock, loop._readable, try_recv, loop, sock, n)
+    while (data := try_recv(loop, sock, n)) is None:
+        await loop._readable(sock.fileno())
+    return data
 
 
 async def sock_recv_into(loop: EventLoop, sock: socket.socket, buf: WriteableBuffer) -> int:
     """Receive into a writable buffer; return the number of bytes, 0 at the end of the stream. recv(2)."""
     _check(loop, sock)
-    return await _complete(loop, sock, loop._readable, try_recv_into, sock, buf)
+    while (length := try_recv_into(sock, buf)) is None:
+        await loop._readable(sock.fileno())
+    return length
 
 
 async def sock_recvfrom(loop: EventLoop, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
     """Receive a datagram of up to `bufsize` bytes, the rest of it is lost; return (data, address). recvfrom(2)."""
     _check(loop, sock)
-    return await _complete(loop, sock, loop._readable, _attempt, sock, "recvfrom", bufsize)
+    while (received := _attempt(sock.recvfrom, bufsize)) is None:
+        await loop._readable(sock.fileno())
+    return received
 
 
 async def sock_recvfrom_into(
@@ -61,28 +67,35 @@ async def sock_recvfrom_into(
 ) -> tuple[int, Any]:
     """Receive a datagram into a writable buffer, at most `nbytes` or, if 0, all that fits; return (bytes, address)."""
     _check(loop, sock)
-    return await _complete(loop, sock, loop._readable, _attempt, sock, "recvfrom_into", buf, nbytes)
+    while (received := _attempt(sock.recvfrom_into, buf, nbytes)) is None:
+        await loop._readable(sock.fileno())
+    return received
 
 
 async def sock_sendall(loop: EventLoop, sock: socket.socket, data: ReadableBuffer) -> None:
     """Send all of `data`, which must not change meanwhile. After an error it is unknown how much was sent. send(2)."""
     _check(loop, sock)
-    sent = _attempt(sock, "send", data) or 0
+    sent = _attempt(sock.send, data) or 0
     view = memoryview(data)
-    if sent < view.nbytes:
-        await _send_rest(loop, sock, view.cast("B"), sent)
+    while sent < view.nbytes:
+        await loop._writable(sock.fileno())
+        sent += _attempt(sock.send, view.cast("B")[sent:]) or 0
 
 
 async def sock_sendto(loop: EventLoop, sock: socket.socket, data: ReadableBuffer, address: Any) -> int:
     """Send a datagram to `address`; return the number of bytes. sendto(2)."""
     _check(loop, sock)
-    return await _complete(loop, sock, loop._writable, _attempt, sock, "sendto", data, address)
+    while (sent := _attempt(sock.sendto, data, address)) is None:
+        await loop._writable(sock.fileno())
+    return sent
 
 
 async def sock_accept(loop: EventLoop, sock: socket.socket) -> tuple[socket.socket, Any]:
     """Accept a connection; return (socket, address), the socket non-blocking. accept(2)."""
     _check(loop, sock)
-    connection, address = await _complete(loop, sock, loop._readable, _attempt, sock, "accept")
+    while (accepted := _attempt(sock.accept)) is None:
+        await loop._readable(sock.fileno())
+    connection, address = accepted
     connection.setblocking(False)
     return connection, address
 
@@ -113,7 +126,7 @@ async def sock_connect(loop: EventLoop, sock: socket.socket, address: Any) -> No
 async def _connected(loop: EventLoop, sock: socket.socket, address: Any) -> None:
     """Wait until the connection that has been started stands, or failed."""
     while True:
-        await wait(loop, sock.fileno(), loop._writable)
+        await loop._writable(sock.fileno())
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error == 0:
             return
@@ -123,40 +136,15 @@ async def _connected(loop: EventLoop, sock: socket.socket, address: Any) -> None
             continue
 
 
-async def _send_rest(loop: EventLoop, sock: socket.socket, data: memoryview, sent: int) -> None:
-    while sent < len(data):
-        await wait(loop, sock.fileno(), loop._writable)
-        sent += _attempt(sock, "send", data[sent:]) or 0
-
-
 def _check(loop: EventLoop, sock: socket.socket) -> None:
     check_not_ssl_socket(sock)
     if loop.get_debug():
         check_non_blocking(sock)
 
 
-def _attempt(sock: socket.socket, method: str, *args: Any) -> Any:
-    """What a method of the socket returns, None if it would have to wait."""
+def _attempt(method: Callable[[*_Ts], _T], *args: *_Ts) -> _T | None:
+    """What a method of a socket returns, None if it would have to wait."""
     try:
-        return getattr(sock, method)(*args)
+        return method(*args)
     except (BlockingIOError, InterruptedError):
         return None
-
-
-async def _complete(
-    loop: EventLoop, sock: socket.socket, waiting: _Waiting, attempt: Callable[..., _T | None], *args: Any
-) -> _T:
-    """Make attempts until one has a result, waiting for an event after each that has not."""
-    while (result := attempt(*args)) is None:
-        await wait(loop, sock.fileno(), waiting)
-    return result
-
-
-async def wait(loop: EventLoop, fd: int, waiting: _Waiting) -> None:
-    """Wait for one event of `fd`; `waiting` is the method of the loop that says which."""
-    waiter = waiting(fd)
-    try:
-        await waiter
-    except BaseException:
-        loop._end_wait(fd, waiter)
-        raise

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::waiting::Wait;
 use super::watch::Side;
 use super::{EventLoop, LoopState, Watch, schedule};
 use crate::errors::os_error;
@@ -101,26 +102,15 @@ impl EventLoop {
         Self::remove_unowned(slf, fd, Side::Writer)
     }
 
-    /// A future that is done when `fd` is readable, or broken. A later wait or callback for the
-    /// same side takes its place, and then it is never done.
-    fn _readable<'py>(
-        slf: &Bound<'py, Self>,
-        fd: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    /// To be awaited at once: over when `fd` is readable, or broken. A later wait or callback for
+    /// the same side takes its place, and then it is never over.
+    fn _readable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<Wait> {
         Self::wait_for(slf, fd, Side::Reader)
     }
 
     /// The same for writing.
-    fn _writable<'py>(
-        slf: &Bound<'py, Self>,
-        fd: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn _writable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<Wait> {
         Self::wait_for(slf, fd, Side::Writer)
-    }
-
-    /// Ends a wait that is not wanted any more.
-    fn _end_wait(&self, fd: RawFd, waiter: &Bound<'_, PyAny>) {
-        self.end_wait(fd, waiter);
     }
 
     // asyncio's private spellings, which its own pipe transports and watchers call on a loop.

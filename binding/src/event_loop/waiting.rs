@@ -6,24 +6,76 @@
 use std::os::fd::RawFd;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::EventLoop;
 use super::watch::{Listener, Side, descriptor};
 use crate::future;
 
-impl EventLoop {
-    /// A future that is done with the next event of one side of `fd`.
-    pub(super) fn wait_for<'py>(
-        this: &Bound<'py, Self>,
-        fd: &Bound<'py, PyAny>,
-        side: Side,
+/// What a coroutine awaits: it is over with the event, or with an exception thrown in, such as a
+/// cancellation. Then nobody watches the descriptor any more.
+#[pyclass(frozen, module = "ferroloop._ferroloop")]
+pub(crate) struct Wait {
+    event_loop: Py<EventLoop>,
+    fd: RawFd,
+    waiter: Py<PyAny>,
+    /// The future's own steps.
+    steps: Py<PyIterator>,
+}
+
+#[pymethods]
+impl Wait {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> Option<PyResult<Bound<'py, PyAny>>> {
+        self.steps.bind(py).clone().next()
+    }
+
+    /// Ends the wait and raises the exception.
+    #[pyo3(signature = (*exception))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        exception: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.close(py);
+        self.steps.bind(py).call_method1(intern!(py, "throw"), exception)
+    }
+
+    /// Ends the wait.
+    fn close(&self, py: Python<'_>) {
+        self.event_loop.get().end_wait(self.fd, self.waiter.bind(py));
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.waiter)?;
+        visit.call(&self.steps)
+    }
+}
+
+impl EventLoop {
+    /// A wait for the next event of one side of `fd`.
+    pub(super) fn wait_for(
+        this: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        side: Side,
+    ) -> PyResult<Wait> {
         this.get().check_closed()?;
         Self::ensure_no_transport(this, fd)?;
         let waiter = future::create(this)?;
-        let listener = Listener::Waiter(waiter.clone().unbind());
-        Self::set_listener(this, descriptor(fd)?, side, listener)?;
-        Ok(waiter)
+        let steps = waiter.try_iter()?.unbind();
+        let (fd, waiter) = (descriptor(fd)?, waiter.unbind());
+        let listener = Listener::Waiter(waiter.clone_ref(this.py()));
+        Self::set_listener(this, fd, side, listener)?;
+        Ok(Wait { event_loop: this.clone().unbind(), fd, waiter, steps })
     }
 
     /// The event has come: the wait is over, unless it was ended or replaced before this job's turn.
@@ -41,7 +93,7 @@ impl EventLoop {
     }
 
     /// Ends a wait for either side; a wait that took its place goes on (S25.6).
-    pub(super) fn end_wait(&self, fd: RawFd, waiter: &Bound<'_, PyAny>) {
+    fn end_wait(&self, fd: RawFd, waiter: &Bound<'_, PyAny>) {
         for side in [Side::Reader, Side::Writer] {
             drop(self.take_waiter(fd, side, waiter));
         }
