@@ -133,6 +133,18 @@ def test_closed_loop_in_a_cycle(loop_class: type) -> None:
     assert dead(ref)
 
 
+def test_closed_loop_needs_no_collector(loop_class: type, no_gc: None) -> None:
+    """S2.22: what it made its futures and tasks with goes with the end."""
+    loop = loop_class()
+    loop.create_future()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    loop.create_future()
+    dead = weakref.ref(loop)
+    del loop
+    assert dead() is None
+
+
 def test_unreachable_loop_with_a_transport(loop_class: type) -> None:
     """S1.8, S16.26: all of the cycle, one of them registered in the poller."""
     left, right = unix_pair()

@@ -292,6 +292,24 @@ def test_weak_references(loop: Loop) -> None:
         gc.enable()
 
 
+def test_new_handles_know_nothing_of_ended_ones(loop: Loop) -> None:
+    """S3.1, S3.9: whose memory they may have, a burst of them too."""
+    for count in (10, 20_000, 20_000, 10):
+        called: list[int] = []
+        now = [loop.call_soon(called.append, index) for index in range(count)]
+        later = [loop.call_at(-index, called.append, -index) for index in range(count)]
+        assert not any(handle.cancelled() for handle in now + later)
+        assert [timer.when() for timer in later] == [-index for index in range(count)]
+        references = [weakref.ref(handle) for handle in now + later]
+        for handle in now[::3] + later[::3]:
+            handle.cancel()
+        turn(loop, 3)
+        expected = [index for index in range(count) if index % 3]
+        assert called == expected + [-index for index in reversed(expected)]
+        del now, later, handle
+        assert not any(reference() for reference in references)
+
+
 @ferroloop_only("asyncio's handles keep the call after they ran", "S3.9")
 def test_run_releases_the_call(loop: Loop) -> None:
     """S3.9: as cancelling does."""
