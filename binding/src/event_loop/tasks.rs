@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::EventLoop;
-use crate::cell::Share;
 use crate::ffi::{Arguments, FastMethod};
 use crate::names;
 
@@ -51,10 +50,11 @@ impl EventLoop {
     /// while the loop is open: a dict for each of them is a tenth of what they cost.
     pub(crate) fn as_keyword<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = this.py();
-        let kept = |keyword: &mut Option<Py<PyDict>>, share: Share<'_>| {
-            keyword.as_ref().map(|keyword| share.share(keyword))
-        };
-        if let Some(keyword) = this.get().keyword.with(py, kept) {
+        let known = this
+            .get()
+            .keyword
+            .with(py, |keyword, share| keyword.as_ref().map(|keyword| share.share(keyword)));
+        if let Some(keyword) = known {
             return Ok(keyword.into_bound(py));
         }
         let keyword = PyDict::new(py);
