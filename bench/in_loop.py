@@ -47,16 +47,20 @@ class InLoop:
         return Sample(value=result["operations"] / result["seconds"], cpu=result["cpu_seconds"] / result["operations"])
 
     def measure(self, loop: asyncio.AbstractEventLoop, seconds: float, *port: int) -> dict[str, float]:
-        """Raise n until the work takes as long as wanted; the last run counts, the shorter ones were its warm-up."""
+        """Raise n until the work takes as long as wanted; the last run counts, those before were its warm-up.
+
+        The first never counts: it imports the client's library.
+        """
         if self.prepare is not None:
             self.prepare(loop)
         count = self.first_count
+        result = self._timed(loop, count, *port)
         while True:
+            # Aim at the wanted time, but trust a short run only so far.
+            count *= max(1, min(20, int(seconds / result["seconds"])))
             result = self._timed(loop, count, *port)
             if result["seconds"] >= seconds / 2:
                 return result
-            # Aim at the wanted time, but trust a short run only so far.
-            count *= max(2, min(20, int(seconds / result["seconds"])))
 
     def _timed(self, loop: asyncio.AbstractEventLoop, count: int, *port: int) -> dict[str, float]:
         cpu, start = time.process_time(), time.perf_counter()
