@@ -304,11 +304,19 @@ assert heard == [("127.0.0.1", 80, 0, 1, 0)] * 3, heard
 @ferroloop_only("asyncio looks a literal up in a thread", "S13.9 as ruled in docs/differences.md")
 def test_literals_are_answered_without_a_thread(loop: Loop, run: Run) -> None:
     """S13.9: what is remembered of them is bounded."""
-    before = threading.active_count()
     for port in range(3000):
         assert run(loop.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM))[0][4] == ("127.0.0.1", port)
-    assert threading.active_count() == before
+    assert not loop._own_threads
     assert len(importlib.import_module("ferroloop._resolve")._answers) <= 1024
+
+
+@pytest.mark.parametrize(("port", "in_thread"), [(80, False), (None, False), ("80", True), (" 80 ", True)])
+@ferroloop_only("asyncio looks a literal up in a thread", "S13.9 as ruled in docs/differences.md")
+def test_ports_that_may_be_services_are_looked_up(loop: Loop, run: Run, port: Any, in_thread: bool) -> None:
+    """S13.9: in a thread, whatever they look like."""
+    with contextlib.suppress(OSError):
+        run(loop.getaddrinfo("127.0.0.1", port))
+    assert bool(loop._own_threads) == in_thread
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")

@@ -83,8 +83,11 @@ def _of_literal(
 def _is_literal(
     host: str | bytes | None, port: str | bytes | int | None, family: int, type: int, proto: int, flags: int
 ) -> bool:
+    # A port in a string may have to be looked up among the services, whatever it looks like.
+    if flags & ~_FLAGS_OF_LITERALS or not (port is None or isinstance(port, int)):
+        return False
     kind = type or socket.SOCK_STREAM
-    return flags & ~_FLAGS_OF_LITERALS == 0 and _ferroloop.literal_address(host, port, family, kind, proto) is not None
+    return _ferroloop.literal_address(host, port, family, kind, proto) is not None
 
 
 async def getnameinfo(loop: EventLoop, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::waiting::Wait;
+use super::waiting::FdWait;
 use super::watch::Side;
 use super::{EventLoop, LoopState, Watch, schedule};
 use crate::errors::os_error;
@@ -104,12 +104,12 @@ impl EventLoop {
 
     /// To be awaited at once: over when `fd` is readable, or broken. A later wait or callback for
     /// the same side takes its place, and then it is never over.
-    fn _readable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<Wait> {
+    fn _readable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<FdWait> {
         Self::wait_for(slf, fd, Side::Reader)
     }
 
     /// The same for writing.
-    fn _writable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<Wait> {
+    fn _writable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<FdWait> {
         Self::wait_for(slf, fd, Side::Writer)
     }
 

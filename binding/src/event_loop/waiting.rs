@@ -16,7 +16,7 @@ use crate::future;
 /// What a coroutine awaits: it is over with the event, or with an exception thrown in, such as a
 /// cancellation. Then nobody watches the descriptor any more.
 #[pyclass(frozen, module = "ferroloop._ferroloop")]
-pub(crate) struct Wait {
+pub(crate) struct FdWait {
     event_loop: Py<EventLoop>,
     fd: RawFd,
     waiter: Py<PyAny>,
@@ -25,7 +25,7 @@ pub(crate) struct Wait {
 }
 
 #[pymethods]
-impl Wait {
+impl FdWait {
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
@@ -67,7 +67,7 @@ impl EventLoop {
         this: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
         side: Side,
-    ) -> PyResult<Wait> {
+    ) -> PyResult<FdWait> {
         this.get().check_closed()?;
         Self::ensure_no_transport(this, fd)?;
         let waiter = future::create(this)?;
@@ -75,7 +75,7 @@ impl EventLoop {
         let (fd, waiter) = (descriptor(fd)?, waiter.unbind());
         let listener = Listener::Waiter(waiter.clone_ref(this.py()));
         Self::set_listener(this, fd, side, listener)?;
-        Ok(Wait { event_loop: this.clone().unbind(), fd, waiter, steps })
+        Ok(FdWait { event_loop: this.clone().unbind(), fd, waiter, steps })
     }
 
     /// The event has come: the wait is over, unless it was ended or replaced before this job's turn.
