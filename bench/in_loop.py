@@ -3,17 +3,17 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from peers import FASTNET, NATIVE
-from process import answer, cores, python
+from process import child, cores, python
 from services import Service
-from workload import Sample
+from workload import ByTurns, Part, Sample
 
 
 @dataclass(frozen=True)
-class InLoop:
+class InLoop(ByTurns):
     """`operate(loop, n)` does n operations on a loop that is not running, and that `prepare(loop)` has seen.
 
     With a `service`, its port is the third argument.
@@ -39,30 +39,36 @@ class InLoop:
         """What the service lacks."""
         return self.service.missing() if self.service else None
 
-    def sample(self, loop: str, seconds: float) -> Sample:
+    def parts(self, loop: str, seconds: float) -> Generator[Part]:
         """Run `in_loop_child.py`, which calls `measure` below."""
         port = [str(self.service.port())] if self.service else []
-        command = python("in_loop_child.py", loop, self.name, str(seconds), *port)
-        result = json.loads(answer(command, core=cores()[0], timeout=60 + 10 * seconds))
-        return Sample(value=result["operations"] / result["seconds"], cpu=result["cpu_seconds"] / result["operations"])
+        with child(python("in_loop_child.py", loop, self.name, *port), cores()[0]) as process:
+            while True:
+                yield json.loads(process.ask(str(seconds), timeout=60 + 10 * seconds))
 
-    def measure(self, loop: asyncio.AbstractEventLoop, seconds: float, *port: int) -> dict[str, float]:
-        """Raise n until the work takes as long as wanted; the last run counts, those before were its warm-up.
+    def total(self, parts: list[Part]) -> Sample:
+        """The rate of all parts together."""
+        operations, seconds, cpu_seconds = (
+            sum(part[what] for part in parts) for what in ("operations", "seconds", "cpu_seconds")
+        )
+        return Sample(value=operations / seconds, cpu=cpu_seconds / operations)
 
-        The first never counts: it imports the client's library.
+    def measure(self, loop: asyncio.AbstractEventLoop, lengths: Iterable[float], *port: int) -> Iterator[Part]:
+        """For each length raise n until the work takes about as many seconds; then it counts.
+
+        The first run never does: it imports the client's library.
         """
         if self.prepare is not None:
             self.prepare(loop)
         count = self.first_count
-        result = self._timed(loop, count, *port)
-        while True:
-            # Aim at the wanted time, but trust a short run only so far.
-            count *= max(1, min(20, int(seconds / result["seconds"])))
-            result = self._timed(loop, count, *port)
-            if result["seconds"] >= seconds / 2:
-                return result
+        self._timed(loop, count, *port)
+        for seconds in lengths:
+            while (part := self._timed(loop, count, *port))["seconds"] < seconds / 2:
+                # Aim at the wanted time, but trust a short run only so far.
+                count *= min(20, int(seconds / part["seconds"]))
+            yield part
 
-    def _timed(self, loop: asyncio.AbstractEventLoop, count: int, *port: int) -> dict[str, float]:
+    def _timed(self, loop: asyncio.AbstractEventLoop, count: int, *port: int) -> Part:
         cpu, start = time.process_time(), time.perf_counter()
         self.operate(loop, count, *port)
         elapsed = time.perf_counter() - start

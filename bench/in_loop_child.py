@@ -1,4 +1,6 @@
-"""The fresh process of a workload in a loop: LOOP WORKLOAD SECONDS [PORT]; prints what was measured as JSON."""
+"""The fresh process of a workload in a loop: LOOP WORKLOAD [PORT]; for each line, a number of seconds, prints what was
+measured in that time as JSON.
+"""
 
 import json
 import sys
@@ -10,12 +12,13 @@ from workloads import ALL
 from workloads.precision import ShortSleep
 
 
-def main(peer: str, name: str, seconds: str, *port: str) -> None:
+def main(peer: str, name: str, *port: str) -> None:
     """Measure one workload on one loop."""
     workload = next(workload for workload in ALL if workload.name == name)
     assert isinstance(workload, InLoop | ShortSleep)
     with closing(new_event_loop(peer)) as loop:
-        print(json.dumps(workload.measure(loop, float(seconds), *map(int, port))))
+        for part in workload.measure(loop, map(float, sys.stdin), *map(int, port)):
+            print(json.dumps(part), flush=True)
 
 
 main(*sys.argv[1:])

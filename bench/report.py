@@ -18,10 +18,11 @@ _RESULTS = Path(__file__).parent / "RESULTS.md"
 _PLOTS = "plots"
 
 _HOW = f"""\
-Every sample is taken in a fresh process, the loops in turn, round by round. Each cell: median, half the distance of the
+Every sample is taken in a fresh process. Those of a round are alive together and work by turns of some hundredths of
+a second, in no order: what else the machine does hits all loops alike. Each cell: median, half the distance of the
 extremes and, in brackets, the ratio to {REFERENCE}, which is the median of the ratios within each round. Above 1 is
-better, also where less is better (marked ↓). `{NATIVE}` is a minimal epoll server: what the kernel allows. Servers run
-on one core and the load, native and checking every byte, on another."""
+better, also where less is better (marked ↓). `{NATIVE}` is a minimal epoll server: what the kernel allows. Servers
+run on one core and the load, native and checking every byte, on another."""
 
 _CPU_HOW = f"""\
 CPU time of the measured process per operation in µs, all its threads, user and kernel; in brackets how many times as

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import machine
 from peers import NATIVE, OURS, PEERS, PORTABLE, version
-from process import HERE, SampleFailed
+from process import HERE
 from report import markdown, write
 from samples import Run, merged
-from workload import Workload
+from workload import Outcome, Sample, Workload
 from workloads import ALL
 
 _SAMPLES = HERE.parent / ".build" / "bench.jsonl"
@@ -78,41 +78,35 @@ def _opened(options: argparse.Namespace) -> Run:
 
 
 def _measure(run: Run, workloads: list[Workload], loops: list[str], rounds: int, seconds: float) -> None:
-    """Round by round, workload by workload, the loops in turn: neighbours in time are what is compared."""
-    plan = [
-        (workload, loop, number)
-        for number in range(rounds)
-        for workload in workloads
-        for loop in _in_turn(loops, number)
-        if workload.takes(loop) and run.needs(workload, loop, number)
-    ]
-    expected = sum(workload.overhead + seconds for workload, _, _ in plan)
-    print(f"{len(plan)} samples, about {expected / 60:.0f} minutes", file=sys.stderr)
-    start, done = time.monotonic(), 0.0
-    for workload, loop, number in plan:
-        if run.needs(workload, loop, number):
-            outcome = _take(run, workload, loop, number, seconds)
-            left = expected - done
-            pace = (time.monotonic() - start) / (done + workload.overhead + seconds)
-            about = f"round {number + 1}, {left * pace / 60:.0f} min left"
-            print(f"[{about}] {workload.name} {loop}: {outcome}", file=sys.stderr)
-        done += workload.overhead + seconds
+    """Round by round, workload by workload, all loops together: neighbours in time are what is compared."""
+    plan = [(number, workload) for number in range(rounds) for workload in workloads]
+    expected = [_expected(workload, _due(run, workload, loops, number), seconds) for number, workload in plan]
+    print(f"about {sum(expected) / 60:.0f} minutes", file=sys.stderr)
+    start = time.monotonic()
+    for index, (number, workload) in enumerate(plan):
+        due = _due(run, workload, loops, number)
+        for loop, outcome in workload.samples(due, seconds).items():
+            shown = _record(run, workload, loop, number, outcome)
+            print(f"{workload.name} {loop}: {shown}", file=sys.stderr)
+        pace = (time.monotonic() - start) / max(sum(expected[: index + 1]), 1)
+        print(f"[round {number + 1}, {sum(expected[index + 1 :]) * pace / 60:.0f} min left]", file=sys.stderr)
 
 
-def _in_turn(loops: list[str], number: int) -> list[str]:
-    """Each round starts with another loop, so that none always comes after the same one."""
-    turn = number % len(loops)
-    return loops[turn:] + loops[:turn]
+def _due(run: Run, workload: Workload, loops: list[str], number: int) -> list[str]:
+    """The loops whose samples of that round are still to be taken."""
+    return [loop for loop in loops if workload.takes(loop) and run.needs(workload, loop, number)]
 
 
-def _take(run: Run, workload: Workload, loop: str, number: int, seconds: float) -> str:
-    try:
-        sample = workload.sample(loop, seconds)
-    except (SampleFailed, OSError) as failure:
-        run.fail(workload, loop, number, str(failure))
-        return f"FAIL {str(failure).splitlines()[-1]}"
-    run.add(workload, loop, number, sample)
-    return f"{sample.value:.4g} {workload.unit}"
+def _expected(workload: Workload, loops: list[str], seconds: float) -> float:
+    return (workload.overhead + seconds) * len(loops)
+
+
+def _record(run: Run, workload: Workload, loop: str, number: int, outcome: Outcome) -> str:
+    if isinstance(outcome, Sample):
+        run.add(workload, loop, number, outcome)
+        return f"{outcome.value:.4g} {workload.unit}"
+    run.fail(workload, loop, number, str(outcome))
+    return f"FAIL {str(outcome).splitlines()[-1]}"
 
 
 if __name__ == "__main__":

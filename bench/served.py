@@ -1,20 +1,26 @@
 """Workloads of a server under load: the server on one core, the load generator on the other."""
 
 import json
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import loadgen
 from certificate import AUTHORITY, SERVER, made
 from memory import allow_files
 from peers import FASTNET, NATIVE, OURS
-from process import answer, cores, python, server
-from workload import Sample
+from process import child, cores, python, server
+from workload import ByTurns, Part, Sample
 
-WARMUP = 0.1
+_WARMUP = 0.1
+# Before the window of each turn: what other servers did has emptied the caches.
+_RESUMING = 0.005
+# Of the exchanges, in thousandths, whose latency is reported.
+_QUANTILES = (500, 990, 999)
 
 
 @dataclass(frozen=True)
-class Served:
+class Served(ByTurns):
     """`kind` is a server of `servers/`; `load` are mode and options of the load generator."""
 
     name: str
@@ -30,7 +36,7 @@ class Served:
     # Seconds for which ferroloop, and no other loop, is to spin.
     spin: float = 0
     less_is_better: bool = field(default=False, init=False)
-    overhead: float = WARMUP + 0.35
+    overhead: float = _WARMUP + 0.45
 
     def takes(self, loop: str) -> bool:
         """All loops; the native server if it can."""
@@ -44,19 +50,41 @@ class Served:
         """Nothing."""
         return None
 
-    def sample(self, loop: str, seconds: float) -> Sample:
-        """Start the server, load it, and count operations and the server's CPU time in the measured window."""
+    def parts(self, loop: str, seconds: float) -> Generator[Part]:
+        """Start the server, load it, and count operations and the server's CPU time in the measured windows."""
         allow_files(self.connections + 200)
         server_core, load_core = cores()
         environment = {"FERROLOOP_SPIN": str(self.spin)} if self.spin else {}
         with server(server_command(loop, self.kind, self.transport), server_core, environment) as (pid, port):
             command = [loadgen.path(), *self.load, "--transport", self.transport, "--port", str(port)]
             command += ["--authority", made(AUTHORITY)] if self.transport == "tls" else []
-            command += ["--server-pid", str(pid), "--warmup", str(WARMUP), "--seconds", str(seconds)]
-            result = json.loads(answer(command, load_core, timeout=60 + seconds))
-        operations, cpu = max(result["operations"], 1), result["server_cpu_seconds"]
-        value = operations / (cpu if self.by_cpu_time else result["seconds"])
-        return Sample(value, cpu / operations, tuple(result["latencies"]) if any(result["latencies"]) else ())
+            command += ["--server-pid", str(pid)]
+            with child(command, load_core) as load:
+                load.ask(f"{_WARMUP} 0", timeout=60)
+                while True:
+                    yield json.loads(load.ask(f"{_RESUMING} {seconds}", timeout=60 + seconds))
+
+    def total(self, parts: list[Part]) -> Sample:
+        """The rate of all parts together."""
+        operations, seconds, cpu = (
+            sum(part[what] for part in parts) for what in ("operations", "seconds", "cpu_seconds")
+        )
+        operations = max(operations, 1)
+        latencies: Counter[int] = Counter()
+        for part in parts:
+            latencies.update(dict(part["latencies"]))
+        value = operations / (cpu if self.by_cpu_time else seconds)
+        return Sample(value, cpu / operations, quantiles(latencies))
+
+
+def quantiles(latencies: Counter[int]) -> tuple[float, ...]:
+    """The seconds that the usual shares of the exchanges stayed below; `latencies` counts nanoseconds."""
+    total, below, found = latencies.total(), 0, []
+    for nanoseconds in sorted(latencies):
+        below += latencies[nanoseconds]
+        while len(found) < len(_QUANTILES) and below * 1000 >= _QUANTILES[len(found)] * total:
+            found.append(nanoseconds / 1e9)
+    return tuple(found)
 
 
 def server_command(loop: str, kind: str, transport: str = "tcp") -> list[str]:

@@ -1,7 +1,17 @@
-"""What a workload is to the suite: a name, a unit, and a way to take one sample in a fresh process."""
+"""What a workload is to the suite: a name, a unit, and a way to take samples, each in a fresh process."""
 
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from process import SampleFailed
+
+# How often each loop has its turn at one sample. What else a machine does comes and goes within tenths of a second:
+# the shorter the turns, the more evenly it hits all loops.
+_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -14,6 +24,11 @@ class Sample:
     value: float
     cpu: float | None = None
     latencies: tuple[float, ...] = ()
+
+
+# What a process says of a part of a sample.
+Part = dict[str, Any]
+Outcome = Sample | SampleFailed | OSError
 
 
 class Workload(Protocol):
@@ -35,5 +50,55 @@ class Workload(Protocol):
     def missing(self) -> str | None:
         """What is not installed and has to be, if anything."""
 
+    def samples(self, loops: list[str], seconds: float) -> dict[str, Outcome]:
+        """Measure each of the loops for about `seconds`."""
+
+
+class ByTurns(ABC):
+    """The processes of all loops are alive at a time, and one of them works."""
+
+    @abstractmethod
+    def parts(self, loop: str, seconds: float) -> Generator[Part]:
+        """Measure for `seconds` at each step, in processes that last as long as the generator. Raises SampleFailed."""
+
+    @abstractmethod
+    def total(self, parts: list[Part]) -> Sample:
+        """What the parts are together. Raises SampleFailed."""
+
+    def samples(self, loops: list[str], seconds: float) -> dict[str, Outcome]:
+        """One sample of each loop, all taken in the same stretch of time."""
+        measured = {loop: self.parts(loop, seconds / _TURNS) for loop in loops}
+        parts: dict[str, list[Part]] = {loop: [] for loop in loops}
+        failures: dict[str, Outcome] = {}
+        with ExitStack() as ending:
+            for generator in measured.values():
+                ending.enter_context(closing(generator))
+            for _ in range(_TURNS):
+                # In no order, so that none always comes after the same one.
+                for loop in random.sample(loops, len(loops)):
+                    if loop in failures:
+                        continue
+                    try:
+                        parts[loop].append(next(measured[loop]))
+                    except (SampleFailed, OSError) as failure:
+                        failures[loop] = failure
+        return {loop: failures.get(loop) or _outcome(self.total, parts[loop]) for loop in loops}
+
+
+class OneByOne(ABC):
+    """What is measured is no matter of time, or takes it all at once."""
+
+    @abstractmethod
     def sample(self, loop: str, seconds: float) -> Sample:
         """Measure `loop` for about `seconds`. Raises SampleFailed."""
+
+    def samples(self, loops: list[str], seconds: float) -> dict[str, Outcome]:
+        """One sample of each loop, one after the other."""
+        return {loop: _outcome(self.sample, loop, seconds) for loop in loops}
+
+
+def _outcome(take: Callable[..., Sample], *arguments: Any) -> Outcome:
+    try:
+        return take(*arguments)
+    except (SampleFailed, OSError) as failure:
+        return failure

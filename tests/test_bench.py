@@ -2,6 +2,8 @@
 
 import importlib
 import json
+from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ BENCH = Path(__file__).parent.parent / "bench"
 def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The modules, which import one another by their bare names."""
     monkeypatch.syspath_prepend(str(BENCH))
-    names = ("bars", "plot", "report", "results", "samples", "workload")
+    names = ("bars", "plot", "process", "report", "results", "samples", "served", "workload")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -109,6 +111,41 @@ def test_latency_bar_compares_each_quantile_with_its_best_peer(bench: SimpleName
     bar = next(bar for bar in bench.bars.bars(results) if bar.claim.startswith("latency"))
     assert list(bar.figures.values()) == [2, 0.5, 0.5]
     assert bar.holds is False
+
+
+def test_loops_take_turns(bench: SimpleNamespace) -> None:
+    """Each has had its n-th part before any has its next; one that fails is left out, and all are ended."""
+    turns: list[str] = []
+    ended: set[str] = set()
+
+    class Counting(bench.workload.ByTurns):  # type: ignore[misc,name-defined]
+        def parts(self, loop: str, seconds: float) -> Generator[dict[str, float]]:
+            try:
+                for _ in range(1 if loop == "broken" else 1000):
+                    turns.append(loop)
+                    yield {"seconds": seconds}
+                raise bench.process.SampleFailed("out of order")
+            finally:
+                ended.add(loop)
+
+        def total(self, parts: list[dict[str, float]]) -> Any:
+            return bench.workload.Sample(sum(part["seconds"] for part in parts))
+
+    outcomes = Counting().samples(["a", "b", "broken"], 2.0)
+    assert outcomes["a"].value == outcomes["b"].value == pytest.approx(2)
+    assert str(outcomes["broken"]) == "out of order"
+    assert turns.count("broken") == 1
+    both = [loop for loop in turns if loop != "broken"]
+    assert {tuple(sorted(pair)) for pair in zip(both[::2], both[1::2], strict=True)} == {("a", "b")}
+    assert ended == {"a", "b", "broken"}
+
+
+def test_latencies_of_all_turns_count_together(bench: SimpleNamespace) -> None:
+    """The time that 50, 99 and 99.9 % of the exchanges stayed below."""
+    micros = Counter({1000 * number: 1 for number in range(1, 1001)})
+    assert bench.served.quantiles(micros) == pytest.approx((500e-6, 990e-6, 999e-6))
+    assert bench.served.quantiles(Counter({7000: 3})) == pytest.approx((7e-6, 7e-6, 7e-6))
+    assert bench.served.quantiles(Counter()) == ()
 
 
 def test_samples_survive_and_runs_are_put_together(bench: SimpleNamespace, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from memory import allow_files, cpu_time, resident
 from peers import FASTNET, NATIVE
 from process import SampleFailed, answer, cores, server
 from served import server_command
-from workload import Sample
+from workload import OneByOne, Sample
 
 # Opened before the first look at the memory, so that buffers and caches of the loop itself do not count.
 _WARM_UP = 100
@@ -31,7 +31,7 @@ _IMPORTS = 3
 
 
 @dataclass(frozen=True)
-class _Footprint:
+class _Footprint(OneByOne):
     name: str
     unit: str
     overhead: float

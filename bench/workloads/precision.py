@@ -3,19 +3,20 @@
 import asyncio
 import json
 import time
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
 from peers import FASTNET, NATIVE
-from process import SampleFailed, answer, cores, python
-from workload import Sample
+from process import SampleFailed, child, cores, python
+from workload import ByTurns, Part, Sample
 
 # Timers may use up the clock's resolution; this is far more.
 _TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class ShortSleep:
+class ShortSleep(ByTurns):
     """The median of how late `asyncio.sleep` ends. A loop that ends one early has failed."""
 
     name: str
@@ -32,19 +33,25 @@ class ShortSleep:
         """Nothing."""
         return None
 
-    def sample(self, loop: str, seconds: float) -> Sample:
+    def parts(self, loop: str, seconds: float) -> Generator[Part]:
         """Run `in_loop_child.py`, which calls `measure` below."""
-        command = python("in_loop_child.py", loop, self.name, str(seconds))
-        result = json.loads(answer(command, core=cores()[0], timeout=60 + seconds))
-        if result["early"]:
-            raise SampleFailed(f"{result['early']} of {result['count']} sleeps end early")
-        return Sample(result["late"] * 1e6)
+        with child(python("in_loop_child.py", loop, self.name), cores()[0]) as process:
+            while True:
+                yield json.loads(process.ask(str(seconds), timeout=60 + seconds))
 
-    def measure(self, loop: asyncio.AbstractEventLoop, seconds: float) -> dict[str, float]:
+    def total(self, parts: list[Part]) -> Sample:
+        """The median of the parts' medians."""
+        early, count = (sum(part[what] for part in parts) for what in ("early", "count"))
+        if early:
+            raise SampleFailed(f"{early} of {count} sleeps end early")
+        return Sample(median(part["late"] for part in parts) * 1e6)
+
+    def measure(self, loop: asyncio.AbstractEventLoop, lengths: Iterable[float]) -> Iterator[Part]:
         """Sleep again and again."""
-        excess = loop.run_until_complete(self._excess(seconds))
-        early = sum(one < -_TOLERANCE for one in excess)
-        return {"late": median(excess), "early": early, "count": len(excess)}
+        for seconds in lengths:
+            excess = loop.run_until_complete(self._excess(seconds))
+            early = sum(one < -_TOLERANCE for one in excess)
+            yield {"late": median(excess), "early": early, "count": len(excess)}
 
     async def _excess(self, seconds: float) -> list[float]:
         excess, end = [], time.monotonic() + seconds

@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use crate::options::Options;
 use crate::poll::Poll;
 use crate::stream::Stream;
-use crate::window::{Report, Window};
+use crate::turns::Turns;
 
 const QUESTION: u8 = b'?';
 
@@ -15,27 +15,32 @@ struct Visit {
     answered: bool,
 }
 
-/// Options: `--transport`, `--port`, `--connections` open at a time, and the window's.
-pub(crate) fn run(options: &Options) -> io::Result<Report> {
-    let mut window = Window::new(options)?;
+/// Options: `--transport`, `--port`, `--connections` open at a time, and those of turns.
+pub(crate) fn run(options: &Options) -> io::Result<()> {
+    let mut turns = Turns::new(options)?;
     let mut poll = Poll::new()?;
-    let mut visits = Vec::new();
-    for key in 0..options.number("--connections")? {
-        visits.push(Visit::new(options, &poll, key)?);
-    }
-    loop {
-        let ready: Vec<usize> = poll.wait_for_answers()?.collect();
-        let mut ended = 0;
-        for key in ready {
-            if visits[key].is_over()? {
-                visits[key] = Visit::new(options, &poll, key)?;
-                ended += 1;
+    let count: usize = options.number("--connections")?;
+    while let Some(mut window) = turns.next()? {
+        let mut visits = Vec::new();
+        for key in 0..count {
+            visits.push(Some(Visit::new(options, &poll, key)?));
+        }
+        while visits.iter().any(Option::is_some) {
+            let ready: Vec<usize> = poll.wait_for_answers()?.collect();
+            let mut ended = 0;
+            for key in ready {
+                let Some(visit) = &mut visits[key] else { continue };
+                if visit.is_over()? {
+                    ended += 1;
+                    let next = || Visit::new(options, &poll, key);
+                    visits[key] = (!window.is_closed()).then(next).transpose()?;
+                }
             }
+            window.count(ended)?;
         }
-        if let Some(report) = window.count(ended)? {
-            return Ok(report);
-        }
+        window.tell()?;
     }
+    Ok(())
 }
 
 impl Visit {

@@ -8,7 +8,6 @@ use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::pattern::Pattern;
 use crate::stream::Stream;
-use crate::window::Report;
 
 struct Echo {
     stream: Stream,
@@ -21,9 +20,9 @@ struct Echo {
     asked: Instant,
 }
 
-/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and the window's; optionally
+/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and those of turns; optionally
 /// `--idle`, the number of connections beside them that do nothing.
-pub(crate) fn run(options: &Options) -> io::Result<Report> {
+pub(crate) fn run(options: &Options) -> io::Result<()> {
     let size = options.number("--size")?;
     let pattern = Rc::new(Pattern::new(size));
     let connect = |start| {
@@ -33,7 +32,8 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
             pattern: Rc::clone(&pattern),
             buffer: vec![0; size],
             start,
-            sent: 0,
+            // Nothing is under way.
+            sent: size,
             received: 0,
             asked: Instant::now(),
         })
@@ -51,18 +51,20 @@ impl Conversation for Echo {
         &self.stream
     }
 
+    fn ask(&mut self) -> io::Result<()> {
+        self.sent = 0;
+        self.asked = Instant::now();
+        self.send()
+    }
+
     fn advance(&mut self) -> io::Result<Option<Duration>> {
         self.send()?;
         if !self.receive()? {
             return Ok(None);
         }
-        let took = self.asked.elapsed();
         self.start += self.buffer.len();
-        self.sent = 0;
         self.received = 0;
-        self.asked = Instant::now();
-        self.send()?;
-        Ok(Some(took))
+        Ok(Some(self.asked.elapsed()))
     }
 }
 

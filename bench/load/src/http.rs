@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::stream::Stream;
-use crate::window::Report;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n";
 
@@ -15,11 +14,11 @@ struct Exchange {
     body: Box<[u8]>,
     buffer: Box<[u8]>,
     received: usize,
-    asked: Option<Instant>,
+    asked: Instant,
 }
 
-/// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and the window's.
-pub(crate) fn run(options: &Options) -> io::Result<Report> {
+/// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and those of turns.
+pub(crate) fn run(options: &Options) -> io::Result<()> {
     let body = options.text("--body")?.as_bytes();
     let connect = |_| {
         Ok(Exchange {
@@ -27,7 +26,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
             body: body.into(),
             buffer: vec![0; 4096 + body.len()].into(),
             received: 0,
-            asked: None,
+            asked: Instant::now(),
         })
     };
     let count: usize = options.number("--connections")?;
@@ -40,31 +39,21 @@ impl Conversation for Exchange {
         &self.stream
     }
 
+    /// The send buffer of a connection that waits for nothing is empty: the request always fits.
+    fn ask(&mut self) -> io::Result<()> {
+        self.asked = Instant::now();
+        self.stream.write_all(REQUEST)
+    }
+
     fn advance(&mut self) -> io::Result<Option<Duration>> {
-        let asked = match self.asked {
-            Some(asked) => asked,
-            None => self.ask()?,
-        };
         while let Some(count) = transferred(self.stream.read(&mut self.buffer[self.received..]))? {
             self.received += count;
             if is_answered(&self.buffer[..self.received], &self.body)? {
-                let took = asked.elapsed();
                 self.received = 0;
-                self.ask()?;
-                return Ok(Some(took));
+                return Ok(Some(self.asked.elapsed()));
             }
         }
         Ok(None)
-    }
-}
-
-impl Exchange {
-    /// The send buffer of a connection that waits for nothing is empty: the request always fits.
-    fn ask(&mut self) -> io::Result<Instant> {
-        let asked = Instant::now();
-        self.asked = Some(asked);
-        self.stream.write_all(REQUEST)?;
-        Ok(asked)
     }
 }
 

@@ -1,5 +1,6 @@
 //! How long exchanges take: a histogram with 64 steps to each power of two, so to less than two per cent.
 
+use std::fmt;
 use std::time::Duration;
 
 const STEPS: u32 = 64;
@@ -17,18 +18,18 @@ impl Latencies {
         }
         self.counts[index] += 1;
     }
+}
 
-    /// The time that this many of a thousand exchanges stay below.
-    pub(crate) fn quantile(&self, of_thousand: u64) -> Duration {
-        let total: u64 = self.counts.iter().sum();
-        let mut below = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            below += count;
-            if below * 1000 >= of_thousand * total {
-                return Duration::from_nanos(upper(index));
-            }
+/// A JSON list of pairs: less than so many nanoseconds, and how often.
+impl fmt::Display for Latencies {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.counts.iter().enumerate().filter(|&(_, &count)| count > 0);
+        to.write_str("[")?;
+        for (number, (index, count)) in known.enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(to, "{comma}[{}, {count}]", upper(index))?;
         }
-        Duration::ZERO
+        to.write_str("]")
     }
 }
 
@@ -61,14 +62,12 @@ mod tests {
     }
 
     #[test]
-    fn quantiles() {
+    fn steps_that_were_met_are_shown() {
         let mut latencies = Latencies::default();
-        for micros in 1..=1000 {
-            latencies.add(Duration::from_micros(micros));
+        assert_eq!(latencies.to_string(), "[]");
+        for nanos in [5, 12_345, 5] {
+            latencies.add(Duration::from_nanos(nanos));
         }
-        let median = latencies.quantile(500).as_micros();
-        assert!((500..510).contains(&median), "{median}");
-        assert!(latencies.quantile(999) >= Duration::from_micros(999));
-        assert_eq!(Latencies::default().quantile(500), Duration::ZERO);
+        assert_eq!(latencies.to_string(), format!("[[6, 2], [{}, 1]]", upper(index(12_345))));
     }
 }

@@ -9,7 +9,6 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ClientConfig;
 
@@ -45,10 +44,6 @@ impl Options {
 
     pub(crate) fn number_or<T: FromStr>(&self, name: &str, otherwise: T) -> io::Result<T> {
         if self.values.contains_key(name) { self.number(name) } else { Ok(otherwise) }
-    }
-
-    pub(crate) fn seconds(&self, name: &str) -> io::Result<Duration> {
-        Duration::try_from_secs_f64(self.number(name)?).map_err(io::Error::other)
     }
 
     /// Connects to `--port` of this machine over `--transport`: `tcp`, `udp`, or `unix`, where the port is part of an

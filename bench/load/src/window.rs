@@ -1,12 +1,11 @@
 //! The measured window: after the warm-up, for at least a given time, operations and the server's CPU time are counted.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::cpu;
 use crate::latency::Latencies;
-use crate::options::Options;
 
 /// Exchanges of each connection, on average, before the window opens and again before it closes. The first finds buffers
 /// that have never been used, here and there: with a thousand connections that alone fills the warm-up.
@@ -16,91 +15,139 @@ pub(crate) struct Window {
     server: u32,
     warm_at: Instant,
     length: Duration,
+    /// Operations before it opens, and again before it closes.
     least: u64,
-    open: Option<Opening>,
     operations: u64,
+    opened: Option<Moment>,
+    closed: Option<Moment>,
     latencies: Latencies,
 }
 
-struct Opening {
+struct Moment {
     at: Instant,
     server_cpu: Duration,
     operations: u64,
 }
 
-pub(crate) struct Report {
-    latencies: Latencies,
+struct Report<'a> {
     operations: u64,
     elapsed: Duration,
     server_cpu: Duration,
+    latencies: &'a Latencies,
 }
 
 impl Window {
-    /// Options: `--server-pid`, `--warmup`, `--seconds` and, if there are several, `--connections`.
-    pub(crate) fn new(options: &Options) -> io::Result<Self> {
-        Ok(Self {
-            server: options.number("--server-pid")?,
-            warm_at: Instant::now() + options.seconds("--warmup")?,
-            length: options.seconds("--seconds")?,
-            least: EXCHANGES * options.number_or("--connections", 1)?,
-            open: None,
+    /// Of the server with that process id, over so many connections. The warm-up begins.
+    pub(crate) fn new(server: u32, connections: u64, warmup: Duration, length: Duration) -> Self {
+        Self {
+            server,
+            warm_at: Instant::now() + warmup,
+            length,
+            least: EXCHANGES * connections,
             operations: 0,
+            opened: None,
+            closed: None,
             latencies: Latencies::default(),
-        })
+        }
     }
 
-    /// Notes what a finished exchange took.
+    /// Notes what a finished exchange took, if it began in the window.
     pub(crate) fn took(&mut self, time: Duration) {
-        if self.open.is_some() {
+        let Some(opened) = &self.opened else { return };
+        if self.closed.is_none() && time <= opened.at.elapsed() {
             self.latencies.add(time);
         }
     }
 
-    /// Counts finished operations; answers with the report once the window is over.
-    pub(crate) fn count(&mut self, operations: u64) -> io::Result<Option<Report>> {
+    /// Counts finished operations.
+    pub(crate) fn count(&mut self, operations: u64) -> io::Result<()> {
         self.operations += operations;
         let now = Instant::now();
-        match &self.open {
+        match &self.opened {
             None if now >= self.warm_at && self.operations >= self.least => {
-                self.open = Some(self.opening(now)?);
+                self.opened = Some(self.moment(now)?);
             }
-            Some(opening)
-                if now >= opening.at + self.length
-                    && self.operations >= opening.operations + self.least =>
+            Some(opened)
+                if self.closed.is_none()
+                    && now >= opened.at + self.length
+                    && self.operations >= opened.operations + self.least =>
             {
-                let latencies = std::mem::take(&mut self.latencies);
-                return self.report(opening, latencies).map(Some);
+                self.closed = Some(self.moment(now)?);
             }
             _ => {}
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn opening(&self, at: Instant) -> io::Result<Opening> {
-        let server_cpu = cpu::of_process(self.server)?;
-        Ok(Opening { at, server_cpu, operations: self.operations })
+    /// Whether all is counted, and nothing more should be asked for.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.is_some()
     }
 
-    fn report(&self, opening: &Opening, latencies: Latencies) -> io::Result<Report> {
+    /// Prints what was counted.
+    pub(crate) fn tell(&self) -> io::Result<()> {
+        writeln!(io::stdout(), "{}", self.report()?)
+    }
+
+    fn report(&self) -> io::Result<Report<'_>> {
+        let (Some(opened), Some(closed)) = (&self.opened, &self.closed) else {
+            return Err(io::Error::other("the window has not closed"));
+        };
         Ok(Report {
-            latencies,
-            operations: self.operations - opening.operations,
-            elapsed: opening.at.elapsed(),
-            server_cpu: cpu::of_process(self.server)?.saturating_sub(opening.server_cpu),
+            operations: closed.operations - opened.operations,
+            elapsed: closed.at - opened.at,
+            server_cpu: closed.server_cpu.saturating_sub(opened.server_cpu),
+            latencies: &self.latencies,
         })
+    }
+
+    fn moment(&self, at: Instant) -> io::Result<Moment> {
+        let server_cpu = cpu::of_process(self.server)?;
+        Ok(Moment { at, server_cpu, operations: self.operations })
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p99, p999] =
-            [500, 990, 999].map(|of_thousand| self.latencies.quantile(of_thousand).as_secs_f64());
         write!(
             to,
-            r#"{{"operations": {}, "seconds": {}, "server_cpu_seconds": {}, "latencies": [{p50}, {p99}, {p999}]}}"#,
+            r#"{{"operations": {}, "seconds": {}, "cpu_seconds": {}, "latencies": {}}}"#,
             self.operations,
             self.elapsed.as_secs_f64(),
             self.server_cpu.as_secs_f64(),
+            self.latencies,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Window;
+
+    #[test]
+    fn what_comes_before_and_after_does_not_count() {
+        let mut window = Window::new(std::process::id(), 2, Duration::ZERO, Duration::ZERO);
+        // Three exchanges of both connections, and more in the same step.
+        window.count(5).unwrap();
+        assert!(window.report().is_err());
+        window.count(100).unwrap();
+        window.count(5).unwrap();
+        assert!(!window.is_closed());
+        window.count(2).unwrap();
+        assert!(window.is_closed());
+        window.count(1000).unwrap();
+        assert_eq!(window.report().unwrap().operations, 7);
+    }
+
+    #[test]
+    fn an_exchange_from_before_is_not_timed() {
+        let mut window = Window::new(std::process::id(), 1, Duration::ZERO, Duration::ZERO);
+        window.took(Duration::ZERO);
+        window.count(3).unwrap();
+        window.took(Duration::from_secs(1));
+        window.took(Duration::ZERO);
+        assert_eq!(window.latencies.to_string(), "[[1, 1]]");
     }
 }

@@ -1,0 +1,41 @@
+//! Turns: several loads of several servers are alive at a time, and one of them works.
+
+use std::io;
+use std::time::Duration;
+
+use crate::options::Options;
+use crate::window::Window;
+
+/// A turn for each line of standard input, `WARMUP SECONDS`, until it ends.
+pub(crate) struct Turns {
+    server: u32,
+    connections: u64,
+}
+
+impl Turns {
+    /// Options: `--server-pid` and, if there are several, `--connections`.
+    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+        let server = options.number("--server-pid")?;
+        Ok(Self { server, connections: options.number_or("--connections", 1)? })
+    }
+
+    /// Waits for the next turn, which begins now.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Window>> {
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let mut lengths = line.split_whitespace().map(seconds);
+        match (lengths.next(), lengths.next()) {
+            (Some(warmup), Some(length)) => {
+                Ok(Some(Window::new(self.server, self.connections, warmup?, length?)))
+            }
+            _ => Err(io::Error::other("a turn has a warm-up and a length")),
+        }
+    }
+}
+
+fn seconds(text: &str) -> io::Result<Duration> {
+    let seconds = text.parse().map_err(io::Error::other)?;
+    Duration::try_from_secs_f64(seconds).map_err(io::Error::other)
+}
