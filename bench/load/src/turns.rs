@@ -6,17 +6,23 @@ use std::time::Duration;
 use crate::options::Options;
 use crate::window::Window;
 
+/// Exchanges of each connection, on average, before the window of the first turn opens. Some of them find buffers that
+/// have never been used, here and there: with a thousand connections that alone fills the warm-up.
+const FIRST_EXCHANGES: u64 = 3;
+
 /// A turn for each line of standard input, `WARMUP SECONDS`, until it ends.
 pub(crate) struct Turns {
     server: u32,
     connections: u64,
+    exchanges: u64,
 }
 
 impl Turns {
     /// Options: `--server-pid` and, if there are several, `--connections`.
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         let server = options.number("--server-pid")?;
-        Ok(Self { server, connections: options.number_or("--connections", 1)? })
+        let connections = options.number_or("--connections", 1)?;
+        Ok(Self { server, connections, exchanges: FIRST_EXCHANGES })
     }
 
     /// Waits for the next turn, which begins now.
@@ -25,10 +31,11 @@ impl Turns {
         if io::stdin().read_line(&mut line)? == 0 {
             return Ok(None);
         }
+        let least = std::mem::replace(&mut self.exchanges, 1) * self.connections;
         let mut lengths = line.split_whitespace().map(seconds);
         match (lengths.next(), lengths.next()) {
             (Some(warmup), Some(length)) => {
-                Ok(Some(Window::new(self.server, self.connections, warmup?, length?)))
+                Ok(Some(Window::new(self.server, least, warmup?, length?)))
             }
             _ => Err(io::Error::other("a turn has a warm-up and a length")),
         }

@@ -7,15 +7,10 @@ use std::time::{Duration, Instant};
 use crate::cpu;
 use crate::latency::Latencies;
 
-/// Exchanges of each connection, on average, before the window opens and again before it closes. The first finds buffers
-/// that have never been used, here and there: with a thousand connections that alone fills the warm-up.
-const EXCHANGES: u64 = 3;
-
 pub(crate) struct Window {
     server: u32,
     warm_at: Instant,
     length: Duration,
-    /// Operations before it opens, and again before it closes.
     least: u64,
     operations: u64,
     opened: Option<Moment>,
@@ -37,13 +32,14 @@ struct Report<'a> {
 }
 
 impl Window {
-    /// Of the server with that process id, over so many connections. The warm-up begins.
-    pub(crate) fn new(server: u32, connections: u64, warmup: Duration, length: Duration) -> Self {
+    /// Of the server with that process id. The warm-up begins; it takes `least` operations at least, and so does the
+    /// window itself.
+    pub(crate) fn new(server: u32, least: u64, warmup: Duration, length: Duration) -> Self {
         Self {
             server,
             warm_at: Instant::now() + warmup,
             length,
-            least: EXCHANGES * connections,
+            least,
             operations: 0,
             opened: None,
             closed: None,
@@ -128,8 +124,7 @@ mod tests {
 
     #[test]
     fn what_comes_before_and_after_does_not_count() {
-        let mut window = Window::new(std::process::id(), 2, Duration::ZERO, Duration::ZERO);
-        // Three exchanges of both connections, and more in the same step.
+        let mut window = Window::new(std::process::id(), 6, Duration::ZERO, Duration::ZERO);
         window.count(5).unwrap();
         assert!(window.report().is_err());
         window.count(100).unwrap();
@@ -143,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_exchange_from_before_is_not_timed() {
-        let mut window = Window::new(std::process::id(), 1, Duration::ZERO, Duration::ZERO);
+        let mut window = Window::new(std::process::id(), 3, Duration::ZERO, Duration::ZERO);
         window.took(Duration::ZERO);
         window.count(3).unwrap();
         window.took(Duration::from_secs(1));
