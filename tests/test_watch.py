@@ -49,6 +49,32 @@ def test_invalid_file_object(loop: Loop, name: str, wrong: object) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kind", [RuntimeError, OSError, KeyboardInterrupt])
+def test_failing_fileno(loop: Loop, name: str, kind: type[BaseException]) -> None:
+    """S7.1: what fileno() raises of its own is its own, above all an exit request."""
+
+    class Failing:
+        def fileno(self) -> int:
+            raise kind
+
+    with pytest.raises(kind):
+        call(loop, name, Failing())
+
+
+@pytest.mark.parametrize("fd", [2**31, 2**63, 2**100])
+def test_numbers_beyond_descriptors(loop: Loop, fd: int) -> None:
+    """S7.1, S7.2: what no descriptor can be cannot be watched, and is not."""
+    for add in (loop.add_reader, loop.add_writer):
+        with pytest.raises(OverflowError, match=r"^Python int too large to convert to C int$"):
+            add(fd, print)
+    assert not loop.remove_reader(fd)
+    assert not loop.remove_writer(fd)
+    for name in METHODS:
+        with pytest.raises(ValueError, match=f"^Invalid file descriptor: -{fd}0$"):
+            call(loop, name, -10 * fd)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_negative_descriptor(loop: Loop, name: str) -> None:
     """S7.1."""
     with pytest.raises(ValueError, match=r"^Invalid file descriptor: -1$"):

@@ -5,6 +5,7 @@
 
 mod api;
 mod corks;
+mod fileno;
 mod parking;
 mod run;
 mod schedule;

@@ -10,7 +10,8 @@ use pyo3::types::{PyIterator, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::EventLoop;
-use super::watch::{Listener, Side, descriptor};
+use super::fileno::descriptor;
+use super::watch::{Listener, Side};
 use crate::future;
 
 /// What a coroutine awaits: it is over with the event, or with an exception thrown in, such as a

@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::RawFd;
 
 use ferroloop_engine::{Interest, Readiness, Ready, Refused};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple, PyWeakrefMethods, PyWeakrefReference};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::{PyTraverseError, PyVisit};
 
+use super::fileno::{descriptor, not_a_descriptor, number_of};
 use super::{EventLoop, Reactor};
 use crate::acceptor::Acceptor;
 use crate::cell::Share;
@@ -415,29 +416,4 @@ impl EventLoop {
 enum Owner {
     Active(Py<BaseTransport>),
     Idle(Py<PyWeakrefReference>),
-}
-
-/// The number behind an int or an object with `fileno()` (S7.1).
-pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    match number_of(object)? {
-        fd if fd >= 0 => Ok(fd),
-        fd => Err(not_a_descriptor(fd)),
-    }
-}
-
-fn not_a_descriptor(fd: RawFd) -> PyErr {
-    PyValueError::new_err(format!("Invalid file descriptor: {fd}"))
-}
-
-/// The same, and a negative number as it is: a closed socket has one.
-fn number_of(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    let number = if object.is_instance_of::<PyInt>() {
-        object.extract()
-    } else {
-        object.call_method0(intern!(object.py(), "fileno")).and_then(|number| number.extract())
-    };
-    match number {
-        Ok(fd) => Ok(fd),
-        Err(_) => Err(PyValueError::new_err(format!("Invalid file object: {}", object.repr()?))),
-    }
 }
