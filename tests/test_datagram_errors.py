@@ -149,6 +149,23 @@ def test_failing_datagram_received(loop: Loop, run: Run, errors: Errors) -> None
     run(main())
 
 
+def test_no_datagram_received(loop: Loop, run: Run, errors: Errors) -> None:
+    """S27.3, S9.14: a protocol without the method is a failed callback, and the run goes on."""
+
+    async def main() -> None:
+        async with endpoint(local_addr=LOCAL) as (transport, protocol):
+            transport.set_protocol(None)
+            with udp() as peer:
+                peer.sendto(b"x", transport.get_extra_info("sockname"))
+                await eventually(lambda: errors)
+            transport.set_protocol(protocol)
+        (context,) = errors
+        assert context["message"].startswith("Exception in callback ")
+        assert isinstance(context["exception"], AttributeError)
+
+    run(main())
+
+
 def test_failing_error_received(loop: Loop, run: Run, errors: Errors) -> None:
     """S27.3: called by the loop it is a failed callback, too."""
 

@@ -39,6 +39,17 @@ def test_wait_ends_with_the_process(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@ferroloop_only("asyncio may wait for ever", "S33.8")
+def test_wait_without_a_protocol(loop: Loop, run: Run, logged: LogList) -> None:
+    """S33.8: the end of a process is heard of, whatever its protocol lacks."""
+
+    async def main() -> None:
+        with pytest.raises(AttributeError, match="connection_made"):
+            await asyncio.wait_for(loop.subprocess_exec(object, "true"), 5)  # type: ignore[type-var]
+
+    run(main())
+
+
 def test_waiters(loop: Loop, run: Run) -> None:
     """S33.9: all get the code; a cancelled one leaves no trace; a late one returns at once."""
 

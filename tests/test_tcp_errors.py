@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.fds import is_open
+from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import Loop
 from support.net import connection, eventually, reset, unix_pair
@@ -33,6 +34,41 @@ def failing(method: str, exc: BaseException) -> type[Recorder]:
         raise exc
 
     return type("Failing", (Recorder,), {method: fail})
+
+
+class Bare:
+    """Has not even what every protocol has."""
+
+
+@ferroloop_only("what there is of the transport is left to the collector", "S16.1")
+def test_no_protocol(loop: Loop, run: Run) -> None:
+    """S16.1: whoever makes the connection hears that its protocol is none, and the socket is closed."""
+
+    async def main() -> None:
+        ours, peer = unix_pair()
+        with ours, peer:
+            with pytest.raises(AttributeError, match="connection_made"):
+                await loop.create_connection(Bare, sock=ours)  # type: ignore[type-var]
+            assert peer.recv(1) == b""
+
+    run(main())
+
+
+@pytest.mark.parametrize("instead", [None, Bare()])
+def test_no_connection_lost(loop: Loop, run: Run, errors: Errors, instead: Any) -> None:
+    """S16.9, S9.14: a protocol without the method is a failed callback, and the run goes on."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            transport.set_protocol(instead)
+            transport.abort()
+            await eventually(lambda: bool(errors))
+            (context,) = errors
+            assert context["message"].startswith("Exception in callback ")
+            assert isinstance(context["exception"], AttributeError)
+            assert await asyncio.wait_for(loop.sock_recv(peer, 1), 5) == b""
+
+    run(main())
 
 
 @pytest.mark.parametrize("exc", [Boom(), Odd(), OSError(5, "text"), asyncio.CancelledError()])

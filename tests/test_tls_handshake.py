@@ -20,6 +20,7 @@ pytestmark = pytest.mark.tls_engines
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
+Errors = list[dict[str, Any]]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 
 
@@ -40,6 +41,24 @@ def test_handshake(run: Run, server_side: bool, pair: Any) -> None:
             assert transport.get_protocol() is protocol
             assert await peer.receive(5) == b"hello"
             assert protocol.names == ["made"]
+
+    run(main())
+
+
+@SIDES
+def test_failing_connection_made(run: Run, errors: Errors, server_side: bool) -> None:
+    """S16.9: reported as asyncio has it, whose TLS brings its own buffers; and whoever connects hears of it."""
+
+    class Failing(Recorder):
+        def connection_made(self, transport: Any) -> None:
+            raise LookupError("mine")
+
+    async def main() -> None:
+        with pytest.raises(LookupError):
+            async with tls_connection(Failing, server_side):
+                raise AssertionError("connected")
+        (context,) = errors
+        assert context["message"] == "Fatal error: protocol.buffer_updated() call failed."
 
     run(main())
 

@@ -181,13 +181,15 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         if self._proc.returncode is None:
             # Popen has not been asked, and must not ask the system any more.
             self._proc.returncode = returncode
-        self._call(self._protocol.process_exited)
-        self._try_finish()
-        # At once, even if another process holds the pipes open (S33.8).
-        for waiter in self._exit_waiters:
-            if not waiter.done():
-                waiter.set_result(returncode)
-        self._exit_waiters.clear()
+        try:
+            self._call(self._protocol.process_exited)
+            self._try_finish()
+        finally:
+            # At once, even if another process holds the pipes open (S33.8).
+            for waiter in self._exit_waiters:
+                if not waiter.done():
+                    waiter.set_result(returncode)
+            self._exit_waiters.clear()
 
     async def _wait(self) -> int:
         """Wait until the process has ended; return its returncode. `asyncio.subprocess.Process.wait` calls this."""

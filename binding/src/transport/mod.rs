@@ -112,6 +112,8 @@ impl BaseTransport {
         channel: Channel,
         parts: Parts<'_>,
     ) -> PyResult<Self> {
+        // What is no protocol is its maker's error, and not one of the run.
+        parts.protocol.getattr(intern!(event_loop.py(), "connection_made"))?;
         let receives = Receives::of(&parts.protocol, channel)?;
         let ties = Ties {
             event_loop: event_loop.clone().unbind(),

@@ -95,9 +95,23 @@ impl BaseTransport {
         let Err(error) = called else {
             return Ok(());
         };
-        let callback = target.protocol.getattr(method)?.unbind();
         let args = argument.map_or(Args::None, |argument| Args::One(argument.clone().unbind()));
-        let call = Call { callback, args };
+        Self::call_failed(this, event_loop, target, method, args, error)
+    }
+
+    /// Reports the failure of such a call.
+    #[cold]
+    pub(super) fn call_failed<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: Target<'py>,
+        method: &Bound<'py, PyString>,
+        args: Args,
+        error: PyErr,
+    ) -> PyResult<()> {
+        // A protocol need not have the method: then it is the transport that the report names.
+        let callback = target.protocol.getattr(method).unwrap_or_else(|_| this.as_any().clone());
+        let call = Call { callback: callback.unbind(), args };
         errors::job_failed(event_loop, call, target.context, error)
     }
 

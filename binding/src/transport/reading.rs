@@ -94,7 +94,7 @@ impl BaseTransport {
             Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
             Ok(Received::Data(fed)) => match target.run(|| TlsLayer::deliver(layer, fed)) {
                 Ok(()) => Ok(()),
-                Err(error) => Self::protocol_failed(this, event_loop, error, "data_received"),
+                Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
             },
             Err(error) => {
                 Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))

@@ -4,13 +4,12 @@ use ferroloop_engine::{Address, borrow_fd, receive_datagram};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyBytes;
 
 use super::contacts::Correspondent;
-use crate::errors::{self, os_error};
+use crate::errors::os_error;
 use crate::event_loop::{EventLoop, SCRATCH_SIZE};
-use crate::ffi;
-use crate::handle::{Args, Call};
+use crate::handle::Args;
 use crate::transport::address::{Family, address_to_python};
 use crate::transport::{BaseTransport, State, channel};
 
@@ -66,19 +65,7 @@ impl BaseTransport {
         let Some(target) = this.get().target(this.py()) else { return Ok(()) };
         let Err(error) = target.call(method, (data, sender)) else { return Ok(()) };
         let args = Args::Two(data.clone().into_any().unbind(), sender.clone().unbind());
-        Self::callback_failed(event_loop, &target.protocol, method, args, error)
-    }
-
-    #[cold]
-    fn callback_failed<'py>(
-        event_loop: &Bound<'py, EventLoop>,
-        protocol: &Bound<'py, PyAny>,
-        method: &Bound<'py, PyString>,
-        args: Args,
-        error: PyErr,
-    ) -> PyResult<()> {
-        let call = Call { callback: protocol.getattr(method)?.unbind(), args };
-        errors::job_failed(event_loop, call, ffi::copy_context(event_loop.py())?, error)
+        Self::call_failed(this, event_loop, target, method, args, error)
     }
 
     /// An error of the system goes to the protocol; any other is ours and fatal (S27.3).
