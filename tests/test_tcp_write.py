@@ -2,6 +2,7 @@
 
 import array
 import asyncio
+import mmap
 import re
 import sys
 from collections.abc import Callable
@@ -96,6 +97,25 @@ def test_empty_data_is_ignored(loop: Loop, run: Run, method: str) -> None:
             transport.close()
             assert await receive_all(peer) == BIG
             await eventually(lambda: protocol.lost)
+
+    run(main())
+
+
+def mapped(data: bytes) -> mmap.mmap:
+    """The bytes in anonymous memory."""
+    memory = mmap.mmap(-1, len(data))
+    memory[:] = data
+    return memory
+
+
+@pytest.mark.parametrize("kind", [lambda data: array.array("B", data), mapped])
+def test_writelines_takes_buffers(loop: Loop, run: Run, kind: Callable[[bytes], Any]) -> None:
+    """S16.17: whatever has a buffer."""
+
+    async def main() -> None:
+        async with connection() as (transport, _, peer):
+            transport.writelines([kind(b"abc"), b"", kind(b"de")])
+            assert await receive(peer, 5) == b"abcde"
 
     run(main())
 

@@ -1,5 +1,6 @@
 """S31: the transport that writes to a pipe: starting, its reader, data, errors, flow control."""
 
+import array
 import asyncio
 import gc
 import logging
@@ -145,8 +146,9 @@ def test_kinds_of_data(loop: Loop, run: Run, data: Any) -> None:
             for nothing in (b"", bytearray(), memoryview(b"")):
                 transport.write(nothing)
             transport.writelines([])
+            transport.writelines([array.array("B", b"abc")])
             transport.close()
-            assert await read_to_end(reader) == b"abcabcabc"
+            assert await read_to_end(reader) == b"abcabcabcabc"
 
     run(main())
 

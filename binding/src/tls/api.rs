@@ -4,7 +4,6 @@
 use ferroloop_engine::WaterMarks;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -110,8 +109,7 @@ impl TlsLayer {
     }
 
     fn _writelines<'py>(slf: &Bound<'py, Self>, list_of_data: &Bound<'py, PyAny>) -> PyResult<()> {
-        let chunks = list_of_data.try_iter()?.map(|data| chunk::from_object(&data?));
-        let chunks = chunks.collect::<PyResult<Vec<PyBackedBytes>>>()?;
+        let chunks = chunk::each_of(list_of_data)?;
         Self::write(slf, chunks.into_iter().filter(|chunk| !chunk.is_empty()))
     }
 

@@ -35,6 +35,17 @@ pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
     }
 }
 
+/// What `writelines` was given, which may be whatever has a buffer.
+///
+/// Errors: TypeError for what has none.
+pub(crate) fn each_of(list_of_data: &Bound<'_, PyAny>) -> PyResult<Vec<Chunk>> {
+    let chunk = |data: Bound<'_, PyAny>| match take(&data)? {
+        Some(chunk) => Ok(chunk),
+        None => copy(PyMemoryView::from(&data)?.as_any()),
+    };
+    list_of_data.try_iter()?.map(|data| data.and_then(chunk)).collect()
+}
+
 #[inline]
 fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
     if let Ok(bytes) = data.cast_exact::<PyBytes>() {
@@ -47,11 +58,15 @@ fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
         return Ok(Some(bytes.clone().into()));
     }
     if data.is_instance_of::<PyMemoryView>() {
-        // By bytes, whatever the items (S16.16).
-        let copy = data.py().get_type::<PyBytes>().call1((data,))?;
-        return Ok(Some(copy.cast_into::<PyBytes>()?.into()));
+        return copy(data).map(Some);
     }
     Ok(None)
+}
+
+/// The bytes of a memoryview, whatever its items are (S16.16).
+fn copy(view: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    let bytes = view.py().get_type::<PyBytes>().call1((view,))?;
+    Ok(bytes.cast_into::<PyBytes>()?.into())
 }
 
 /// The text changed in Python 3.14 (S16.11).

@@ -189,11 +189,7 @@ impl WritePipeTransport {
 
     /// Sends all the chunks of an iterable.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let chunks = list_of_data
-            .try_iter()?
-            .map(|data| chunk::for_pipe(&data?))
-            .collect::<PyResult<Vec<_>>>()?;
-        BaseTransport::write_all(slf.as_super().as_super(), chunks, false)
+        BaseTransport::write_all(slf.as_super().as_super(), chunk::each_of(list_of_data)?, false)
     }
 
     /// `close()`: a pipe ends by being closed (S31.15).

@@ -117,10 +117,7 @@ impl StreamTransport {
         let own = slf.py().version_info() >= (3, 12);
         let method = if own { "writelines" } else { "write" };
         Self::check_takes_writes(slf.as_super().as_super().get(), slf.py(), method)?;
-        let chunks = list_of_data
-            .try_iter()?
-            .map(|data| chunk::from_object(&data?))
-            .collect::<PyResult<Vec<_>>>()?;
+        let chunks = chunk::each_of(list_of_data)?;
         BaseTransport::write_all(slf.as_super().as_super(), chunks, own)
     }
 
