@@ -5,15 +5,14 @@ import contextlib
 import errno
 import logging
 import re
-import resource
 import socket
 import time
 from asyncio.trsock import TransportSocket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.fds import open_fds
+from support.fds import no_descriptors, open_fds
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import Loop
@@ -121,24 +120,6 @@ def test_peers_gone_before_the_accept(loop: Loop, run: Run, end: Any) -> None:
         await eventually(lambda: all(p.lost for p in protocols))
 
     run(main())
-
-
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Let every further descriptor be refused with EMFILE."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_fds()) + 1, hard))
-    # The limit is on numbers: fill the gaps below it.
-    fillers = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                fillers.append(socket.socket())
-        yield
-    finally:
-        for filler in fillers:
-            filler.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @ferroloop_only("asyncio reports and retries up to backlog times", "S20.4")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.fds import no_descriptors
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import NewLoop
@@ -143,6 +144,13 @@ if {own}:
     assert ("Closing the loop <" in script.err) is own
     assert ("on interpreter shutdown stage, skipping signal handlers removal" in script.err) is own
     assert "Traceback" not in script.err
+
+
+def test_a_run_without_descriptors(loop: Loop) -> None:
+    """S36.1: there is no self-pipe to be had, and still the loop runs."""
+    with no_descriptors():
+        assert loop.run_until_complete(asyncio.sleep(0.001, "ran")) == "ran"
+    assert loop.run_until_complete(asyncio.sleep(0, "again")) == "again"
 
 
 def test_the_last_loop_to_add_owns_the_wakeup_fd(new_loop: NewLoop) -> None:

@@ -98,11 +98,14 @@ def take_wakeup_fd(loop: EventLoop) -> bool:
     """Let signals wake `loop`, and return True; False in threads that get none, or if they go elsewhere already.
 
     A descriptor that somebody else has set keeps getting its bytes, as under asyncio; a signal still interrupts a poll
-    of the main thread.
+    of the main thread. The same if there is no descriptor to be had: that is no reason not to run.
     """
     if threading.get_ident() != threading.main_thread().ident:
         return False
-    ours = loop._signal_fd()
+    try:
+        ours = loop._signal_fd()
+    except OSError:
+        return False
     try:
         previous = signal.set_wakeup_fd(ours, warn_on_full_buffer=bool(loop._signal_handlers))
     except ValueError:  # the main thread of a subinterpreter

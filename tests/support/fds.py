@@ -1,6 +1,10 @@
-"""Which descriptors this process holds, seen from outside any Python object."""
+"""Which descriptors this process holds, seen from outside any Python object; and a process that gets no more."""
 
+import contextlib
 import os
+import resource
+import socket
+from collections.abc import Iterator
 
 
 def open_fds() -> dict[int, tuple[int, int]]:
@@ -22,3 +26,21 @@ def is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let every further descriptor be refused with EMFILE."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_fds()) + 1, hard))
+    # The limit is on numbers: fill the gaps below it.
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(socket.socket())
+        yield
+    finally:
+        for filler in fillers:
+            filler.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
