@@ -30,7 +30,7 @@ CLIENTS := asyncpg redis
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
-	@echo 'make test         everything that has to pass: lint, engine, pytest, conformance'
+	@echo 'make test         everything that has to pass: lint, engine, pytest, conformance, integrations, docs'
 	@echo 'make check        the quick part of it, for while you work'
 	@echo 'make lint         formatting, clippy, ruff, mypy, stubtest'
 	@echo 'make engine       the tests of the Rust engine, with loom and with the fallbacks forced'
