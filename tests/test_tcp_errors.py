@@ -11,8 +11,8 @@ from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import Loop
-from support.net import connection, eventually, reset, unix_pair
-from support.protocols import Recorder
+from support.net import connection, eventually, receive_all, reset, unix_pair
+from support.protocols import BufferedRecorder, Recorder
 from support.turns import turn
 
 Run = Callable[..., Any]
@@ -111,6 +111,43 @@ def test_exit_requests_of_a_protocol(loop: Loop, method: str, kind: type[BaseExc
     loop.run_until_complete(asyncio.sleep(0.001))
     right.close()
     assert left.fileno() == -1
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("base", [Recorder, BufferedRecorder])
+def test_end_of_file_after_an_exit_request(loop: Loop, kind: type[BaseException], base: type[Recorder]) -> None:
+    """S0.11, S16.8: the run that follows meets the end of the stream again, for the protocol has not answered yet."""
+
+    class Leaving(base):  # type: ignore[misc, valid-type]
+        def eof_received(self) -> bool | None:
+            super().eof_received()
+            if self.names.count("eof") == 1:
+                raise kind
+            return None
+
+    left, right = unix_pair()
+    _, protocol = loop.run_until_complete(loop.create_connection(Leaving, sock=left))
+    right.close()
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.run_until_complete(eventually(lambda: protocol.lost))
+    assert protocol.names == ["made", "eof", "eof", "lost"]
+
+
+@ferroloop_only("asserts in every iteration that there was something to send", "S17.6")
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_end_after_an_exit_request(loop: Loop, kind: type[BaseException]) -> None:
+    """S0.11, S17.6: resume_writing is the last call but one of a closing transport, whatever it raises."""
+    left, right = unix_pair()
+    transport, protocol = loop.run_until_complete(loop.create_connection(failing("resume_writing", kind()), sock=left))
+    transport.write(b"x" * 4_000_000)
+    transport.close()
+    reader = loop.create_task(receive_all(right))
+    with pytest.raises(kind):
+        loop.run_until_complete(reader)
+    assert len(loop.run_until_complete(reader)) == 4_000_000
+    assert protocol.lost == [None]
+    right.close()
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Boom])

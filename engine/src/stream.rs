@@ -97,6 +97,11 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.eof_received
     }
 
+    /// The next read is to meet the end of the peer's side again: the host could not act on it.
+    pub const fn forget_eof(&mut self) {
+        self.eof_received = false;
+    }
+
     /// Whether our side was asked to end, be it under way or done: no more writes.
     #[inline]
     pub fn eof_written(&self) -> bool {

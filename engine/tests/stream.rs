@@ -149,6 +149,21 @@ fn the_peers_end_stops_reading_only() {
     assert_eq!(drain(&connection.peer, 99), b"still here");
 }
 
+/// S16.8: where the host could not act on it.
+#[test]
+fn an_end_forgotten_is_met_again() {
+    let Connection { mut stream, socket, peer, .. } = Connection::open();
+    stream.resume_reading();
+    drop(peer);
+    for _ in 0..2 {
+        assert!(stream.is_reading());
+        let read = stream.recv(socket.as_fd(), &mut [0; 16]);
+        assert_eq!(read.expect("recv"), Read::Eof);
+        assert!(!stream.is_reading());
+        stream.forget_eof();
+    }
+}
+
 /// S16.14: what the kernel does not take is waited for.
 #[test]
 fn unsent_bytes_ask_for_writability() {

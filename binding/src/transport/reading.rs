@@ -209,13 +209,17 @@ impl BaseTransport {
         target: &Target<'py>,
     ) -> PyResult<()> {
         let py = this.py();
-        Self::debug_log(this, event_loop, "%r received EOF")?;
-        let keep_open =
-            target.call(intern!(py, "eof_received"), ()).and_then(|keep| keep.is_truthy());
+        let keep_open = Self::debug_log(this, event_loop, "%r received EOF")
+            .and_then(|()| target.call(intern!(py, "eof_received"), ()))
+            .and_then(|keep| keep.is_truthy());
         match keep_open {
             Ok(true) => Self::update_interest(this, event_loop),
             Ok(false) => Self::close_gently(this, event_loop, Caller::Loop),
-            Err(error) => Self::protocol_failed(this, event_loop, error, "eof_received"),
+            Err(error) => {
+                // An exit request is no answer: whoever runs the loop again is to ask again.
+                this.get().cell.with(py, |state, _| state.stream.forget_eof());
+                Self::protocol_failed(this, event_loop, error, "eof_received")
+            }
         }
     }
 }

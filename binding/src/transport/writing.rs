@@ -157,9 +157,10 @@ impl BaseTransport {
         if channel == Channel::Datagram {
             return Self::send_queued(this, event_loop);
         }
-        Self::pump(this, event_loop, Caller::Loop)?;
-        Self::end_if_drained(this, event_loop)?;
-        Self::grant_room(this, event_loop)
+        let pumped = Self::pump(this, event_loop, Caller::Loop);
+        // An exit request of the protocol's must not keep the transport from its end.
+        let ended = Self::end_if_drained(this, event_loop);
+        pumped.and(ended).and_then(|()| Self::grant_room(this, event_loop))
     }
 
     /// Ends a closing transport in this very step if nothing is left to send.
@@ -179,9 +180,9 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
         caller: Caller,
     ) -> PyResult<()> {
-        Self::pump(this, event_loop, caller)?;
+        let pumped = Self::pump(this, event_loop, caller);
         Self::lose_if_drained(this, event_loop);
-        Ok(())
+        pumped
     }
 
     /// Gives the kernel what it takes; then tells poller and protocol what that has changed.

@@ -145,8 +145,8 @@ impl BaseTransport {
             return Self::send_failed(this, event_loop, error, Caller::Loop);
         }
         Self::update_interest(this, event_loop)?;
-        Self::judge_pressure(this, event_loop, Caller::Loop)?;
-        Self::end_if_drained(this, event_loop)
+        let judged = Self::judge_pressure(this, event_loop, Caller::Loop);
+        judged.and(Self::end_if_drained(this, event_loop))
     }
 
     fn flush_datagrams(&self, py: Python<'_>) -> PyResult<()> {
