@@ -9,6 +9,7 @@
 mod acceptor;
 mod cell;
 mod child;
+mod clients;
 mod errors;
 mod event_loop;
 mod ffi;
@@ -31,6 +32,7 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     transport::add_classes(module)?;
     handle::add_classes(module)?;
     module.add_class::<acceptor::Acceptor>()?;
+    module.add_class::<clients::Clients>()?;
     tls::add_classes(module)?;
     child::add_to(module)?;
     module.add_function(wrap_pyfunction!(resolve::literal_address, module)?)

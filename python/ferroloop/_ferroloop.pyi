@@ -17,6 +17,7 @@ __all__ = [
     "BACKEND",
     "Acceptor",
     "Child",
+    "Clients",
     "DatagramTransport",
     "EventLoop",
     "Handle",
@@ -311,6 +312,22 @@ class Acceptor:
         """
     def close(self) -> None:
         """Stop watching the socket and cancel a pending retry. Idempotent. The socket is closed by its owner."""
+
+@disjoint_base
+class Clients:
+    """The transports of a server's connections, held weakly; the native part of `ferroloop._server.Server`."""
+
+    def __new__(cls, *_args: Any, **_options: Any) -> Self: ...
+    # Called by transports.
+    def _attach(self, transport: asyncio.BaseTransport) -> None:
+        """A connection has been made. Calls `self._raise_closed()` after `_refuse()`."""
+    def _detach(self, transport: asyncio.BaseTransport) -> None:
+        """A connection is lost, or its transport was dropped. After `_refuse()` the last one calls `self._wake()`."""
+    # Called by the server.
+    def _refuse(self) -> None:
+        """No more connections."""
+    def _transports(self) -> list[asyncio.Transport]:
+        """Of the connections there are."""
 
 @final
 class Child:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-import weakref
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 
 from ._checks import refuse_copy
-from ._ferroloop import Acceptor
+from ._ferroloop import Acceptor, Clients
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import NoReturn
 
-    from ._ferroloop import StreamTransport
     from ._loop import EventLoop
     from ._start_tls import TlsOptions
     from ._unix import SocketFile
@@ -28,8 +26,8 @@ if TYPE_CHECKING:
 _ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
-class Server(asyncio.AbstractServer):
-    """Listening sockets, and the connections accepted from them."""
+class Server(Clients, asyncio.AbstractServer):
+    """Listening sockets, and the connections accepted from them, which `Clients` keeps."""
 
     def __init__(
         self,
@@ -52,8 +50,6 @@ class Server(asyncio.AbstractServer):
         self._serving = False
         self._acceptors: list[Acceptor] = []
         self._serving_forever: asyncio.Future[None] | None = None
-        # Weak, so that a transport its user dropped is still noticed by its finaliser.
-        self._clients: weakref.WeakSet[StreamTransport] = weakref.WeakSet()
         # None once the server is closed and the last connection gone.
         self._waiters: list[asyncio.Future[None]] | None = []
         # Connections inherit the context of whoever made the server; before 3.15 of whoever started it.
@@ -63,19 +59,6 @@ class Server(asyncio.AbstractServer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sockets={self.sockets!r}>"
-
-    # Called by transports.
-
-    def _attach(self, transport: StreamTransport) -> None:
-        """Count a connection. Raises RuntimeError if the server was closed while it was accepted."""
-        if self._sockets is None:
-            self._raise_closed()
-        self._clients.add(transport)
-
-    def _detach(self, transport: StreamTransport) -> None:
-        """A connection is lost, or its transport was dropped."""
-        self._clients.discard(transport)
-        self._wake_if_over()
 
     # Introspection.
 
@@ -143,6 +126,7 @@ class Server(asyncio.AbstractServer):
         if sockets is None:
             return
         self._sockets = None
+        self._refuse()
         self._serving = False
         for acceptor in self._acceptors:
             acceptor.close()
@@ -154,16 +138,17 @@ class Server(asyncio.AbstractServer):
         if self._serving_forever is not None:
             self._serving_forever.cancel()
             self._serving_forever = None
-        self._wake_if_over()
+        if not self._transports():
+            self._wake()
 
     def close_clients(self) -> None:
         """Call `close()` on the transport of every connection."""
-        for transport in self._clients.copy():
+        for transport in self._transports():
             transport.close()
 
     def abort_clients(self) -> None:
         """Call `abort()` on the transport of every connection."""
-        for transport in self._clients.copy():
+        for transport in self._transports():
             transport.abort()
 
     async def wait_closed(self) -> None:
@@ -178,9 +163,9 @@ class Server(asyncio.AbstractServer):
         self._waiters.append(waiter)
         await waiter
 
-    def _wake_if_over(self) -> None:
-        if self._sockets is not None or self._clients:
-            return
+    # Called by `Clients`: the server is closed and no connection is left, or one is to be refused.
+
+    def _wake(self) -> None:
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
