@@ -2,15 +2,15 @@
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from process import SampleFailed
 
-# How often each loop has its turn at one sample. What else a machine does comes and goes within tenths of a second:
-# the shorter the turns, the more evenly it hits all loops.
+# In how many turns each loop takes a sample. What else a machine does comes and goes within tenths of a second: the
+# shorter the turns, the more evenly it hits all loops.
 _TURNS = 10
 
 
@@ -26,7 +26,7 @@ class Sample:
     latencies: tuple[float, ...] = ()
 
 
-# What a process says of a part of a sample.
+# What a process says of a part of a sample: the "seconds" that it took, and what came of them.
 Part = dict[str, Any]
 Outcome = Sample | SampleFailed | OSError
 
@@ -69,20 +69,21 @@ class ByTurns(ABC):
         """One sample of each loop, all taken in the same stretch of time."""
         measured = {loop: self.parts(loop, seconds / _TURNS) for loop in loops}
         parts: dict[str, list[Part]] = {loop: [] for loop in loops}
-        failures: dict[str, Outcome] = {}
+        outcomes: dict[str, Outcome] = {}
         with ExitStack() as ending:
             for generator in measured.values():
                 ending.enter_context(closing(generator))
-            for _ in range(_TURNS):
+            while unfinished := [loop for loop in loops if loop not in outcomes]:
                 # In no order, so that none always comes after the same one.
-                for loop in random.sample(loops, len(loops)):
-                    if loop in failures:
-                        continue
+                for loop in random.sample(unfinished, len(unfinished)):
                     try:
                         parts[loop].append(next(measured[loop]))
+                        # A turn may be longer than it should: with many connections there is much to do at least.
+                        if sum(part["seconds"] for part in parts[loop]) >= seconds:
+                            outcomes[loop] = self.total(parts[loop])
                     except (SampleFailed, OSError) as failure:
-                        failures[loop] = failure
-        return {loop: failures.get(loop) or _outcome(self.total, parts[loop]) for loop in loops}
+                        outcomes[loop] = failure
+        return {loop: outcomes[loop] for loop in loops}
 
 
 class OneByOne(ABC):
@@ -94,11 +95,10 @@ class OneByOne(ABC):
 
     def samples(self, loops: list[str], seconds: float) -> dict[str, Outcome]:
         """One sample of each loop, one after the other."""
-        return {loop: _outcome(self.sample, loop, seconds) for loop in loops}
+        return {loop: self._outcome(loop, seconds) for loop in loops}
 
-
-def _outcome(take: Callable[..., Sample], *arguments: Any) -> Outcome:
-    try:
-        return take(*arguments)
-    except (SampleFailed, OSError) as failure:
-        return failure
+    def _outcome(self, loop: str, seconds: float) -> Outcome:
+        try:
+            return self.sample(loop, seconds)
+        except (SampleFailed, OSError) as failure:
+            return failure

@@ -51,7 +51,7 @@ class ShortSleep(ByTurns):
         for seconds in lengths:
             excess = loop.run_until_complete(self._excess(seconds))
             early = sum(one < -_TOLERANCE for one in excess)
-            yield {"late": median(excess), "early": early, "count": len(excess)}
+            yield {"seconds": seconds, "late": median(excess), "early": early, "count": len(excess)}
 
     async def _excess(self, seconds: float) -> list[float]:
         excess, end = [], time.monotonic() + seconds

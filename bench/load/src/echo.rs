@@ -2,12 +2,16 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::drive::{Conversation, drive, transferred};
 use crate::options::Options;
 use crate::pattern::Pattern;
 use crate::stream::Stream;
+
+/// Before each idle connection, so that no server's backlog overflows: the kernel tries again only after a second.
+const PAUSE: Duration = Duration::from_micros(100);
 
 struct Echo {
     stream: Stream,
@@ -38,8 +42,11 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             asked: Instant::now(),
         })
     };
-    let idle: io::Result<Vec<Stream>> =
-        (0..options.number_or("--idle", 0)?).map(|_| options.connect()).collect();
+    let idle = |_| {
+        thread::sleep(PAUSE);
+        options.connect()
+    };
+    let idle: io::Result<Vec<Stream>> = (0..options.number_or("--idle", 0)?).map(idle).collect();
     let _idle = idle?;
     let conversations: io::Result<Vec<Echo>> =
         (0..options.number("--connections")?).map(connect).collect();

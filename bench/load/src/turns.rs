@@ -9,6 +9,10 @@ use crate::window::Window;
 /// Exchanges of each connection, on average, before the window of the first turn opens. Some of them find buffers that
 /// have never been used, here and there: with a thousand connections that alone fills the warm-up.
 const FIRST_EXCHANGES: u64 = 3;
+/// The same in later turns.
+const LATER_EXCHANGES: u64 = 1;
+/// And in the window, whose edges lie somewhere in an exchange of each connection.
+const COUNTED_EXCHANGES: u64 = 5;
 
 /// A turn for each line of standard input, `WARMUP SECONDS`, until it ends.
 pub(crate) struct Turns {
@@ -31,11 +35,13 @@ impl Turns {
         if io::stdin().read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        let least = std::mem::replace(&mut self.exchanges, 1) * self.connections;
+        let exchanges = std::mem::replace(&mut self.exchanges, LATER_EXCHANGES);
+        let before = exchanges * self.connections;
+        let counted = COUNTED_EXCHANGES * self.connections;
         let mut lengths = line.split_whitespace().map(seconds);
         match (lengths.next(), lengths.next()) {
             (Some(warmup), Some(length)) => {
-                Ok(Some(Window::new(self.server, least, warmup?, length?)))
+                Ok(Some(Window::new(self.server, (warmup?, before), (length?, counted))))
             }
             _ => Err(io::Error::other("a turn has a warm-up and a length")),
         }

@@ -10,8 +10,9 @@ use crate::latency::Latencies;
 pub(crate) struct Window {
     server: u32,
     warm_at: Instant,
+    before: u64,
     length: Duration,
-    least: u64,
+    counted: u64,
     operations: u64,
     opened: Option<Moment>,
     closed: Option<Moment>,
@@ -32,14 +33,15 @@ struct Report<'a> {
 }
 
 impl Window {
-    /// Of the server with that process id. The warm-up begins; it takes `least` operations at least, and so does the
-    /// window itself.
-    pub(crate) fn new(server: u32, least: u64, warmup: Duration, length: Duration) -> Self {
+    /// Of the server with that process id. Each of the others is a time and a number of operations that it takes at
+    /// least; the warm-up begins.
+    pub(crate) fn new(server: u32, warmup: (Duration, u64), window: (Duration, u64)) -> Self {
         Self {
             server,
-            warm_at: Instant::now() + warmup,
-            length,
-            least,
+            warm_at: Instant::now() + warmup.0,
+            before: warmup.1,
+            length: window.0,
+            counted: window.1,
             operations: 0,
             opened: None,
             closed: None,
@@ -60,13 +62,13 @@ impl Window {
         self.operations += operations;
         let now = Instant::now();
         match &self.opened {
-            None if now >= self.warm_at && self.operations >= self.least => {
+            None if now >= self.warm_at && self.operations >= self.before => {
                 self.opened = Some(self.moment(now)?);
             }
             Some(opened)
                 if self.closed.is_none()
                     && now >= opened.at + self.length
-                    && self.operations >= opened.operations + self.least =>
+                    && self.operations >= opened.operations + self.counted =>
             {
                 self.closed = Some(self.moment(now)?);
             }
@@ -124,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_comes_before_and_after_does_not_count() {
-        let mut window = Window::new(std::process::id(), 6, Duration::ZERO, Duration::ZERO);
+        let mut window = Window::new(std::process::id(), (Duration::ZERO, 6), (Duration::ZERO, 7));
         window.count(5).unwrap();
         assert!(window.report().is_err());
         window.count(100).unwrap();
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_exchange_from_before_is_not_timed() {
-        let mut window = Window::new(std::process::id(), 3, Duration::ZERO, Duration::ZERO);
+        let mut window = Window::new(std::process::id(), (Duration::ZERO, 3), (Duration::ZERO, 1));
         window.took(Duration::ZERO);
         window.count(3).unwrap();
         window.took(Duration::from_secs(1));
