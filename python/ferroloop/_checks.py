@@ -28,6 +28,20 @@ def check_stream_socket(sock: socket.socket) -> None:
         raise ValueError(f"A Stream Socket was expected, got {sock!r}")
 
 
+def check_source(by_name: bool, sock: socket.socket | None, neither: str) -> None:
+    """Raise ValueError, or TypeError for an SSLSocket, unless there is a name or a plain stream socket, and not both.
+
+    `neither` is the text if there is none.
+    """
+    if sock is not None:
+        check_not_ssl_socket(sock)
+        if by_name:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        check_stream_socket(sock)
+    elif not by_name:
+        raise ValueError(neither)
+
+
 def check_non_blocking(sock: socket.socket) -> None:
     """Raise ValueError for a socket that would block the loop."""
     if sock.gettimeout() != 0:

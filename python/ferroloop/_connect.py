@@ -8,7 +8,7 @@ import socket
 from asyncio.log import logger
 
 from ._bind import bind_error
-from ._checks import check_not_ssl_socket, check_server_name, check_stream_socket, check_tls_timeouts
+from ._checks import check_not_ssl_socket, check_server_name, check_source, check_stream_socket, check_tls_timeouts
 from ._compat import of_this_python
 from ._eyeballs import interleave_addrinfos, race
 from ._transports import connect_transport
@@ -60,7 +60,7 @@ async def create_connection(
     check_server_name(ssl, server_hostname, host)
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
-    _check_target(by_name, sock)
+    check_source(by_name, sock, "host and port was not specified and no sock specified")
     name = str(host or "") if server_hostname is None else server_hostname
     tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=name) if ssl else None
     if sock is None:
@@ -101,16 +101,6 @@ async def connect_accepted_socket(
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
     return transport, protocol
-
-
-def _check_target(by_name: bool, sock: socket.socket | None) -> None:
-    if sock is not None:
-        check_not_ssl_socket(sock)
-        if by_name:
-            raise ValueError("host/port and sock can not be specified at the same time")
-        check_stream_socket(sock)
-    elif not by_name:
-        raise ValueError("host and port was not specified and no sock specified")
 
 
 async def _resolve(

@@ -12,7 +12,7 @@ from asyncio.log import logger
 from collections.abc import Iterable
 
 from ._bind import bind_error, set_reuse_port
-from ._checks import check_not_ssl_socket, check_stream_socket, check_tls_timeouts
+from ._checks import check_source, check_tls_timeouts
 from ._compat import of_this_python
 from ._server import open_server
 
@@ -59,7 +59,7 @@ async def create_server(
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     by_name = host is not None or port is not None
-    _check_source(by_name, sock)
+    check_source(by_name, sock, "Neither host/port nor sock were specified")
     tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     if sock is not None:
         sockets = [sock]
@@ -70,16 +70,6 @@ async def create_server(
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server
-
-
-def _check_source(by_name: bool, sock: socket.socket | None) -> None:
-    if sock is not None:
-        check_not_ssl_socket(sock)
-        if by_name:
-            raise ValueError("host/port and sock can not be specified at the same time")
-        check_stream_socket(sock)
-    elif not by_name:
-        raise ValueError("Neither host/port nor sock were specified")
 
 
 def _hosts(host: str | Iterable[str] | None) -> list[str | None]:
