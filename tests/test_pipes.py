@@ -180,8 +180,10 @@ def test_closed_behind_our_back(loop: Loop, run: Run, errors: Errors) -> None:
 
 
 @ferroloop_only("asyncio reports the failed add_reader and lets the pipe hang", "S30.7")
-def test_a_device_that_cannot_be_polled(loop: Loop, run: Run, errors: Errors) -> None:
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_device_that_cannot_be_polled(loop: Loop, run: Run, errors: Errors, debug: bool) -> None:
     """S30.7: epoll refuses /dev/zero, and the transport would wait for ever."""
+    loop.set_debug(debug)
 
     async def main() -> None:
         _, protocol = await loop.connect_read_pipe(Recorder, io.FileIO("/dev/zero"))

@@ -59,12 +59,13 @@ def test_what_cannot_be_read(loop: Loop, run: Run) -> None:
 
 
 @ferroloop_only("asyncio's finaliser warns, and closes the file", "S30.1")
-def test_a_number_that_is_not_open(loop: Loop, run: Run) -> None:
-    """S30.1: any constructor error leaves the file alone."""
+@pytest.mark.parametrize("number", [1_000_000, -1])
+def test_a_number_that_is_not_open(loop: Loop, run: Run, number: int) -> None:
+    """S30.1: any constructor error leaves the file alone; a closed socket's number is -1."""
 
     class Closed:
         def fileno(self) -> int:
-            return 1_000_000
+            return number
 
         def close(self) -> None:
             raise AssertionError("closed by the transport")

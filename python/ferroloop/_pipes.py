@@ -37,9 +37,10 @@ async def connect_read_pipe(
     protocol = protocol_factory()
     waiter: Future[None] = loop.create_future()
     transport = loop._make_read_pipe_transport(pipe, protocol, waiter)
+    fd = pipe.fileno()  # afterwards it may be closed
     await finish(transport, waiter)
     if loop.get_debug():
-        logger.debug("Read pipe %r connected: (%r, %r)", pipe.fileno(), transport, protocol)
+        logger.debug("Read pipe %r connected: (%r, %r)", fd, transport, protocol)
     return transport, protocol
 
 
@@ -53,9 +54,10 @@ async def connect_write_pipe(
     protocol = protocol_factory()
     waiter: Future[None] = loop.create_future()
     transport = loop._make_write_pipe_transport(pipe, protocol, waiter)
+    fd = pipe.fileno()  # afterwards it may be closed
     await finish(transport, waiter)
     if loop.get_debug():
-        logger.debug("Write pipe %r connected: (%r, %r)", pipe.fileno(), transport, protocol)
+        logger.debug("Write pipe %r connected: (%r, %r)", fd, transport, protocol)
     return transport, protocol
 
 

@@ -65,14 +65,21 @@ pub(super) fn is_quiet(channel: Channel, py: Python<'_>, error: &PyErr) -> PyRes
     }
 }
 
-/// Takes over an object with `fileno()` as one end of a pipe, and makes its file non-blocking.
+/// The descriptor of an object with `fileno()`. Errors: what `fileno()` raises, OSError EBADF.
+pub(super) fn open_descriptor(pipe: &Bound<'_, PyAny>) -> PyResult<Descriptor> {
+    let descriptor = Descriptor::of(pipe)?;
+    borrow_fd(descriptor.fd()).map_err(|error| os_error(pipe.py(), &error))?;
+    Ok(descriptor)
+}
+
+/// Takes over a descriptor as one end of a pipe, and makes its file non-blocking.
 ///
 /// Errors: ValueError for what is no pipe, socket or character device, OSError EBADF.
 pub(super) fn adopt_pipe(
-    pipe: &Bound<'_, PyAny>,
+    py: Python<'_>,
+    descriptor: &Descriptor,
     channel: Channel,
-) -> PyResult<(Descriptor, PipeKind)> {
-    let descriptor = Descriptor::of(pipe)?;
+) -> PyResult<PipeKind> {
     let examine = || {
         let fd = borrow_fd(descriptor.fd())?;
         let kind = PipeKind::of(fd)?;
@@ -81,8 +88,8 @@ pub(super) fn adopt_pipe(
         }
         Ok(kind)
     };
-    let kind = examine().map_err(|error: std::io::Error| os_error(pipe.py(), &error))?;
-    kind.map(|kind| (descriptor, kind)).ok_or_else(|| {
+    let kind = examine().map_err(|error: std::io::Error| os_error(py, &error))?;
+    kind.ok_or_else(|| {
         PyValueError::new_err(match channel {
             Channel::WriteEnd => "Pipe transport is only for pipes, sockets and character devices",
             _ => "Pipe transport is for pipes/sockets only.",

@@ -29,8 +29,9 @@ fn take_over<'py>(
     extra: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<PyClassInitializer<BaseTransport>> {
     let py = pipe.py();
+    let descriptor = channel::open_descriptor(pipe)?;
     EventLoop::ensure_no_transport(event_loop, pipe)?;
-    let (descriptor, kind) = channel::adopt_pipe(pipe, end)?;
+    let kind = channel::adopt_pipe(py, &descriptor, end)?;
     let known = PyDict::new(py);
     if let Some(extra) = extra {
         known.update(extra.as_mapping())?;
