@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import re
@@ -214,6 +215,17 @@ def test_local_address_literals(loop_class: type) -> None:
     with refusing() as (host, port):
         local = ("127.0.0.1", 0)
         assert lookups(loop_class, "create_connection", host, port, local_addr=local) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1\0.example", "localhost\0", b"127.0.0.1\0"])
+def test_no_host_ends_at_a_null(loop: Loop, run: Run, host: Any) -> None:
+    """S13.3: getaddrinfo(3) would not see what follows it, and connect to somebody else."""
+    for call in (
+        functools.partial(loop.create_connection, asyncio.Protocol, host, 1),
+        functools.partial(loop.create_server, asyncio.Protocol, [host], 0),
+    ):
+        with pytest.raises(ValueError, match=r"^embedded null character$"):
+            run(call())
 
 
 def test_literals_start_no_thread(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,14 +52,19 @@ fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
 }
 
 /// The host as text; bytes are decoded as a lookup would decode them.
+///
+/// Errors: ValueError for a NUL in it. A lookup would end there, and find another host than the one
+/// that a program has looked at.
 fn host_text<'py>(host: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
-    let py = host.py();
-    if let Ok(text) = host.cast::<PyString>() {
-        return Ok(Some(text.clone()));
+    let text = if let Ok(text) = host.cast::<PyString>() {
+        text.clone()
+    } else if host.is_instance_of::<PyBytes>() {
+        host.call_method1(intern!(host.py(), "decode"), ("idna",))?.cast_into::<PyString>()?
+    } else {
+        return Ok(None);
+    };
+    if text.to_str().is_ok_and(|text| text.contains('\0')) {
+        return Err(pyo3::exceptions::PyValueError::new_err("embedded null character"));
     }
-    if host.is_instance_of::<PyBytes>() {
-        let text = host.call_method1(intern!(py, "decode"), ("idna",))?;
-        return Ok(Some(text.cast_into::<PyString>()?));
-    }
-    Ok(None)
+    Ok(Some(text))
 }
