@@ -300,7 +300,8 @@ def test_getaddrinfo_of_a_closed_loop(loop_class: type) -> None:
         lookup.send(None)
 
 
-def test_lookups_are_audited(loop_class: type) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", b"localhost"])
+def test_lookups_are_audited(loop_class: type, host: Any) -> None:
     """S13.1: each of them, once, with the arguments of socket.getaddrinfo."""
     program = f"""
 import sys
@@ -309,18 +310,33 @@ heard = []
 sys.addaudithook(lambda event, args: heard.append(args) if event == "socket.getaddrinfo" else None)
 loop = Loop()
 for _ in range(3):
-    loop.run_until_complete(loop.getaddrinfo("127.0.0.1", 80, type=1))
+    loop.run_until_complete(loop.getaddrinfo({host!r}, 80, type=1))
 loop.close()
-assert heard == [("127.0.0.1", 80, 0, 1, 0)] * 3, heard
+assert heard == [({host!r}, 80, 0, 1, 0)] * 3, heard
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def native_lookups(loop: Loop) -> list[Any]:
+    """The hosts and ports that native threads are asked for from now on."""
+    asked: list[Any] = []
+    look_up = loop._look_up
+
+    def note(future: Any, *arguments: Any) -> Any:
+        asked.append(arguments[:2])
+        return look_up(future, *arguments)
+
+    loop._look_up = note
+    return asked
 
 
 @ferroloop_only("asyncio looks a literal up in a thread", "S13.9 as ruled in docs/differences.md")
 def test_literals_are_answered_without_a_thread(loop: Loop, run: Run) -> None:
     """S13.9: what is remembered of them is bounded."""
+    asked = native_lookups(loop)
     for port in range(3000):
         assert run(loop.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM))[0][4] == ("127.0.0.1", port)
+    assert not asked
     assert not loop._own_threads
     assert len(importlib.import_module("ferroloop._resolve")._answers) <= 1024
 
@@ -329,9 +345,10 @@ def test_literals_are_answered_without_a_thread(loop: Loop, run: Run) -> None:
 @ferroloop_only("asyncio looks a literal up in a thread", "S13.9 as ruled in docs/differences.md")
 def test_ports_that_may_be_services_are_looked_up(loop: Loop, run: Run, port: Any, in_thread: bool) -> None:
     """S13.9: in a thread, whatever they look like."""
+    asked = native_lookups(loop)
     with contextlib.suppress(OSError):
         run(loop.getaddrinfo("127.0.0.1", port))
-    assert bool(loop._own_threads) == in_thread
+    assert bool(asked) == in_thread
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")

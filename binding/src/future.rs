@@ -13,19 +13,34 @@ pub(crate) fn create<'py>(event_loop: &Bound<'py, EventLoop>) -> PyResult<Bound<
     names::future_class(py)?.call((), Some(&EventLoop::as_keyword(event_loop)?))
 }
 
-/// Gives the future its result, None, unless whoever waited has given up. To fail is to be a failed
-/// callback, as which asyncio does it.
+/// Gives the future its result, None.
 pub(crate) fn wake(future: &Bound<'_, PyAny>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+    settle(future, event_loop, Ok(future.py().None().into_bound(future.py())))
+}
+
+/// Gives the future its result or its exception, unless whoever waited has given up. To fail is to
+/// be a failed callback, as which asyncio does it.
+pub(crate) fn settle<'py>(
+    future: &Bound<'py, PyAny>,
+    event_loop: &Bound<'py, EventLoop>,
+    outcome: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<()> {
     let py = future.py();
-    let set_result = || -> PyResult<()> {
+    let (setter, value) = match outcome {
+        Ok(result) => (intern!(py, "set_result"), result),
+        Err(error) => {
+            (intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any())
+        }
+    };
+    let set = || -> PyResult<()> {
         if !future.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
-            future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+            future.call_method1(setter, (&value,))?;
         }
         Ok(())
     };
-    set_result().or_else(|error| {
-        let callback = future.getattr(intern!(py, "set_result"))?.unbind();
-        let call = Call { callback, args: Args::One(py.None()) };
+    set().or_else(|error| {
+        let callback = future.getattr(setter)?.unbind();
+        let call = Call { callback, args: Args::One(value.unbind()) };
         errors::job_failed(event_loop, call, ffi::copy_context(py)?, error)
     })
 }

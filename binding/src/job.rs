@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use ferroloop_engine::Readiness;
+use ferroloop_engine::{Answer, Readiness};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -37,6 +37,8 @@ pub(crate) enum Job {
     Lost(Py<BaseTransport>, Option<Py<PyAny>>),
     /// A listening socket has connections.
     Accept(Py<Acceptor>),
+    /// A name was looked up, which this future waits for.
+    Answer(Py<PyAny>, Box<Answer>),
     /// Signal numbers wait in the self-pipe.
     Signals,
 }
@@ -84,6 +86,7 @@ impl Job {
                 BaseTransport::lost(transport.bind(py), event_loop, reason)
             }
             Self::Accept(acceptor) => Acceptor::on_ready(acceptor.bind(py), event_loop),
+            Self::Answer(future, answer) => EventLoop::on_answer(event_loop, &future, *answer),
             Self::Signals => EventLoop::on_signals(event_loop),
         }
     }
@@ -130,7 +133,7 @@ impl Job {
             | Self::Begin(transport, _)
             | Self::Eof(transport)
             | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
-            Self::Ready(_, _, waiter) => waiter.bind(py).clone(),
+            Self::Ready(_, _, future) | Self::Answer(future, _) => future.bind(py).clone(),
             Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
             Self::Signals => event_loop.as_any().clone(),
         }
@@ -148,7 +151,7 @@ impl Job {
                 visit.call(transport)?;
                 visit.call(other)
             }
-            Self::Ready(_, _, waiter) => visit.call(waiter),
+            Self::Ready(_, _, future) | Self::Answer(future, _) => visit.call(future),
             Self::Accept(acceptor) => visit.call(acceptor),
             Self::Signals => Ok(()),
         }

@@ -28,6 +28,11 @@ imported! {
     get_ident = "threading"."get_ident";
     logger = "asyncio.log"."logger";
     socket_class = "socket"."socket";
+    gaierror = "socket"."gaierror";
+    inet_ntop = "socket"."inet_ntop";
+    address_family = "socket"."AddressFamily";
+    socket_kind = "socket"."SocketKind";
+    audit = "sys"."audit";
     warn = "warnings"."warn";
     memoryview = "builtins"."memoryview";
     ssl_want_read = "ssl"."SSLWantReadError";

@@ -1,9 +1,15 @@
-//! Literal addresses in the shape of a `getaddrinfo` entry.
+//! The arguments and answers of `socket.getaddrinfo`.
 
-use ferroloop_engine::literal;
+use std::ffi::CString;
+
+use ferroloop_engine::{AddressInfo, Answer, LookupError, Query, literal};
+use pyo3::exceptions::PyUnicodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
+
+use crate::transport::address_to_python;
+use crate::{errors, names};
 
 /// The one `getaddrinfo` entry of an IP literal, or None if a lookup is needed (S13.4-S13.7).
 #[pyfunction]
@@ -67,4 +73,90 @@ fn host_text<'py>(host: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStri
         return Err(pyo3::exceptions::PyValueError::new_err("embedded null character"));
     }
     Ok(Some(text))
+}
+
+/// The longest label of a name (RFC 1035), which the codec for names insists on.
+const MAX_LABEL: usize = 63;
+
+/// A question to the system, and Python's audit hooks are told that it will be asked. None for what
+/// `socket.getaddrinfo` has to complain about, or might read differently.
+pub(crate) fn query<'py>(
+    host: &Bound<'py, PyAny>,
+    port: &Bound<'py, PyAny>,
+    numbers: [i32; 4],
+) -> PyResult<Option<Query>> {
+    let [family, kind, proto, flags] = numbers;
+    let name = if host.is_none() { None } else { host_name(host)? };
+    let service = if port.is_none() { None } else { service(port) };
+    if name.is_some() == host.is_none() || service.is_some() == port.is_none() {
+        return Ok(None);
+    }
+    let event = ("socket.getaddrinfo", host, port, family, kind, proto);
+    names::audit(host.py())?.call1(event)?;
+    Ok(Some(Query { host: name, port: service, family, kind, proto, flags }))
+}
+
+fn host_name(host: &Bound<'_, PyAny>) -> PyResult<Option<CString>> {
+    let name = if let Ok(text) = host.cast_exact::<PyString>() {
+        match text.to_str() {
+            Ok(text) if is_plain(text) => text.as_bytes().to_vec(),
+            _ => match text.call_method1(intern!(host.py(), "encode"), ("idna",)) {
+                Ok(name) => name.extract()?,
+                Err(error) if error.is_instance_of::<PyUnicodeError>(host.py()) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        }
+    } else if let Ok(name) = host.cast_exact::<PyBytes>() {
+        name.as_bytes().to_vec()
+    } else {
+        return Ok(None);
+    };
+    // A zero in it would end it.
+    Ok(CString::new(name).ok())
+}
+
+/// Whether the codec for names, which takes a while to import, would give the text back.
+fn is_plain(text: &str) -> bool {
+    let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    text.is_ascii() && labels.into_iter().all(|label| (1..=MAX_LABEL).contains(&label.len()))
+}
+
+fn service(port: &Bound<'_, PyAny>) -> Option<CString> {
+    let service = if let Ok(number) = port.cast_exact::<PyInt>() {
+        number.extract::<i64>().ok()?.to_string().into_bytes()
+    } else if let Ok(name) = port.cast_exact::<PyString>() {
+        name.to_str().ok()?.as_bytes().to_vec()
+    } else {
+        port.cast_exact::<PyBytes>().ok()?.as_bytes().to_vec()
+    };
+    CString::new(service).ok()
+}
+
+/// What `socket.getaddrinfo` makes of the system's answer.
+pub(crate) fn answer_to_python(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {
+    let infos = match answer {
+        Ok(infos) => infos,
+        Err(LookupError::System(error)) => return Err(errors::os_error(py, &error)),
+        Err(LookupError::Resolver(code, text)) => {
+            return Err(PyErr::from_value(names::gaierror(py)?.call1((code, text))?));
+        }
+    };
+    let infos = infos.iter().map(|info| info_to_python(py, info));
+    Ok(PyList::new(py, infos.collect::<PyResult<Vec<_>>>()?)?.into_any())
+}
+
+fn info_to_python<'py>(py: Python<'py>, info: &AddressInfo) -> PyResult<Bound<'py, PyAny>> {
+    let family = member(names::address_family(py)?, info.family)?;
+    let kind = member(names::socket_kind(py)?, info.kind)?;
+    let canonname = PyBytes::new(py, &info.canonname).call_method0(intern!(py, "decode"))?;
+    let address = address_to_python(py, &info.address)?;
+    Ok((family, kind, info.proto, canonname, address).into_pyobject(py)?.into_any())
+}
+
+/// The enum's member of this number, or the number. To call the class would be to run Python code,
+/// in the middle of which a signal handler may raise.
+fn member<'py>(class: &Bound<'py, PyAny>, number: i32) -> PyResult<Bound<'py, PyAny>> {
+    let members = class.getattr(intern!(class.py(), "_value2member_map_"))?;
+    let member = members.cast::<PyDict>()?.get_item(number)?;
+    Ok(member.unwrap_or_else(|| PyInt::new(class.py(), number).into_any()))
 }

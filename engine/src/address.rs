@@ -54,7 +54,7 @@ impl Address {
         address.map_or(Self::Other, Self::from_any)
     }
 
-    fn from_any(address: SocketAddrAny) -> Self {
+    pub(crate) fn from_any(address: SocketAddrAny) -> Self {
         let known = match address.address_family() {
             AddressFamily::INET => address.try_into().map(Self::V4),
             AddressFamily::INET6 => address.try_into().map(Self::V6),

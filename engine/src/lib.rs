@@ -2,18 +2,18 @@
 //!
 //! This crate has no loop. It has what a loop is made of: a [`Poller`] over epoll or kqueue,
 //! [`Timers`], the [`Ready`] queue, a [`Waker`] for other threads, the [`Signals`] pipe, child
-//! processes ([`Child`]), and the state of a connection ([`Stream`], [`Outbox`], [`Datagrams`],
-//! [`WaterMarks`]).
+//! processes ([`Child`]), a [`Resolver`] of names, and the state of a connection ([`Stream`],
+//! [`Outbox`], [`Datagrams`], [`WaterMarks`]).
 //! The host puts them together, owns every descriptor and every payload, and runs its own code
 //! between the calls.
 //!
 //! # The law: the engine never calls out
 //!
 //! It is asked and it answers, with a slice, an enum or an [`std::io::Result`]. It takes no closure
-//! and no trait object, logs nothing, starts no thread, and drops nothing that belongs to the host:
-//! what must die is handed back. So a host cannot be re-entered in the middle of an operation, and
-//! has no exception to carry through one. `WouldBlock` is an answer (`NotReady`, `Blocked`), not an
-//! error; errors keep the kernel's number.
+//! and no trait object, logs nothing, and drops nothing that belongs to the host: what must die is
+//! handed back. The only threads are those of a [`Resolver`], which the host never meets. So a host
+//! cannot be re-entered in the middle of an operation, and has no exception to carry through one.
+//! `WouldBlock` is an answer (`NotReady`, `Blocked`), not an error; errors keep the kernel's number.
 //!
 //! # The turn
 //!
@@ -109,6 +109,7 @@ mod pressure;
 mod readiness;
 mod ready;
 mod resolve;
+mod resolver;
 mod sendfile;
 mod signals;
 mod spin;
@@ -134,6 +135,7 @@ pub use pressure::{InvalidLimits, Pressure, WaterMarks};
 pub use readiness::{Interest, Readiness};
 pub use ready::Ready;
 pub use resolve::{Literal, literal};
+pub use resolver::{AddressInfo, Answer, LookupError, Query, Resolver};
 pub use sendfile::try_sendfile;
 pub use signals::Signals;
 pub use spin::Spin;

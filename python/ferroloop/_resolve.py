@@ -1,20 +1,28 @@
-"""Name resolution: `socket.getaddrinfo` in threads of its own, and IP literals without any.
+"""Name resolution: `getaddrinfo` in native threads, and IP literals without any.
 
 The threads are the loop's own and not the default executor's: lookups must not wait behind whatever the application
-runs there, nor its calls behind a name server that does not answer.
+runs there, nor its calls behind a name server that does not answer. Nor does anybody wait for such a lookup at the end
+of the loop or of the process.
+
+Python's threads, which are waited for, are left for what only `socket.getaddrinfo` can answer: arguments that it
+refuses or whose type is the program's own, and programs that have put a function in its place, or in that of
+`run_in_executor`.
 """
 
 from __future__ import annotations
 
+import _socket
 import socket
 import sys
 from asyncio.log import logger
+from types import BuiltinFunctionType
 
 from . import _ferroloop
-from ._executor import own_threads
+from ._executor import own_threads, run_in_executor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from concurrent.futures import ThreadPoolExecutor
     from typing import Any, TypeAlias
 
@@ -44,13 +52,33 @@ async def getaddrinfo(
 
     An IP literal needs no thread: nothing is waited for.
     """
-    if loop.get_debug():
-        return await loop.run_in_executor(_threads(loop), _timed_lookup, loop, host, port, family, type, proto, flags)
     loop._check_closed()
+    if loop.get_debug():
+        return await _timed_lookup(loop, host, port, family, type, proto, flags)
     infos = _of_literal(host, port, family, type, proto, flags)
-    if infos is not None:
-        return infos
-    return await loop.run_in_executor(_threads(loop), socket.getaddrinfo, host, port, family, type, proto, flags)
+    if infos is None:
+        infos = await _look_up(loop, host, port, family, type, proto, flags)
+    return infos
+
+
+async def _look_up(loop: EventLoop, *arguments: Any) -> list[Any]:
+    if _is_genuine() and getattr(loop.run_in_executor, "__func__", None) is run_in_executor:
+        answer: asyncio.Future[list[Any]] = loop.create_future()
+        lookup = loop._look_up(answer, *arguments)
+        if lookup is not None:
+            try:
+                return await answer
+            except BaseException:
+                # Cancelled: it must not keep others waiting for a thread.
+                loop._forget_lookup(lookup)
+                raise
+    return await loop.run_in_executor(_threads(loop), socket.getaddrinfo, *arguments)
+
+
+def _is_genuine() -> bool:
+    """Whether nobody has put a function in the place of `socket.getaddrinfo`, nor of the one it calls itself."""
+    ours = getattr(socket.getaddrinfo, "__globals__", None) is socket.__dict__
+    return ours and _socket.getaddrinfo.__class__ is BuiltinFunctionType
 
 
 def _of_literal(
@@ -60,7 +88,7 @@ def _of_literal(
 
     A function in its place is always asked, in a thread. Audit hooks hear of answers from memory too.
     """
-    if getattr(socket.getaddrinfo, "__globals__", None) is not socket.__dict__:
+    if not _is_genuine():
         return None
     # By its class too: 80.0 equals 80 and is an error.
     arguments = (host, port, port.__class__, family, type, proto, flags)
@@ -99,7 +127,7 @@ def _threads(loop: EventLoop) -> ThreadPoolExecutor:
     return own_threads(loop, "ferroloop-resolver")
 
 
-def _timed_lookup(
+async def _timed_lookup(
     loop: EventLoop,
     host: str | bytes | None,
     port: str | bytes | int | None,
@@ -115,7 +143,7 @@ def _timed_lookup(
     what = ", ".join(parts)
     logger.debug("Get address info %s", what)
     start = loop.time()
-    infos = socket.getaddrinfo(host, port, family, type, proto, flags)
+    infos = await _look_up(loop, host, port, family, type, proto, flags)
     seconds = loop.time() - start
     log = logger.info if seconds >= loop.slow_callback_duration else logger.debug
     log("Getting address info %s took %.3fms: %r", what, seconds * 1e3, infos)

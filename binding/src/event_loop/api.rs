@@ -13,8 +13,8 @@ use super::waiting::FdWait;
 use super::watch::Side;
 use super::{EventLoop, LoopState, Watch, schedule};
 use crate::errors::os_error;
-use crate::future;
 use crate::handle::Handle;
+use crate::{future, resolve};
 
 #[pymethods]
 impl EventLoop {
@@ -111,6 +111,28 @@ impl EventLoop {
     /// The same for writing.
     fn _writable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<FdWait> {
         Self::wait_for(slf, fd, Side::Writer)
+    }
+
+    /// Has a native thread look a name up and settle `future` in the loop's own: the number to forget
+    /// it by. None if `socket.getaddrinfo` has to be asked: only it knows what these arguments mean.
+    #[pyo3(signature = (future, host, port, *numbers))]
+    fn _look_up<'py>(
+        &self,
+        future: Bound<'py, PyAny>,
+        host: &Bound<'py, PyAny>,
+        port: &Bound<'py, PyAny>,
+        numbers: &Bound<'py, PyTuple>,
+    ) -> PyResult<Option<u64>> {
+        let Ok(numbers) = numbers.extract() else {
+            return Ok(None);
+        };
+        let query = resolve::query(host, port, numbers)?;
+        query.map(|query| self.look_up(future, query)).transpose()
+    }
+
+    /// Nobody waits for that lookup any more.
+    fn _forget_lookup(&self, py: Python<'_>, number: u64) {
+        self.forget_lookup(py, number);
     }
 
     // asyncio's private spellings, which its own pipe transports and watchers call on a loop.

@@ -6,6 +6,7 @@
 mod api;
 mod corks;
 mod fileno;
+mod lookups;
 mod parking;
 mod run;
 mod schedule;
@@ -16,6 +17,7 @@ mod watch;
 
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ferroloop_engine::{Interest, Poller, Ready, Signals, Spin, Timers, Token, Waker, clock};
@@ -30,6 +32,7 @@ use crate::{errors, ffi, names};
 
 pub(crate) use corks::Batch;
 use corks::Corks;
+use lookups::Lookups;
 use parking::Parking;
 pub(crate) use sock_ops::try_sendfile;
 pub(crate) use watch::{Side, Watch};
@@ -74,20 +77,22 @@ struct LoopState {
     reactor: Option<Reactor>,
     /// What the loop does before it sleeps.
     spin: Spin,
+    lookups: Lookups,
     scratch: Vec<u8>,
 }
 
 /// The descriptors of an open loop.
 struct Reactor {
     poller: Poller<Watch>,
-    waker: Waker,
+    /// Which the threads of the resolver wake as well.
+    waker: Arc<Waker>,
     signals: Option<Signals>,
 }
 
 impl Reactor {
     fn open() -> io::Result<Self> {
         let mut poller = Poller::new()?;
-        let waker = Waker::new()?;
+        let waker = Arc::new(Waker::new()?);
         poller.watch_waker(&waker)?;
         Ok(Self { poller, waker, signals: None })
     }
@@ -263,6 +268,6 @@ impl LoopState {
         for watch in self.reactor.iter().flat_map(|reactor| reactor.poller.iter()) {
             watch.traverse(visit)?;
         }
-        Ok(())
+        self.lookups.traverse(visit)
     }
 }

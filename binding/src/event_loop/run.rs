@@ -163,13 +163,14 @@ impl EventLoop {
             (wait, outcome)
         });
         self.cell.with(py, move |state, share| {
-            let LoopState { ready, reactor: Some(reactor), spin, .. } = state else {
+            let LoopState { ready, reactor: Some(reactor), spin, lookups, .. } = state else {
                 return Ok(false);
             };
             reactor.waker.disarm();
             let interrupted = wait.interrupted();
             reactor.poller.end(wait);
             reactor.gather(ready, share);
+            lookups.gather(ready);
             if !ready.is_empty() {
                 spin.disturb();
             }
@@ -276,19 +277,21 @@ impl LoopState {
         self.spin.disturb();
         let interrupted = reactor.poller.look()?;
         reactor.gather(&mut self.ready, share);
+        self.lookups.gather(&mut self.ready);
         Ok(interrupted)
     }
 
-    /// Sees the queue empty and arms the waker in one step: a thread that pushes has either done
-    /// so before, or finds the waker armed.
+    /// Arms the waker and sees the queue empty in one step: a thread that pushes has either done
+    /// so before, or finds the waker armed. A thread that has looked a name up does not wait for
+    /// the cell, so its answer is looked for once the waker is armed.
     fn fall_asleep(&mut self, timeout: Option<Duration>) -> std::io::Result<Option<Wait>> {
         let Some(reactor) = &mut self.reactor else {
             return Ok(None);
         };
-        let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
-        let wait = reactor.poller.begin(timeout)?;
         reactor.waker.arm();
-        Ok(Some(wait))
+        let idle = self.ready.is_empty() && !self.lookups.are_answered();
+        let timeout = if idle { timeout } else { Some(Duration::ZERO) };
+        reactor.poller.begin(timeout).map(Some)
     }
 }
 

@@ -6,8 +6,11 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use ferroloop_engine::{Address, borrow_fd};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+
+use crate::names;
 
 /// The largest flow label: 20 bits (RFC 8200).
 const MAX_FLOW: u32 = 0xf_ffff;
@@ -44,7 +47,7 @@ pub(crate) fn address_to_python<'py>(
     match address {
         Address::V4(v4) => Ok((v4.ip().to_string(), v4.port()).into_pyobject(py)?.into_any()),
         Address::V6(v6) => {
-            let tuple = (v6.ip().to_string(), v6.port(), v6.flowinfo(), v6.scope_id());
+            let tuple = (v6_text(py, *v6.ip())?, v6.port(), v6.flowinfo(), v6.scope_id());
             Ok(tuple.into_pyobject(py)?.into_any())
         }
         Address::Path(path) => Ok(OsStr::from_bytes(path).into_pyobject(py)?.into_any()),
@@ -53,6 +56,17 @@ pub(crate) fn address_to_python<'py>(
         }
         Address::Unnamed => Ok("".into_pyobject(py)?.into_any()),
         Address::Other => Ok(py.None().into_bound(py)),
+    }
+}
+
+/// As `inet_ntop(3)` writes it, which differs between systems where an IPv4 address may be in it.
+fn v6_text(py: Python<'_>, ip: Ipv6Addr) -> PyResult<String> {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => {
+            let family = names::address_family(py)?.getattr(intern!(py, "AF_INET6"))?;
+            names::inet_ntop(py)?.call1((family, ip.octets()))?.extract()
+        }
+        _ => Ok(ip.to_string()),
     }
 }
 

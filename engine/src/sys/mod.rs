@@ -29,6 +29,7 @@ const EVENTS: usize = 32;
 
 mod fd;
 mod process;
+mod resolve;
 mod socket;
 
 pub use fd::borrow_fd;
@@ -37,6 +38,7 @@ pub(crate) use fd::{
 };
 pub(crate) use poll::{Events, Kernel};
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
+pub(crate) use resolve::getaddrinfo;
 pub(crate) use socket::{
     accept, connect, peer_name, recv, recv_from, send, send_gathered, send_to, sendfile,
     set_nodelay, shutdown_write, socket_error, socket_name, unix_name,

@@ -1,0 +1,109 @@
+//! Name lookups under way: who waits for which.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ferroloop_engine::{Answer, Query, Ready, Resolver, Waker};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{EventLoop, LoopState};
+use crate::job::Job;
+use crate::{errors, future, resolve};
+
+/// The loop's resolver, made when it is first needed, and the futures of its questions by number.
+#[derive(Default)]
+pub(super) struct Lookups {
+    resolver: Option<Resolver>,
+    waiting: BTreeMap<u64, Py<PyAny>>,
+}
+
+impl Lookups {
+    fn ask(
+        &mut self,
+        waker: &Arc<Waker>,
+        query: Query,
+        future: Py<PyAny>,
+    ) -> Result<u64, Py<PyAny>> {
+        match self.resolver.get_or_insert_with(|| Resolver::new(waker)).ask(query) {
+            Ok(number) => {
+                self.waiting.insert(number, future);
+                Ok(number)
+            }
+            Err(_) => Err(future),
+        }
+    }
+
+    fn forget(&mut self, number: u64) -> Option<Py<PyAny>> {
+        if let Some(resolver) = &self.resolver {
+            resolver.forget(number);
+        }
+        self.waiting.remove(&number)
+    }
+
+    /// Whether an answer has come. Without anybody who waits for one it costs nothing to ask.
+    #[inline]
+    pub(super) fn are_answered(&self) -> bool {
+        !self.waiting.is_empty() && self.resolver.as_ref().is_some_and(Resolver::has_answers)
+    }
+
+    /// Turns the answers that have come into jobs.
+    #[inline]
+    pub(super) fn gather(&mut self, ready: &mut Ready<Job>) {
+        if !self.waiting.is_empty() {
+            self.take_answers(ready);
+        }
+    }
+
+    fn take_answers(&mut self, ready: &mut Ready<Job>) {
+        for (number, answer) in self.resolver.iter().flat_map(Resolver::take_answers) {
+            if let Some(future) = self.waiting.remove(&number) {
+                ready.push(Job::Answer(future, Box::new(answer)));
+            }
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.waiting.values().try_for_each(|future| visit.call(future))
+    }
+}
+
+impl EventLoop {
+    /// Has a name looked up, and the future told: the question's number.
+    pub(super) fn look_up(&self, future: Bound<'_, PyAny>, query: Query) -> PyResult<u64> {
+        let py = future.py();
+        let future = future.unbind();
+        let asked = self.cell.with(py, move |state, _| {
+            let LoopState { reactor, lookups, .. } = state;
+            let Some(reactor) = reactor else {
+                return Err((errors::closed_loop as fn() -> PyErr, future));
+            };
+            lookups.ask(&reactor.waker, query, future).map_err(|future| (no_thread as _, future))
+        });
+        asked.map_err(|(error, future)| {
+            drop(future);
+            error()
+        })
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn forget_lookup(&self, py: Python<'_>, number: u64) {
+        drop(self.cell.with(py, |state, _| state.lookups.forget(number)));
+    }
+
+    /// An answer has come.
+    pub(crate) fn on_answer(
+        this: &Bound<'_, Self>,
+        future: &Py<PyAny>,
+        answer: Answer,
+    ) -> PyResult<()> {
+        let outcome = resolve::answer_to_python(this.py(), answer);
+        future::settle(future.bind(this.py()), this, outcome)
+    }
+}
+
+/// What `threading` says.
+fn no_thread() -> PyErr {
+    PyRuntimeError::new_err("can't start new thread")
+}

@@ -1,0 +1,324 @@
+//! Names, looked up in threads.
+//!
+//! The one place where the engine starts threads: `getaddrinfo(3)` blocks, and nothing else knows all
+//! that a system asks for a name. The threads know nothing of the host. They take questions and leave
+//! answers, and nobody ever waits for one: a name server that does not answer holds up neither the end
+//! of the loop nor that of the process.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::{io, mem, thread};
+
+use rustix::process::{Pid, getpid};
+
+use crate::address::Address;
+use crate::sys;
+use crate::waker::Waker;
+
+/// As many threads as a `ThreadPoolExecutor` of Python has: they wait most of the time.
+static MOST_THREADS: LazyLock<usize> =
+    LazyLock::new(|| (thread::available_parallelism().map_or(1, usize::from) + 4).min(32));
+
+/// Of which Linux shows the first 15 bytes.
+const THREAD_NAME: &str = "ferroloop-resolver";
+
+/// The arguments of `getaddrinfo(3)`, in the system's numbers.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// A name or the text of an address; None for this machine.
+    pub host: Option<CString>,
+    /// A number or the name of a service.
+    pub port: Option<CString>,
+    /// `AF_INET`, `AF_INET6`, or 0 for both.
+    pub family: i32,
+    /// `SOCK_STREAM` and so on, or 0 for all.
+    pub kind: i32,
+    /// `IPPROTO_TCP` and so on, or 0 for all.
+    pub proto: i32,
+    /// `AI_PASSIVE` and so on.
+    pub flags: i32,
+}
+
+impl Query {
+    /// The port as the system takes it: macOS has crashed over `AI_NUMERICSERV` without a port, or
+    /// with 0, and CPython still keeps away from that.
+    pub(crate) fn port(&self) -> Option<&CStr> {
+        let port = self.port.as_deref();
+        let numeric = cfg!(target_vendor = "apple") && self.flags & libc::AI_NUMERICSERV != 0;
+        if numeric && port.is_none_or(|port| port == c"0") { Some(c"00") } else { port }
+    }
+}
+
+/// One entry of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressInfo {
+    /// `AF_INET` or `AF_INET6`.
+    pub family: i32,
+    /// `SOCK_STREAM` and so on.
+    pub kind: i32,
+    /// `IPPROTO_TCP` and so on.
+    pub proto: i32,
+    /// The host's official name where `AI_CANONNAME` asks for it, else empty.
+    pub canonname: Vec<u8>,
+    /// Where to connect to, or to bind.
+    pub address: Address,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum LookupError {
+    /// `EAI_NONAME` and so on, and what `gai_strerror(3)` says of it.
+    Resolver(i32, String),
+    /// `EAI_SYSTEM`: a system call failed.
+    System(io::Error),
+}
+
+/// What a lookup brings.
+pub type Answer = Result<Vec<AddressInfo>, LookupError>;
+
+/// Threads for name lookups, started when they are needed; those that are idle wait for the next.
+///
+/// When a resolver is dropped, idle threads end at once and busy ones after their lookup.
+#[derive(Debug)]
+pub struct Resolver {
+    shared: Arc<Shared>,
+    next: u64,
+    /// The process the threads are in.
+    owner: Pid,
+}
+
+impl Resolver {
+    /// Makes a resolver without threads, whose answers wake the loop of `waker`.
+    pub fn new(waker: &Arc<Waker>) -> Self {
+        let shared = Shared::new(Arc::downgrade(waker));
+        Self { shared, next: 0, owner: getpid() }
+    }
+
+    /// Has a name looked up, and returns the number its answer will come under.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` of `pthread_create(3)` if there is no thread, and none can be started.
+    pub fn ask(&mut self, query: Query) -> io::Result<u64> {
+        self.follow_fork();
+        let number = self.next;
+        let mut queue = self.shared.lock();
+        queue.questions.push_back((number, query));
+        let is_idle = queue.idle > 0;
+        if queue.questions.len() > queue.idle && queue.threads < *MOST_THREADS {
+            match self.start_thread() {
+                Ok(()) => queue.threads += 1,
+                // The others will come to it.
+                Err(_) if queue.threads > 0 => {}
+                Err(error) => {
+                    queue.questions.pop_back();
+                    return Err(error);
+                }
+            }
+        }
+        drop(queue);
+        if is_idle {
+            self.shared.work.notify_one();
+        }
+        self.next += 1;
+        Ok(number)
+    }
+
+    /// Nobody wants this answer any more: a question that no thread has taken yet is not asked.
+    pub fn forget(&self, number: u64) {
+        self.shared.lock().questions.retain(|(waiting, _)| *waiting != number);
+    }
+
+    /// Whether there are answers.
+    ///
+    /// A loop that is about to sleep asks after it has armed its waker: then an answer either is
+    /// here already or wakes it.
+    pub fn has_answers(&self) -> bool {
+        !self.shared.lock().answers.is_empty()
+    }
+
+    /// Takes the answers that have come since the last call, with their questions' numbers.
+    pub fn take_answers(&self) -> Vec<(u64, Answer)> {
+        mem::take(&mut self.shared.lock().answers)
+    }
+
+    fn start_thread(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(THREAD_NAME.into());
+        thread.spawn(move || shared.serve()).map(drop)
+    }
+
+    /// A forked child has none of the threads, and perhaps a lock that one of them held.
+    fn follow_fork(&mut self) {
+        let process = getpid();
+        if self.owner != process {
+            self.owner = process;
+            self.shared = Shared::new(Weak::clone(&self.shared.waker));
+        }
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        if self.owner == getpid() {
+            self.shared.lock().ended = true;
+            self.shared.work.notify_all();
+        }
+    }
+}
+
+/// What the threads and their loop have in common.
+#[derive(Debug)]
+struct Shared {
+    /// Weak, so that a thread that is stuck keeps no descriptor of a closed loop open.
+    waker: Weak<Waker>,
+    queue: Mutex<Queue>,
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    questions: VecDeque<(u64, Query)>,
+    answers: Vec<(u64, Answer)>,
+    threads: usize,
+    /// How many of them wait for a question.
+    idle: usize,
+    ended: bool,
+}
+
+impl Shared {
+    fn new(waker: Weak<Waker>) -> Arc<Self> {
+        Arc::new(Self { waker, queue: Mutex::default(), work: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A thread's life.
+    fn serve(&self) {
+        while let Some((number, query)) = self.next_question() {
+            let answer = sys::getaddrinfo(&query);
+            self.lock().answers.push((number, answer));
+            // Not under the lock, for which the loop would wait as soon as it is awake.
+            if let Some(waker) = self.waker.upgrade() {
+                // To fail, `write(2)` needs a descriptor that is not the waker's.
+                let _ = waker.wake();
+            }
+        }
+    }
+
+    /// Waits for a question; None when the resolver is gone.
+    fn next_question(&self) -> Option<(u64, Query)> {
+        let mut queue = self.lock();
+        while !queue.ended {
+            if let Some(question) = queue.questions.pop_front() {
+                return Some(question);
+            }
+            queue.idle += 1;
+            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn waker() -> Arc<Waker> {
+        Arc::new(Waker::new().expect("waker"))
+    }
+
+    /// The text of an address, which nobody has to be asked for.
+    fn query() -> Query {
+        let (host, flags) = (Some(c"127.0.0.1".into()), libc::AI_NUMERICHOST);
+        Query { host, port: None, family: 0, kind: 0, proto: 0, flags }
+    }
+
+    fn until(holds: impl Fn() -> bool) {
+        let limit = Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(Instant::now() < limit, "it did not come to that");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_idle_thread_takes_the_next_question() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        for _ in 0..100 {
+            resolver.ask(query()).expect("a thread");
+            until(|| resolver.has_answers() && resolver.shared.lock().idle == 1);
+            assert_eq!(resolver.take_answers().len(), 1);
+        }
+        assert_eq!(resolver.shared.lock().threads, 1);
+    }
+
+    #[test]
+    fn threads_are_bounded() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        for _ in 0..1000 {
+            resolver.ask(query()).expect("a thread");
+        }
+        assert!((1..=*MOST_THREADS).contains(&resolver.shared.lock().threads));
+        until(|| resolver.shared.lock().answers.len() == 1000);
+    }
+
+    /// Idle ones, and those in the middle of their work. What they share lives as long as they do.
+    #[test]
+    fn threads_end_with_the_resolver() {
+        let waker = waker();
+        for questions in [1, 100] {
+            let mut resolver = Resolver::new(&waker);
+            let shared = Arc::downgrade(&resolver.shared);
+            for _ in 0..questions {
+                resolver.ask(query()).expect("a thread");
+            }
+            if questions == 1 {
+                until(|| resolver.shared.lock().idle == 1);
+            }
+            drop(resolver);
+            until(|| shared.strong_count() == 0);
+        }
+        assert_eq!(Arc::strong_count(&waker), 1);
+    }
+
+    /// By hand and without threads: no moment in which one could have taken the question.
+    #[test]
+    fn what_is_forgotten_is_not_asked() {
+        let waker = waker();
+        let resolver = Resolver::new(&waker);
+        let questions = (0..3).map(|number| (number, query()));
+        resolver.shared.lock().questions.extend(questions);
+        resolver.forget(1);
+        let first = resolver.shared.next_question().map(|(number, _)| number);
+        let second = resolver.shared.next_question().map(|(number, _)| number);
+        assert_eq!((first, second), (Some(0), Some(2)));
+    }
+
+    /// A child that was forked while a thread held the lock.
+    #[test]
+    fn a_forked_child_does_not_wait_for_the_lock() {
+        let waker = waker();
+        let inherited =
+            || Resolver { shared: Shared::new(Arc::downgrade(&waker)), next: 0, owner: Pid::INIT };
+        let mut resolver = inherited();
+        let shared = Arc::clone(&resolver.shared);
+        let _held = shared.lock();
+        resolver.ask(query()).expect("a thread");
+        until(|| resolver.has_answers());
+
+        let resolver = inherited();
+        let shared = Arc::clone(&resolver.shared);
+        let _held = shared.lock();
+        drop(resolver);
+    }
+}
