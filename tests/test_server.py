@@ -447,6 +447,19 @@ def test_backlog_one_accepts_all(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@ferroloop_only("takes none if it is negative, on older Pythons if it is 0, and polls for ever", "S20.1")
+@pytest.mark.parametrize("backlog", [0, -1])
+def test_backlog_zero_accepts_too(loop: Loop, run: Run, backlog: int) -> None:
+    """S20.1: so does a negative one, which listen(2) reads as zero."""
+
+    async def main() -> None:
+        async with serving(backlog=backlog) as served:
+            await served.connect()
+            assert len(served.protocols) == 1
+
+    run(main())
+
+
 def test_no_task_is_needed_to_serve(loop: Loop) -> None:
     """S19.3: the server works in any later run of the loop."""
     served = Served()

@@ -9,7 +9,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.gates import ferroloop_only
@@ -125,12 +125,12 @@ def test_recv_into_items(loop: Loop, pair: Pair) -> None:
 
 
 def test_recvfrom_into_lengths(loop: Loop, datagrams: Pair) -> None:
-    """S25.12: 0 means all that fits."""
+    """S25.12: 0 means all that fits, and so does None."""
     left, right = datagrams
-    for nbytes, expected in (0, 6), (3, 3):
+    for nbytes, expected in (0, 6), (3, 3), (None, 6):
         right.sendto(b"123456", left.getsockname())
         buf = bytearray(8)
-        result = at_once(loop.sock_recvfrom_into(left, buf, nbytes))
+        result = at_once(loop.sock_recvfrom_into(left, buf, cast(int, nbytes)))
         assert result == (expected, right.getsockname())
         assert buf[:expected] == b"123456"[:expected]
     right.sendto(b"abcdef", left.getsockname())

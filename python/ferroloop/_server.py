@@ -85,8 +85,9 @@ class Server(Clients, asyncio.AbstractServer):
         for sock in self._sockets:
             sock.listen(self._backlog)
         self._serving = True
+        at_once = max(self._backlog, 0)  # as listen(2) reads it
         for sock in self._sockets:
-            acceptor = Acceptor(self._loop, sock, self._protocol_factory, self, self._backlog, self._context)
+            acceptor = Acceptor(self._loop, sock, self._protocol_factory, self, at_once, self._context)
             self._acceptors.append(acceptor)
 
     async def start_serving(self) -> None:

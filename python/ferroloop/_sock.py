@@ -63,11 +63,14 @@ async def sock_recvfrom(loop: EventLoop, sock: socket.socket, bufsize: int) -> t
 
 
 async def sock_recvfrom_into(
-    loop: EventLoop, sock: socket.socket, buf: WriteableBuffer, nbytes: int = 0
+    loop: EventLoop, sock: socket.socket, buf: WriteableBuffer, nbytes: int | None = 0
 ) -> tuple[int, Any]:
-    """Receive a datagram into a writable buffer, at most `nbytes` or, if 0, all that fits; return (bytes, address)."""
+    """Receive a datagram into a writable buffer; return (bytes, address).
+
+    `nbytes`: at most so many; 0 or None: all that fit. recvfrom(2).
+    """
     _check(loop, sock)
-    while (received := _attempt(sock.recvfrom_into, buf, nbytes)) is None:
+    while (received := _attempt(sock.recvfrom_into, buf, nbytes or 0)) is None:
         await loop._readable(sock.fileno())
     return received
 
