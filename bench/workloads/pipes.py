@@ -32,6 +32,7 @@ class _Source(asyncio.BaseProtocol):
         self.loop = loop
         self.left = n
         self.has_room = True
+        self.is_waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not every peer's transport is one by its type.
@@ -43,17 +44,19 @@ class _Source(asyncio.BaseProtocol):
 
     def resume_writing(self) -> None:
         self.has_room = True
-        self.loop.call_soon(self._write)
+        if self.is_waiting:
+            self.is_waiting = False
+            self.loop.call_soon(self._write)
 
     def _write(self) -> None:
-        if not self.has_room:
-            return
         self.left -= 1
         self.transport.write(_ZEROS)
-        if self.left:
+        if not self.left:
+            self.transport.close()
+        elif self.has_room:
             self.loop.call_soon(self._write)
         else:
-            self.transport.close()
+            self.is_waiting = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert exc is None
