@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from peers import FASTNET, NATIVE
 from process import child, cores, python
 from services import Service
-from workload import ByTurns, Part, Sample
+from workload import ByTurns, Part, Sample, worked
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,8 @@ class InLoop(ByTurns):
 
     def total(self, parts: list[Part]) -> Sample:
         """The rate of all parts together."""
-        operations, seconds, cpu_seconds = (
-            sum(part[what] for part in parts) for what in ("operations", "seconds", "cpu_seconds")
-        )
-        return Sample(value=operations / seconds, cpu=cpu_seconds / operations)
+        operations, seconds, cpu = worked(parts)
+        return Sample(value=operations / seconds, cpu=cpu / operations)
 
     def measure(self, loop: asyncio.AbstractEventLoop, lengths: Iterable[float], *port: int) -> Iterator[Part]:
         """For each length raise n until the work takes about as many seconds; then it counts.

@@ -10,7 +10,7 @@ from certificate import AUTHORITY, SERVER, made
 from memory import allow_files
 from peers import FASTNET, NATIVE, OURS
 from process import child, cores, python, server
-from workload import ByTurns, Part, Sample
+from workload import ByTurns, Part, Sample, worked
 
 _WARMUP = 0.1
 # Before the window of each turn: what other servers did has emptied the caches.
@@ -66,10 +66,7 @@ class Served(ByTurns):
 
     def total(self, parts: list[Part]) -> Sample:
         """The rate of all parts together."""
-        operations, seconds, cpu = (
-            sum(part[what] for part in parts) for what in ("operations", "seconds", "cpu_seconds")
-        )
-        operations = max(operations, 1)
+        operations, seconds, cpu = worked(parts)
         latencies: Counter[int] = Counter()
         for part in parts:
             latencies.update(dict(part["latencies"]))

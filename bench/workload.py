@@ -86,6 +86,15 @@ class ByTurns(ABC):
         return {loop: outcomes[loop] for loop in loops}
 
 
+def worked(parts: list[Part]) -> tuple[int, float, float]:
+    """Operations, seconds and CPU seconds of all parts together."""
+    return (
+        sum(part["operations"] for part in parts),
+        sum(part["seconds"] for part in parts),
+        sum(part["cpu_seconds"] for part in parts),
+    )
+
+
 class OneByOne(ABC):
     """What is measured is no matter of time, or takes it all at once."""
 

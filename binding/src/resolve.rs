@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use ferroloop_engine::{AddressInfo, Answer, LookupError, Query, literal};
-use pyo3::exceptions::PyUnicodeError;
+use pyo3::exceptions::{PyUnicodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
@@ -70,7 +70,7 @@ fn host_text<'py>(host: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStri
         return Ok(None);
     };
     if text.to_str().is_ok_and(|text| text.contains('\0')) {
-        return Err(pyo3::exceptions::PyValueError::new_err("embedded null character"));
+        return Err(PyValueError::new_err("embedded null character"));
     }
     Ok(Some(text))
 }
