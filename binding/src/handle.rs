@@ -1,5 +1,6 @@
 //! `Handle`: a callback with its arguments and the context it runs in.
 
+mod call;
 mod timer;
 
 use std::ptr;
@@ -12,123 +13,14 @@ use pyo3::{Borrowed, PyTraverseError, PyVisit};
 
 use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
-use crate::ffi::{self, Arguments, Recycle, Spares};
+use crate::ffi::{self, Recycle, Spares};
 use crate::{errors, names};
 
+pub(crate) use call::{Args, Call};
 pub(crate) use timer::{Scheduled, TimerHandle};
 
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
-
-/// Up to three arguments inline: most calls cost no tuple.
-pub(crate) enum Args {
-    None,
-    One(Py<PyAny>),
-    Two(Py<PyAny>, Py<PyAny>),
-    Three(Py<PyAny>, Py<PyAny>, Py<PyAny>),
-    More(Py<PyTuple>),
-}
-
-impl Args {
-    /// The positional arguments from `start` on.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "see Request in event_loop/schedule.rs")]
-    pub(crate) fn from_rest(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
-        let at = |index: usize| {
-            arguments.get(start + index).map(|argument| argument.to_owned().unbind())
-        };
-        match arguments.len().saturating_sub(start) {
-            0 => Ok(Self::None),
-            1 => Ok(at(0).map_or(Self::None, Self::One)),
-            2 => Ok(at(0).zip(at(1)).map_or(Self::None, |(a, b)| Self::Two(a, b))),
-            3 => match (at(0), at(1), at(2)) {
-                (Some(a), Some(b), Some(c)) => Ok(Self::Three(a, b, c)),
-                _ => Ok(Self::None),
-            },
-            _ => Self::from_many(arguments, start),
-        }
-    }
-
-    fn from_many(arguments: &Arguments<'_, '_>, start: usize) -> PyResult<Self> {
-        let all = PyTuple::new(arguments.py(), arguments.rest(start))?;
-        Ok(Self::More(all.unbind()))
-    }
-
-    fn tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        match self {
-            Self::None => Ok(PyTuple::empty(py)),
-            Self::One(a) => PyTuple::new(py, [a]),
-            Self::Two(a, b) => PyTuple::new(py, [a, b]),
-            Self::Three(a, b, c) => PyTuple::new(py, [a, b, c]),
-            Self::More(all) => Ok(all.bind(py).clone()),
-        }
-    }
-
-    /// Drops the references, in whatever thread.
-    #[inline]
-    fn bury(self, py: Python<'_>) {
-        match self {
-            Self::None => {}
-            Self::One(a) => drop(a.into_bound(py)),
-            Self::Two(a, b) => drop((a.into_bound(py), b.into_bound(py))),
-            Self::Three(a, b, c) => {
-                drop((a.into_bound(py), b.into_bound(py), c.into_bound(py)));
-            }
-            Self::More(all) => drop(all.into_bound(py)),
-        }
-    }
-
-    fn share(&self, share: Share<'_>) -> Self {
-        match self {
-            Self::None => Self::None,
-            Self::One(a) => Self::One(share.share(a)),
-            Self::Two(a, b) => Self::Two(share.share(a), share.share(b)),
-            Self::Three(a, b, c) => Self::Three(share.share(a), share.share(b), share.share(c)),
-            Self::More(all) => Self::More(share.share(all)),
-        }
-    }
-
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match self {
-            Self::None => Ok(()),
-            Self::One(a) => visit.call(a),
-            Self::Two(a, b) => visit.call(a).and_then(|()| visit.call(b)),
-            Self::Three(a, b, c) => [a, b, c].into_iter().try_for_each(|a| visit.call(a)),
-            Self::More(all) => visit.call(all),
-        }
-    }
-}
-
-/// What to call, and with what.
-pub(crate) struct Call {
-    pub(crate) callback: Py<PyAny>,
-    pub(crate) args: Args,
-}
-
-impl Call {
-    #[inline]
-    fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let callback = self.callback.bind(py);
-        match &self.args {
-            Args::None => callback.call0(),
-            Args::One(a) => callback.call1((a,)),
-            Args::Two(a, b) => callback.call1((a, b)),
-            Args::Three(a, b, c) => callback.call1((a, b, c)),
-            Args::More(all) => callback.call1(all.bind(py)),
-        }
-    }
-
-    /// Drops the references, in whatever thread.
-    #[inline]
-    fn bury(self, py: Python<'_>) {
-        drop(self.callback.into_bound(py));
-        self.args.bury(py);
-    }
-
-    fn share(&self, share: Share<'_>) -> Self {
-        Self { callback: share.share(&self.callback), args: self.args.share(share) }
-    }
-}
 
 /// What a handle knows only in debug mode.
 #[derive(Default)]
@@ -452,11 +344,7 @@ impl Handle {
         self.cell
             .peek(|state| {
                 visit.call(&state.context)?;
-                if let Some(call) = &state.call {
-                    visit.call(&call.callback)?;
-                    call.args.traverse(&visit)?;
-                }
-                Ok(())
+                state.call.as_ref().map_or(Ok(()), |call| call.traverse(&visit))
             })
             .unwrap_or(Ok(()))
     }
