@@ -188,6 +188,20 @@ def test_small_writes_never_pause(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_new_limits_after_small_writes_do_not_pause(loop: Loop, run: Run) -> None:
+    """S17.4: what the kernel would have taken at once does not count here either."""
+
+    async def main() -> None:
+        async with connection() as (transport, protocol, peer):
+            transport.write(b"a few")
+            transport.write(b"bytes")
+            transport.set_write_buffer_limits(high=0)
+            await receive(peer, 10)
+            assert pressure(protocol) == []
+
+    run(main())
+
+
 def test_setting_limits_checks_at_once(loop: Loop, run: Run) -> None:
     """S17.4: for pausing, not for resuming."""
 

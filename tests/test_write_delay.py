@@ -1,13 +1,15 @@
 """S16.14: what callbacks write may leave together, but not much later than it was written."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.loops import Loop
-from support.net import connection, receive
+from support.net import connection, receive, unix_pair
+from support.protocols import Recorder
 
 Run = Callable[..., Any]
 
@@ -105,6 +107,50 @@ def test_a_run_ends_after_its_writes(loop: Loop, run: Run, end: str) -> None:
         assert end == "exit"
     assert peer.recv(100) == b"farewell"
     loop.run_until_complete(opened.__aexit__(None, None, None))
+
+
+def used_to_large_writes(loop: Loop, transport: Any, peer: socket.socket) -> None:
+    """Write often and have all of it read, until ferroloop would hold back more than its high-water mark."""
+    half = bytes(30_000)
+
+    def write_twice() -> None:
+        transport.write(half)
+        transport.write(half)
+
+    async def write_and_read() -> None:
+        for _ in range(80):
+            loop.call_soon(write_twice)
+            await receive(peer, 2 * len(half))
+
+    loop.run_until_complete(write_and_read())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_an_exit_request_between_writes_holds_none_back(loop: Loop, kind: type[BaseException]) -> None:
+    """S16.14, S17.5: a writer that is paused ends the run; what went to others is sent all the same."""
+
+    class Impatient(Recorder):
+        def pause_writing(self) -> None:
+            raise kind("enough")
+
+    opened = [connection(make, unix_pair) for make in (Impatient, Recorder, Recorder)]
+    (full, _, reader), *others = [loop.run_until_complete(each.__aenter__()) for each in opened]
+    used_to_large_writes(loop, full, reader)
+
+    def write_to_all() -> None:
+        full.write(b"first")
+        for transport, _, _ in others:
+            transport.write(b"farewell")
+        for _ in range(9):
+            full.write(bytes(100_000))
+
+    loop.call_soon(write_to_all)
+    loop.call_soon(lambda: None)  # With a callback to follow, no write is sent at once.
+    with pytest.raises(kind, match="enough"):
+        loop.run_forever()
+    assert [peer.recv(100) for _, _, peer in others] == [b"farewell"] * 2
+    for each in opened:
+        loop.run_until_complete(each.__aexit__(None, None, None))
 
 
 def test_written_and_then_waited_for_in_a_thread(loop: Loop, run: Run) -> None:

@@ -106,14 +106,17 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Sends what the jobs have written.
+    /// Sends what the jobs have written: all of it, also if a protocol that is paused meanwhile ends
+    /// the run. The first error is the one that does.
     #[inline]
     pub(super) fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
+        let mut outcome = Ok(());
         while let Some(transport) = this.get().corks.with(py, |corks, _| corks.pop()) {
-            BaseTransport::uncork(transport.bind(py), this, Caller::Loop)?;
+            let flushed = BaseTransport::uncork(transport.bind(py), this, Caller::Loop);
+            outcome = outcome.and(flushed);
         }
-        Ok(())
+        outcome
     }
 }
 

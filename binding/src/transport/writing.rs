@@ -262,6 +262,8 @@ impl BaseTransport {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
+        // Bytes held back are no pressure.
+        Self::uncork_now(this)?;
         let py = this.py();
         let outcome = this.get().cell.with(py, |state, _| state.marks.set_limits(high, low));
         outcome.map_err(|limits| errors::invalid_limits(&limits))?;
