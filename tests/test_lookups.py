@@ -341,3 +341,33 @@ def test_a_forked_child_looks_names_up(run_script: Any) -> None:
         print("over")
     """
     assert run_script(program).out == "over\n"
+
+
+@linux_only
+@ferroloop_only("asyncio's threads are not there after a fork", "S13.1 as ruled in docs/differences.md")
+def test_a_child_forked_in_the_middle_of_lookups(run_script: Any) -> None:
+    """S6.9, S13.1: it may cancel what it inherited and leave; a thread of the parent's may have held any lock."""
+    program = """
+        import os
+        import signal
+
+        async def main():
+            for _ in range(20):
+                lookups = [loop.getaddrinfo("127.0.0.1", "80") for _ in range(50)]
+                for lookup in lookups:
+                    lookup.send(None)
+                child = os.fork()
+                if not child:
+                    signal.alarm(20)
+                for lookup in lookups:
+                    lookup.close()
+                if not child:
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+
+        loop = new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+        print("over")
+    """
+    assert run_script(program).out == "over\n"

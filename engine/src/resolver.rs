@@ -101,13 +101,13 @@ impl Resolver {
     ///
     /// `EAGAIN` of `pthread_create(3)` if there is no thread, and none can be started.
     pub fn ask(&mut self, query: Query) -> io::Result<u64> {
-        self.follow_fork();
         let number = self.next;
-        let mut queue = self.shared.lock();
+        let shared = Arc::clone(self.shared());
+        let mut queue = shared.lock();
         queue.questions.push_back((number, query));
         let is_idle = queue.idle > 0;
         if queue.questions.len() > queue.idle && queue.threads < *MOST_THREADS {
-            match self.start_thread() {
+            match Shared::start_thread(&shared) {
                 Ok(()) => queue.threads += 1,
                 // The others will come to it.
                 Err(_) if queue.threads > 0 => {}
@@ -119,43 +119,39 @@ impl Resolver {
         }
         drop(queue);
         if is_idle {
-            self.shared.work.notify_one();
+            shared.work.notify_one();
         }
         self.next += 1;
         Ok(number)
     }
 
     /// Nobody wants this answer any more: a question that no thread has taken yet is not asked.
-    pub fn forget(&self, number: u64) {
-        self.shared.lock().questions.retain(|(waiting, _)| *waiting != number);
+    pub fn forget(&mut self, number: u64) {
+        self.shared().lock().questions.retain(|(waiting, _)| *waiting != number);
     }
 
     /// Whether there are answers.
     ///
     /// A loop that is about to sleep asks after it has armed its waker: then an answer either is
     /// here already or wakes it.
-    pub fn has_answers(&self) -> bool {
-        !self.shared.lock().answers.is_empty()
+    pub fn has_answers(&mut self) -> bool {
+        !self.shared().lock().answers.is_empty()
     }
 
     /// Takes the answers that have come since the last call, with their questions' numbers.
-    pub fn take_answers(&self) -> Vec<(u64, Answer)> {
-        mem::take(&mut self.shared.lock().answers)
+    pub fn take_answers(&mut self) -> Vec<(u64, Answer)> {
+        mem::take(&mut self.shared().lock().answers)
     }
 
-    fn start_thread(&self) -> io::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name(THREAD_NAME.into());
-        thread.spawn(move || shared.serve()).map(drop)
-    }
-
-    /// A forked child has none of the threads, and perhaps a lock that one of them held.
-    fn follow_fork(&mut self) {
+    /// What this process's threads share. A forked child has none of its parent's, and perhaps a lock
+    /// that one of them held: it starts anew, and the questions on their way have no answer there.
+    fn shared(&mut self) -> &Arc<Shared> {
         let process = getpid();
         if self.owner != process {
             self.owner = process;
             self.shared = Shared::new(Weak::clone(&self.shared.waker));
         }
+        &self.shared
     }
 }
 
@@ -190,6 +186,12 @@ struct Queue {
 impl Shared {
     fn new(waker: Weak<Waker>) -> Arc<Self> {
         Arc::new(Self { waker, queue: Mutex::default(), work: Condvar::new() })
+    }
+
+    fn start_thread(this: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::clone(this);
+        let thread = thread::Builder::new().name(THREAD_NAME.into());
+        thread.spawn(move || shared.serve()).map(drop)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -241,7 +243,7 @@ mod tests {
         Query { host, port: None, family: 0, kind: 0, proto: 0, flags }
     }
 
-    fn until(holds: impl Fn() -> bool) {
+    fn until(mut holds: impl FnMut() -> bool) {
         let limit = Instant::now() + Duration::from_secs(30);
         while !holds() {
             assert!(Instant::now() < limit, "it did not come to that");
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_not_asked() {
         let waker = waker();
-        let resolver = Resolver::new(&waker);
+        let mut resolver = Resolver::new(&waker);
         let questions = (0..3).map(|number| (number, query()));
         resolver.shared.lock().questions.extend(questions);
         resolver.forget(1);
@@ -304,21 +306,32 @@ mod tests {
         assert_eq!((first, second), (Some(0), Some(2)));
     }
 
-    /// A child that was forked while a thread held the lock.
+    /// What a child does that was forked while a thread held the lock: it ends.
+    fn ends_in_a_forked_child(act: fn(&mut Resolver)) {
+        let waker = waker();
+        let shared = Shared::new(Arc::downgrade(&waker));
+        let held = shared.lock();
+        let mut inherited = Resolver { shared: Arc::clone(&shared), next: 0, owner: Pid::INIT };
+        let child = thread::Builder::new().spawn(move || {
+            act(&mut inherited);
+            drop(inherited);
+        });
+        let child = child.expect("a thread");
+        until(|| child.is_finished());
+        child.join().expect("what the child expects");
+        drop(held);
+        assert!(shared.lock().questions.is_empty(), "what was the parent's stays as it was");
+    }
+
     #[test]
     fn a_forked_child_does_not_wait_for_the_lock() {
-        let waker = waker();
-        let inherited =
-            || Resolver { shared: Shared::new(Arc::downgrade(&waker)), next: 0, owner: Pid::INIT };
-        let mut resolver = inherited();
-        let shared = Arc::clone(&resolver.shared);
-        let _held = shared.lock();
-        resolver.ask(query()).expect("a thread");
-        until(|| resolver.has_answers());
-
-        let resolver = inherited();
-        let shared = Arc::clone(&resolver.shared);
-        let _held = shared.lock();
-        drop(resolver);
+        ends_in_a_forked_child(|_| {});
+        ends_in_a_forked_child(|resolver| resolver.forget(0));
+        ends_in_a_forked_child(|resolver| assert!(!resolver.has_answers()));
+        ends_in_a_forked_child(|resolver| assert!(resolver.take_answers().is_empty()));
+        ends_in_a_forked_child(|resolver| {
+            resolver.ask(query()).expect("a thread");
+            until(|| resolver.has_answers());
+        });
     }
 }

@@ -33,7 +33,7 @@ fn query(host: &str, port: &str) -> Query {
 fn answers(
     poller: &mut Poller<()>,
     waker: &Waker,
-    resolver: &Resolver,
+    resolver: &mut Resolver,
     count: usize,
 ) -> Vec<(u64, Answer)> {
     let mut answers = Vec::new();
@@ -53,7 +53,7 @@ fn answer(query: Query) -> Answer {
     let (mut poller, waker) = watched();
     let mut resolver = Resolver::new(&waker);
     let number = resolver.ask(query).expect("a thread");
-    let mut answers = answers(&mut poller, &waker, &resolver, 1);
+    let mut answers = answers(&mut poller, &waker, &mut resolver, 1);
     let (answered, answer) = answers.pop().expect("an answer");
     assert_eq!(answered, number);
     answer
@@ -110,7 +110,7 @@ fn each_question_is_answered_once() {
     let mut resolver = Resolver::new(&waker);
     let ask = |_| resolver.ask(query("127.0.0.1", "80")).expect("a thread");
     let numbers: BTreeSet<_> = (0..1000).map(ask).collect();
-    let answers = answers(&mut poller, &waker, &resolver, numbers.len());
+    let answers = answers(&mut poller, &waker, &mut resolver, numbers.len());
     assert_eq!(answers.len(), 1000);
     assert_eq!(answers.iter().map(|(number, _)| *number).collect::<BTreeSet<_>>(), numbers);
 }

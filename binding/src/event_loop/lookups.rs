@@ -36,7 +36,7 @@ impl Lookups {
     }
 
     fn forget(&mut self, number: u64) -> Option<Py<PyAny>> {
-        if let Some(resolver) = &self.resolver {
+        if let Some(resolver) = &mut self.resolver {
             resolver.forget(number);
         }
         self.waiting.remove(&number)
@@ -44,8 +44,8 @@ impl Lookups {
 
     /// Whether an answer has come. Without anybody who waits for one it costs nothing to ask.
     #[inline]
-    pub(super) fn are_answered(&self) -> bool {
-        !self.waiting.is_empty() && self.resolver.as_ref().is_some_and(Resolver::has_answers)
+    pub(super) fn are_answered(&mut self) -> bool {
+        !self.waiting.is_empty() && self.resolver.as_mut().is_some_and(Resolver::has_answers)
     }
 
     /// Turns the answers that have come into jobs.
@@ -57,7 +57,7 @@ impl Lookups {
     }
 
     fn take_answers(&mut self, ready: &mut Ready<Job>) {
-        for (number, answer) in self.resolver.iter().flat_map(Resolver::take_answers) {
+        for (number, answer) in self.resolver.iter_mut().flat_map(Resolver::take_answers) {
             if let Some(future) = self.waiting.remove(&number) {
                 ready.push(Job::Answer(future, Box::new(answer)));
             }
