@@ -55,6 +55,33 @@ def test_doctor_reports(tmp_path: Path) -> None:
     assert "PROBLEM" not in script.out
 
 
+PROGRAMS = {
+    "uvicorn": "uvicorn --loop ferroloop:new_event_loop app:app",
+    "gunicorn": "-k ferroloop.contrib.gunicorn.ASGIWorker",
+    "granian": "-m ferroloop.contrib.granian",
+    "hypercorn": "-m ferroloop.contrib.hypercorn",
+    "aiohttp": "-m aiohttp.web",
+    "pytest-asyncio": "ferroloop.contrib.pytest",
+    "anyio": "backend_options=",
+    "distributed": "ferroloop.install()",
+    "ray": "py_executable",
+    "ipykernel": "-m ipykernel_launcher",
+}
+
+
+def test_doctor_knows_programs(tmp_path: Path) -> None:
+    """Each that is installed, with its version and what to type; nothing of it is imported."""
+    for name in PROGRAMS:
+        about = tmp_path / "modules" / f"{name.replace('-', '_')}-98.76.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 98.76\n")
+        add_module(tmp_path, name, "raise AssertionError('nobody asked for this to be imported')")
+    script = ferroloop("doctor", cwd=tmp_path)
+    assert (script.code, script.err) == (0, "")
+    for name, words in PROGRAMS.items():
+        assert re.search(rf"^  ok +{name} 98\.76 +.*{re.escape(words)}", script.out, re.MULTILINE), name
+
+
 def test_doctor_sees_few_descriptors(tmp_path: Path) -> None:
     """The limit that busy servers meet first, and what to type."""
     code = (

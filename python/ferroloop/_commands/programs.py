@@ -14,6 +14,9 @@ COMMANDS = {
     "aiohttp": "python -m ferroloop -m aiohttp.web app:init, or ferroloop.run(main())",
     "pytest-asyncio": 'pytest_plugins = ["ferroloop.contrib.pytest"]',
     "anyio": 'anyio.run(main, backend_options={"loop_factory": ferroloop.new_event_loop})',
+    "distributed": "python -m ferroloop cluster.py, and ferroloop.install() in it for worker processes",
+    "ray": 'python -m ferroloop actors.py, with ray.init(runtime_env={"py_executable": "python -m ferroloop"})',
+    "ipykernel": "python -m ferroloop -m ipykernel_launcher -f {connection_file}, as a kernel of its own",
 }
 
 
