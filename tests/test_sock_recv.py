@@ -3,6 +3,7 @@
 import array
 import asyncio
 import gc
+import operator
 import os
 import socket
 import sys
@@ -36,6 +37,96 @@ def test_recv_at_once(loop: Loop, pair: Pair) -> None:
     assert at_once(loop.sock_recv(left, 100)) == b"r,"
     assert at_once(loop.sock_recv(left, 100)) == b""
     assert at_once(loop.sock_recv_into(left, buf)) == 0
+
+
+class Number:
+    """As good as an int."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+class Odd:
+    """Not a number, though it has the looks."""
+
+    def __index__(self) -> int:
+        raise ZeroDivisionError("no index")
+
+
+ODD_SIZES = {
+    "float": 1.0,
+    "str": "3",
+    "list": [1],
+    "negative": -1,
+    "2^63": 2**63,
+    "below -2^63": -(2**63) - 1,
+    "raising": Odd(),
+    "too large": Number(2**63),
+}
+
+
+def refusal(method: Callable[..., Any], *args: Any) -> tuple[type[Exception], str]:
+    """What a socket says of its arguments."""
+    try:
+        method(*args)
+    except Exception as exc:
+        return type(exc), str(exc)
+    raise AssertionError("it was not refused")
+
+
+@pytest.mark.parametrize("name", ["recv", "recv_into", "recvfrom", "recvfrom_into"])
+@pytest.mark.parametrize("size", ODD_SIZES.values(), ids=ODD_SIZES)
+def test_odd_sizes(loop: Loop, pair: Pair, name: str, size: Any) -> None:
+    """S0.7, S25.1: refused in the socket's words, and nothing is received."""
+    left, right = pair
+    right.send(b"kept")
+    args = (bytearray(4), size) if name == "recvfrom_into" else (size,)
+    expected = refusal(getattr(left, name), *args)
+    coro = getattr(loop, f"sock_{name}")(left, *args)
+    assert refusal(coro.send, None) == expected
+    assert left.recv(10) == b"kept"
+
+
+@pytest.mark.parametrize("size", [True, Number(2)], ids=["bool", "index"])
+def test_sizes_that_are_numbers(loop: Loop, pair: Pair, size: Any) -> None:
+    """S25.1: what has an index is one."""
+    left, right = pair
+    right.send(b"data")
+    assert at_once(loop.sock_recv(left, size)) == b"data"[: operator.index(size)]
+
+
+class Own(socket.socket):
+    """Receives by methods of its own."""
+
+    def recv(self, *args: Any) -> bytes:
+        return b"own " + super().recv(*args)
+
+    def recv_into(self, buffer: Any, *args: Any) -> int:
+        return super().recv_into(memoryview(buffer)[:1], *args)
+
+
+def test_a_class_with_methods_of_its_own(loop: Loop, run: Run, pair: Pair) -> None:
+    """S25.1: at once, and after waiting."""
+    left, right = pair
+
+    async def main() -> None:
+        with Own(fileno=os.dup(left.fileno())) as sock:
+            sock.setblocking(False)
+            for waits in False, True:
+                if not waits:
+                    right.send(b"abcd")
+                receiving = asyncio.ensure_future(loop.sock_recv(sock, 2))
+                await asyncio.sleep(0)
+                if waits:
+                    right.send(b"abcd")
+                assert await receiving == b"own ab"
+                assert await loop.sock_recv_into(sock, bytearray(10)) == 1
+                assert sock.recv(10) == b"own d"
+
+    run(main())
 
 
 @pytest.mark.parametrize("name", RECEIVING)

@@ -5,7 +5,8 @@ and not the loop on the event, so that one cancelled in between has taken nothin
 
 Receiving on a connection is native, the rest is not: there waiting is the rule, and to raise BlockingIOError each time
 and to allocate a buffer for whatever may come costs more than the call. For datagrams and for sending it makes no
-difference, and Python knows every address family.
+difference, and Python knows every address family. A socket of a class with methods of its own is received from by
+these.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
     for a blocking socket, and RuntimeError if they have to wait and a transport owns the descriptor.
     """
     _check(loop, sock)
-    while (data := try_recv(loop, sock, n)) is None:
+    native = _inherits(sock, "recv")
+    while (data := try_recv(loop, sock, n) if native else _attempt(sock.recv, n)) is None:
         await loop._readable(sock.fileno())
     return data
 
@@ -49,7 +51,8 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
 async def sock_recv_into(loop: EventLoop, sock: socket.socket, buf: WriteableBuffer) -> int:
     """Receive into a writable buffer; return the number of bytes, 0 at the end of the stream. recv(2)."""
     _check(loop, sock)
-    while (length := try_recv_into(sock, buf)) is None:
+    native = _inherits(sock, "recv_into")
+    while (length := try_recv_into(sock, buf) if native else _attempt(sock.recv_into, buf)) is None:
         await loop._readable(sock.fileno())
     return length
 
@@ -143,6 +146,11 @@ def _check(loop: EventLoop, sock: socket.socket) -> None:
     check_not_ssl_socket(sock)
     if loop.get_debug():
         check_non_blocking(sock)
+
+
+def _inherits(sock: socket.socket, method: str) -> bool:
+    """Whether nobody has put a method in the place of the standard library's."""
+    return getattr(type(sock), method, None) is getattr(socket.SocketType, method)
 
 
 def _attempt(method: Callable[[*_Ts], _T], *args: *_Ts) -> _T | None:

@@ -4,7 +4,6 @@
 use std::os::fd::RawFd;
 
 use ferroloop_engine::{self as engine, borrow_fd, try_recv, try_recv_uninit};
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,16 +12,26 @@ use super::{EventLoop, SCRATCH_SIZE};
 use crate::errors::os_error;
 use crate::ffi;
 
-/// Receives up to `n` bytes; `b""` is the end of the stream.
+/// Receives up to `n` bytes; `b""` is the end of the stream. What is no size, the socket's own method
+/// refuses in its own words.
 #[pyfunction(name = "try_recv")]
 fn recv<'py>(
     r#loop: &Bound<'py, EventLoop>,
     sock: &Bound<'py, PyAny>,
-    n: isize,
+    n: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match n.extract::<isize>().map(usize::try_from) {
+        Ok(Ok(limit)) => recv_up_to(r#loop, sock, limit).map(|bytes| bytes.map(Bound::into_any)),
+        _ => sock.call_method1(intern!(sock.py(), "recv"), (n,)).map(Some),
+    }
+}
+
+fn recv_up_to<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    sock: &Bound<'py, PyAny>,
+    limit: usize,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let py = sock.py();
-    let limit =
-        usize::try_from(n).map_err(|_| PyValueError::new_err("negative buffersize in recv"))?;
     if limit == 0 {
         return Ok(Some(PyBytes::new(py, b"")));
     }
@@ -30,9 +39,9 @@ fn recv<'py>(
     if limit > SCRATCH_SIZE {
         return recv_large(py, fd, limit);
     }
-    let mut scratch = r#loop.get().lend_scratch(py);
+    let mut scratch = event_loop.get().lend_scratch(py);
     let received = recv_bytes(py, fd, scratch.get_mut(..limit).unwrap_or_default());
-    r#loop.get().return_scratch(py, scratch);
+    event_loop.get().return_scratch(py, scratch);
     received
 }
 
@@ -58,7 +67,8 @@ fn recv_bytes<'py>(
     Ok(length.map(|length| PyBytes::new(py, buffer.get(..length).unwrap_or_default())))
 }
 
-/// Receives into a writable buffer; the number of bytes, 0 at the end of the stream.
+/// Receives into a writable buffer; the number of bytes, 0 at the end of the stream. What is no such
+/// buffer, the socket's own method refuses in its own words.
 #[pyfunction(name = "try_recv_into")]
 fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let fd = file_number(sock)?;
@@ -67,9 +77,11 @@ fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option
             return Ok(Some(0));
         }
         try_recv(borrow_fd(fd)?, memory)
-    })
-    .or_else(|_| Err(not_writable(buf)?))?;
-    received.map_err(|error: std::io::Error| os_error(sock.py(), &error))
+    });
+    match received {
+        Ok(received) => received.map_err(|error: std::io::Error| os_error(sock.py(), &error)),
+        Err(_) => sock.call_method1(intern!(sock.py(), "recv_into"), (buf,))?.extract().map(Some),
+    }
 }
 
 /// Sends up to `count` bytes of the file `fd` from `offset` on; 0 at its end.
@@ -94,15 +106,6 @@ pub(crate) fn try_sendfile(
     let sent =
         py.detach(|| engine::try_sendfile(borrow_fd(socket)?, borrow_fd(file)?, offset, count));
     sent.map_err(|error| os_error(py, &error))
-}
-
-/// What `socket.recv_into` says.
-#[cold]
-fn not_writable(buf: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-    let name = if buf.is_none() { "None".into() } else { buf.get_type().name()?.to_string() };
-    Ok(PyTypeError::new_err(format!(
-        "recv_into() argument 1 must be read-write bytes-like object, not {name}"
-    )))
 }
 
 fn file_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
