@@ -15,6 +15,7 @@ mod event_loop;
 mod ffi;
 mod future;
 mod handle;
+mod heap;
 mod job;
 mod names;
 mod resolve;

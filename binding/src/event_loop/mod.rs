@@ -28,7 +28,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::cell::LoopCell;
 use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
-use crate::{errors, ffi, names};
+use crate::{errors, ffi, heap, names};
 
 pub(crate) use corks::Batch;
 use corks::Corks;
@@ -100,6 +100,7 @@ impl Reactor {
 
 impl EventLoop {
     fn open() -> io::Result<Self> {
+        heap::prefer_heap();
         let reactor = Some(Reactor::open()?);
         Ok(Self {
             debug: AtomicBool::new(false),
