@@ -307,6 +307,35 @@ def test_calls_from_resume_writing(loop: Loop, run: Run, call: str, pair: Any) -
     run(main())
 
 
+@pytest.mark.parametrize("between", [None, "get_write_buffer_size", "close", "write_eof"])
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "in a batch"])
+def test_writes_from_resume_writing_after_close(loop: Loop, run: Run, between: str | None, others: int) -> None:
+    """S17.6: the first one, which the kernel takes at once, does not end what is closing while more are to come."""
+    last = BIG[: 1 << 20]
+
+    class Protocol(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if pressure(self).count("resume") == 1:
+                self.transport.write(b"more")
+                if between:
+                    getattr(self.transport, between)()
+                self.transport.write(last)
+
+    async def main() -> None:
+        async with connection(Protocol, unix_pair) as (transport, protocol, peer):
+            transport.write(BIG)
+            transport.close()
+            tasks = [asyncio.ensure_future(receive_all(peer))]
+            tasks += [asyncio.ensure_future(asyncio.sleep(0)) for _ in range(others)]
+            received, *_ = await asyncio.gather(*tasks)
+            assert received == BIG + b"more" + last
+            await eventually(lambda: protocol.lost)
+            assert protocol.lost == [None]
+
+    run(main())
+
+
 def test_write_from_pause_writing(loop: Loop, run: Run) -> None:
     """S17.2: re-entrantly; the order is kept."""
 

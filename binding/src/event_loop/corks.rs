@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::EventLoop;
-use crate::transport::{BaseTransport, Caller};
+use crate::transport::BaseTransport;
 
 /// How long what one job has written may wait for other jobs. Each group of responses costs a waking,
 /// so this is long enough for those of a few dozen requests of an HTTP server; with 200 µs aiohttp
@@ -113,7 +113,7 @@ impl EventLoop {
         let py = this.py();
         let mut outcome = Ok(());
         while let Some(transport) = this.get().corks.with(py, |corks, _| corks.pop()) {
-            let flushed = BaseTransport::uncork(transport.bind(py), this, Caller::Loop);
+            let flushed = BaseTransport::draw_cork(transport.bind(py), this);
             outcome = outcome.and(flushed);
         }
         outcome

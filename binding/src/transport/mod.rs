@@ -45,7 +45,6 @@ use sendfile::Sendfile;
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
 pub(crate) use stream::StreamTransport;
-pub(crate) use writing::Caller;
 
 /// What all transports have in common (asyncio.BaseTransport). Never made by itself.
 #[pyclass(frozen, subclass, dict, weakref, module = "ferroloop._ferroloop")]

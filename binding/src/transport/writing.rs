@@ -18,7 +18,7 @@ const QUIET_LOST_WRITES: u32 = 5;
 /// Who is calling, and thus where the protocol is called back: right here, in the application's
 /// current context as asyncio does, or in the transport's context.
 #[derive(Clone, Copy)]
-pub(crate) enum Caller {
+pub(super) enum Caller {
     Application,
     Loop,
 }
@@ -94,7 +94,7 @@ impl BaseTransport {
                 event_loop.get().cork(this, size);
                 Ok(())
             }
-            Plan::Flush => Self::flush(this, &event_loop, Caller::Application),
+            Plan::Flush => Self::pump(this, &event_loop, Caller::Application),
             Plan::Blocked => Self::pause_if_above(this, &event_loop),
         }
     }
@@ -111,26 +111,42 @@ impl BaseTransport {
         Ok(())
     }
 
-    /// Flushes what is corked: the loop between jobs, the application for calls that must
-    /// not run ahead of earlier writes.
+    /// The loop sends what its jobs have written.
     #[inline]
-    pub(crate) fn uncork(
+    pub(crate) fn draw_cork(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+    ) -> PyResult<()> {
+        let uncorked = Self::uncork(this, event_loop, Caller::Loop);
+        Self::lose_if_drained(this, event_loop);
+        uncorked
+    }
+
+    /// Sends what is corked: the loop between jobs, the application for calls that must not run ahead
+    /// of earlier writes.
+    ///
+    /// Like a write, the latter does not end a transport that is closing. `resume_writing` may be what
+    /// calls it, and write more.
+    #[inline]
+    pub(super) fn uncork(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         caller: Caller,
     ) -> PyResult<()> {
         if this.get().cell.with(this.py(), |state, _| state.corked) {
-            return Self::flush(this, event_loop, caller);
+            return Self::pump(this, event_loop, caller);
         }
         Ok(())
     }
 
-    /// The application's flush, without a loop at hand.
+    /// Sends while the poller waits for room, without a loop at hand.
     fn flush_now(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().event_loop(this.py()) {
-            Some(event_loop) => Self::flush(this, &event_loop, Caller::Application),
-            None => Ok(()),
-        }
+        let Some(event_loop) = this.get().event_loop(this.py()) else {
+            return Ok(());
+        };
+        let pumped = Self::pump(this, &event_loop, Caller::Application);
+        Self::lose_if_drained(this, &event_loop);
+        pumped
     }
 
     /// The application's uncorking, without a loop at hand.
@@ -172,17 +188,6 @@ impl BaseTransport {
             return Self::lost(this, event_loop, None);
         }
         Ok(())
-    }
-
-    #[inline]
-    fn flush(
-        this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
-        caller: Caller,
-    ) -> PyResult<()> {
-        let pumped = Self::pump(this, event_loop, caller);
-        Self::lose_if_drained(this, event_loop);
-        pumped
     }
 
     /// Gives the kernel what it takes; then tells poller and protocol what that has changed.
