@@ -307,6 +307,7 @@ def test_calls_from_resume_writing(loop: Loop, run: Run, call: str, pair: Any) -
     run(main())
 
 
+@ferroloop_only("loss was reported without an end", "S17.6", (3, 12) <= sys.version_info < (3, 14))
 @pytest.mark.parametrize("between", [None, "get_write_buffer_size", "close", "write_eof"])
 @pytest.mark.parametrize("others", [0, 1], ids=["alone", "in a batch"])
 def test_writes_from_resume_writing_after_close(loop: Loop, run: Run, between: str | None, others: int) -> None:
