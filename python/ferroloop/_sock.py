@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 # Seconds between two tries to connect where there is no event to wait for: short for a client, long for a processor.
 _BACKLOG_RETRY = 0.01
 
+# The standard library's methods, in whose place there are native ones.
+_RECV = socket.SocketType.recv
+_RECV_INTO = socket.SocketType.recv_into
+
 
 async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
     """Receive up to `n` bytes; `b""` is the end of the stream. recv(2).
@@ -42,7 +46,7 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
     for a blocking socket, and RuntimeError if they have to wait and a transport owns the descriptor.
     """
     _check(loop, sock)
-    native = _inherits(sock, "recv")
+    native = getattr(type(sock), "recv", None) is _RECV
     while (data := try_recv(loop, sock, n) if native else _attempt(sock.recv, n)) is None:
         await loop._readable(sock.fileno())
     return data
@@ -51,7 +55,7 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
 async def sock_recv_into(loop: EventLoop, sock: socket.socket, buf: WriteableBuffer) -> int:
     """Receive into a writable buffer; return the number of bytes, 0 at the end of the stream. recv(2)."""
     _check(loop, sock)
-    native = _inherits(sock, "recv_into")
+    native = getattr(type(sock), "recv_into", None) is _RECV_INTO
     while (length := try_recv_into(sock, buf) if native else _attempt(sock.recv_into, buf)) is None:
         await loop._readable(sock.fileno())
     return length
@@ -146,11 +150,6 @@ def _check(loop: EventLoop, sock: socket.socket) -> None:
     check_not_ssl_socket(sock)
     if loop.get_debug():
         check_non_blocking(sock)
-
-
-def _inherits(sock: socket.socket, method: str) -> bool:
-    """Whether nobody has put a method in the place of the standard library's."""
-    return getattr(type(sock), method, None) is getattr(socket.SocketType, method)
 
 
 def _attempt(method: Callable[[*_Ts], _T], *args: *_Ts) -> _T | None:
