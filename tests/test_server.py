@@ -1,11 +1,9 @@
 """S19: the Server object."""
 
 import asyncio
-import contextlib
-import re
 import socket
 from asyncio.trsock import TransportSocket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,51 +11,11 @@ from support.gates import before, ferroloop_only, since
 from support.loops import Loop
 from support.net import eventually, receive_all
 from support.protocols import Recorder
+from support.serving import Served, serving
 from support.turns import turn
 from support.unclosed import unclosed
 
 Run = Callable[..., Any]
-
-
-class Served:
-    """A server that records its connections."""
-
-    def __init__(self) -> None:
-        self.protocols: list[Recorder] = []
-        self.server: Any = None
-        self.clients: list[socket.socket] = []
-
-    def factory(self) -> Recorder:
-        """Make a protocol and remember it."""
-        self.protocols.append(Recorder())
-        return self.protocols[-1]
-
-    async def connect(self) -> tuple[socket.socket, Recorder]:
-        """A client's socket and the protocol of its connection."""
-        client = socket.create_connection(self.server.sockets[0].getsockname())
-        client.setblocking(False)
-        self.clients.append(client)
-        count = len(self.clients)
-        await eventually(lambda: len(self.protocols) >= count and self.protocols[-1].transport)
-        return client, self.protocols[-1]
-
-
-@contextlib.asynccontextmanager
-async def serving(**options: Any) -> AsyncIterator[Served]:
-    """A server on the loopback, closed with all its connections afterwards."""
-    served = Served()
-    loop = asyncio.get_running_loop()
-    served.server = await loop.create_server(served.factory, "127.0.0.1", 0, **options)
-    try:
-        yield served
-    finally:
-        served.server.close()
-        for protocol in served.protocols:
-            if protocol.transport and not protocol.lost:
-                protocol.transport.abort()
-        for client in served.clients:
-            client.close()
-        await asyncio.sleep(0.001)
 
 
 def test_repr_and_sockets(loop: Loop, run: Run) -> None:
@@ -129,106 +87,6 @@ def test_close(loop: Loop, run: Run) -> None:
                 socket.create_connection(address)
             client.send(b"alive")
             await eventually(lambda: protocol.data == b"alive")
-
-    run(main())
-
-
-def test_serve_forever(loop: Loop, run: Run) -> None:
-    """S19.6, S19.7: starts, waits; cancelling it closes the server."""
-
-    async def main() -> None:
-        async with serving(start_serving=False) as served:
-            task = asyncio.ensure_future(served.server.serve_forever())
-            await asyncio.sleep(0.001)
-            assert served.server.is_serving()
-            _, protocol = await served.connect()
-            protocol.transport.abort()
-            await eventually(lambda: protocol.lost)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert served.server.sockets == ()
-
-    run(main())
-
-
-def test_serve_forever_twice(loop: Loop, run: Run) -> None:
-    """S19.6."""
-
-    async def main() -> None:
-        async with serving() as served:
-            server = served.server
-            task = asyncio.ensure_future(server.serve_forever())
-            await asyncio.sleep(0)
-            text = re.escape(f"server {server!r} is already being awaited on serve_forever()")
-            with pytest.raises(RuntimeError, match=f"^{text}$"):
-                await server.serve_forever()
-            task.cancel()
-            await asyncio.wait([task])
-
-    run(main())
-
-
-def test_serve_forever_on_a_closed_server(loop: Loop, run: Run) -> None:
-    """S19.6."""
-
-    async def main() -> None:
-        async with serving() as served:
-            served.server.close()
-            text = re.escape(f"server {served.server!r} is closed")
-            with pytest.raises(RuntimeError, match=f"^{text}$"):
-                await served.server.serve_forever()
-
-    run(main())
-
-
-def test_close_ends_serve_forever(loop: Loop, run: Run) -> None:
-    """S19.5, S19.7."""
-
-    async def main() -> None:
-        async with serving() as served:
-            task = asyncio.ensure_future(served.server.serve_forever())
-            await asyncio.sleep(0)
-            served.server.close()
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 5)
-
-    run(main())
-
-
-@pytest.mark.parametrize("how", ["cancel", "close"])
-@since(3, 14)
-def test_end_of_serve_forever_closes_clients(loop: Loop, run: Run, how: str) -> None:
-    """S19.7, S53.2."""
-
-    async def main() -> None:
-        async with serving() as served:
-            client, protocol = await served.connect()
-            task = asyncio.ensure_future(served.server.serve_forever())
-            await asyncio.sleep(0)
-            task.cancel() if how == "cancel" else served.server.close()
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 5)
-            assert protocol.lost == [None]
-            assert await receive_all(client) == b""
-
-    run(main())
-
-
-@before(3, 14)
-def test_end_of_serve_forever_leaves_clients(loop: Loop, run: Run) -> None:
-    """S19.7, S19.9: with close() from outside, before 3.12 without waiting."""
-
-    async def main() -> None:
-        async with serving() as served:
-            _, protocol = await served.connect()
-            task = asyncio.ensure_future(served.server.serve_forever())
-            await asyncio.sleep(0)
-            served.server.close()
-            await asyncio.sleep(0.005)
-            assert protocol.lost == []
-            protocol.transport.abort()
-            await asyncio.wait([task])
 
     run(main())
 
