@@ -16,8 +16,8 @@ const OVERHEAD: usize = 128;
 /// What goes through a BIO at once.
 const PORTION: usize = RECORD + OVERHEAD;
 
-/// The most that is made into one `bytes` of records, beyond which there are several. Larger ones would
-/// come fresh from the system each time (glibc: M_MMAP_THRESHOLD) and cost page faults.
+/// The most that is made into one `bytes` of records, beyond which there are several: larger ones are no
+/// faster, and where a program's settings keep them from the heap (see `heap`) they cost page faults.
 const RECORDS: usize = 64 * 1024;
 
 impl Ssl {

@@ -21,8 +21,9 @@ use crate::event_loop::EventLoop;
 use crate::ffi;
 use crate::tls::TlsLayer;
 
-/// What one read in place may bring. glibc maps memory from 128 KiB on, and a map shortened and
-/// unmapped with every read costs more than the copy it saves (`mallopt(3)`, M_MMAP_THRESHOLD).
+/// What one read in place may bring: twice as much is no faster. It is below the size from which glibc
+/// maps memory where a program's settings keep it from the heap (see `heap`), and a map shortened and
+/// unmapped with every read costs more than the copy it saves.
 const ROOM: usize = 120 * 1024;
 
 /// What one look at the descriptor brought.
