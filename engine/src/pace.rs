@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 /// has been busy for [`CALM`](Self::CALM) turns without an event, and without a change of what is
 /// watched, leaves out up to [`LEFT_OUT`](Self::LEFT_OUT) polls in a row, and ends that when
 /// [`LATE`](Self::LATE) has passed since the last one. The clock costs something too: it is read in
-/// every [`STRIDE`](Self::STRIDE)th turn. If that finds even these few turns too long, the calm is
-/// over, and so it is with the first event, the first change and the first sleep.
+/// every [`STRIDE`](Self::STRIDE)th turn. If that finds even these few turns too long, all of the
+/// next [`PAUSE`](Self::PAUSE) turns poll. The first event, the first change and the first sleep
+/// end the calm.
 ///
 /// Only a program that makes a descriptor ready itself in the middle of the chain can tell: what
 /// comes from elsewhere comes at no particular turn.
@@ -35,6 +36,9 @@ impl Pace {
     const LATE: Duration = Duration::from_micros(25);
     /// A reading of the clock costs a tenth of a small callback's turn.
     const STRIDE: u32 = 4;
+    /// One turn was long because of a collection, or of what else the machine does, or all are: then
+    /// polls cost little beside them.
+    const PAUSE: u32 = 64;
 
     /// Whether this turn may do without its poll.
     #[inline]
@@ -56,6 +60,7 @@ impl Pace {
         }
         if late && self.turns == Self::STRIDE && self.polled.is_some() {
             self.disturb();
+            self.quiet = Self::CALM - Self::PAUSE;
         } else {
             self.turns = 0;
             self.polled = Some(now);

@@ -15,6 +15,8 @@ const MANY: u32 = 5000;
 const BOUND: u32 = 63;
 /// How many, if the turns take long.
 const LONG_BOUND: u32 = 3;
+/// How many polls in vain it takes after that to be calm again.
+const PAUSE: u32 = 64;
 
 struct Watched {
     poller: Poller<()>,
@@ -35,10 +37,24 @@ fn calm() -> Watched {
     watched
 }
 
+/// A turn that takes long.
+fn tarry() {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(50) {}
+}
+
 impl Watched {
+    /// A turn of a busy loop: whether it does without its poll.
+    fn leaves_out(&mut self) -> bool {
+        let leaves_out = self.poller.leaves_out();
+        if !leaves_out {
+            self.poller.look().expect("look");
+        }
+        leaves_out
+    }
+
     fn sees(&mut self) -> bool {
-        self.poller.look().expect("look");
-        self.poller.events().count() > 0
+        !self.leaves_out() && self.poller.events().count() > 0
     }
 
     /// How many looks it takes to see what is there; `None` if more than `MANY`.
@@ -65,11 +81,24 @@ fn time_ends_what_is_left_out() {
     let mut watched = calm();
     watched.peer.write_all(b"x").expect("write");
     let seen = (0..=LONG_BOUND).any(|_| {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_micros(50) {}
+        tarry();
         watched.sees()
     });
     assert!(seen);
+}
+
+/// Long turns all poll; after them the calm comes back sooner than the first time.
+#[test]
+fn long_turns_interrupt_the_calm() {
+    let mut watched = calm();
+    let long = 4 * (LONG_BOUND + 1);
+    for _ in 0..long {
+        tarry();
+        assert!(!watched.sees());
+    }
+    let polls = (0..MANY).find(|_| watched.leaves_out());
+    let polls = polls.expect("it is calm again");
+    assert!((PAUSE - long..=PAUSE).contains(&polls), "{polls}");
 }
 
 /// A run begins: what happened before it is seen at once.

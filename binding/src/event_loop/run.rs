@@ -275,8 +275,11 @@ impl LoopState {
             return Ok(false);
         };
         self.spin.disturb();
-        let interrupted = reactor.poller.look()?;
-        reactor.gather(&mut self.ready, share);
+        let mut interrupted = false;
+        if !reactor.poller.leaves_out() {
+            interrupted = reactor.poller.look()?;
+            reactor.gather(&mut self.ready, share);
+        }
         self.lookups.gather(&mut self.ready);
         Ok(interrupted)
     }

@@ -37,42 +37,43 @@ impl<W> Poller<W> {
         Ok(wait)
     }
 
+    /// Whether a loop with jobs waiting may do without this turn's [`look`](Poller::look). What the
+    /// last one found then counts for nothing any more.
+    ///
+    /// When a thousand looks in a row have found nothing and follow each other within microseconds,
+    /// most of them may be left out: an event is then up to 63 looks late, and no more than three
+    /// when those take long. Any event and any change of what is watched ends that, and so does
+    /// [`attend`](Poller::attend).
+    #[inline]
+    pub fn leaves_out(&mut self) -> bool {
+        self.pace.leaves_out()
+    }
+
     /// A whole poll that does not sleep, for a loop with jobs waiting: whether a signal interrupted
     /// it, which [`Wait::interrupted`] tells otherwise.
-    ///
-    /// When a thousand of these in a row have found nothing and follow each other within
-    /// microseconds, most of them are left out: an event may then be up to 63 polls late, and no
-    /// more than three when those take long. Any event and any change of what is watched ends that,
-    /// and so does [`attend`](Poller::attend).
     ///
     /// # Errors
     ///
     /// Those of [`begin`](Poller::begin) and of [`Wait::run`].
     pub fn look(&mut self) -> io::Result<bool> {
-        let left_out = self.pace.leaves_out();
-        if !left_out {
-            self.apply_interest()?;
-        }
+        self.apply_interest()?;
         let kernel = &self.kernel;
         let wait = self.wait.get_or_insert_with(|| Wait::new(kernel.clone()));
         wait.prepare(Some(Duration::ZERO));
-        if left_out {
-            return Ok(false);
-        }
         let outcome = wait.run();
         let interrupted = wait.interrupted();
         self.settle();
         outcome.map(|()| interrupted)
     }
 
-    /// The next [`look`](Poller::look) is not left out: a run begins, and what became ready before
-    /// it is heard of in its first turn.
+    /// The next [`look`](Poller::look) must not be left out: a run begins, and what became ready
+    /// before it is heard of in its first turn.
     pub fn attend(&mut self) {
         self.pace.disturb();
     }
 
-    /// The next [`look`](Poller::look) is left out, unless what is watched changes before: what the
-    /// last events called for goes on first.
+    /// The next [`look`](Poller::look) may be left out, unless what is watched changes before: what
+    /// the last events called for goes on first.
     ///
     /// Bytes wake a task, whose step answers in the next turn. A poll in between finds half of the
     /// other connections ready, and parts them for good into groups that take turns, each with its
