@@ -106,10 +106,18 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Sends what the jobs have written: all of it, also if a protocol that is paused meanwhile ends
-    /// the run. The first error is the one that does.
+    /// Sends what the jobs have written.
     #[inline]
     pub(super) fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
+        if this.get().corks.with(this.py(), |corks, _| corks.transports.is_empty()) {
+            return Ok(());
+        }
+        Self::draw_corks(this)
+    }
+
+    /// All of it, also if a protocol that is paused meanwhile ends the run. The first error is the
+    /// one that does.
+    fn draw_corks(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let mut outcome = Ok(());
         while let Some(transport) = this.get().corks.with(py, |corks, _| corks.pop()) {

@@ -32,12 +32,21 @@ impl FastMethod for CreateTask {
         match only {
             Some(coro) if !this.get().debug() && !this.get().has_task_factory(py) => {
                 this.get().check_closed()?;
-                // Looked up every time: programs put another class there.
-                let task = names::tasks_module(py)?.getattr(intern!(py, "Task"))?;
-                task.call((coro,), Some(&EventLoop::as_keyword(this)?))
+                task_class(py)?.call((coro,), Some(&EventLoop::as_keyword(this)?))
             }
             _ => arguments.call(&this.getattr(intern!(py, "_create_task"))?),
         }
+    }
+}
+
+/// Looked up every time, as programs put another class there; in the module's dict, which takes a
+/// third of what its attributes do.
+#[inline]
+fn task_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let (module, name) = (names::tasks_module(py)?, intern!(py, "Task"));
+    match module.cast::<PyModule>()?.dict().get_item(name)? {
+        Some(class) => Ok(class),
+        None => module.getattr(name),
     }
 }
 
