@@ -7,11 +7,13 @@ import re
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only, since
 from support.loops import Loop
+from support.scripts import Script
 from support.turns import turn
 
 number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0)
@@ -362,3 +364,44 @@ def test_cancel_from_another_thread(loop: Loop) -> None:
     loop.run_forever()
     thread.join()
     assert half_way == []
+
+
+@since(3, 14)
+def test_a_second_cancel_waits_too(loop: Loop) -> None:
+    """S3.11: also after a callback that has cancelled itself."""
+    begun, cancelled, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def callback() -> None:
+        handle.cancel()
+        begun.set()
+        assert not cancelled.wait(0.02)
+        ended.set()
+
+    def in_thread() -> None:
+        begun.wait()
+        handle.cancel()
+        assert ended.is_set()
+        cancelled.set()
+        loop.call_soon_threadsafe(loop.stop)
+
+    handle = loop.call_soon_threadsafe(callback)
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert cancelled.is_set()
+
+
+@pytest.mark.parametrize("method", ["call_soon(print", "call_later(60, print"])
+def test_a_long_chain_dies(run_script: Callable[..., Script], method: str) -> None:
+    """S3: each handle has the last reference to the one before."""
+    code = f"""
+        loop = new_event_loop()
+        handle = None
+        for _ in range(300_000):
+            handle = loop.{method}, handle)
+        loop.close()
+        del handle
+        print("alive")
+    """
+    assert run_script(code).out == "alive\n"

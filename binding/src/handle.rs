@@ -269,7 +269,7 @@ impl Handle {
         let py = slf.py();
         let handle = slf.get();
         if handle.is_cancelled() {
-            return Ok(());
+            return handle.wait_while_running(py);
         }
         handle.cancelled.store(true, Ordering::Relaxed);
         if handle.event_loop.get().debug() {

@@ -26,6 +26,10 @@ const KEPT: usize = 16_384;
 /// stores of spare objects any more.
 const BURST: usize = 256;
 
+/// How many ends may be nested. The last reference to a handle may be an argument of another one,
+/// whose last reference is one of a third; CPython's own containers stop at the same depth.
+const DEEPEST: usize = 50;
+
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
     /// Where in an instance its value is.
@@ -99,6 +103,10 @@ struct Memory<P> {
     spares: Vec<Spare<P>>,
     /// How many instances there are, of those that `make` has made.
     alive: usize,
+    /// How many ends are under way, each within the one before.
+    depth: usize,
+    /// Instances whose end waits for that of the outermost.
+    doomed: Vec<Spare<P>>,
 }
 
 /// An object without a type, a value or a reference, and where in it the value was.
@@ -112,7 +120,7 @@ unsafe impl<P> Send for Spare<P> {}
 
 impl<P> Spares<P> {
     pub(crate) const fn new() -> Self {
-        let memory = Memory { spares: Vec::new(), alive: 0 };
+        let memory = Memory { spares: Vec::new(), alive: 0, depth: 0, doomed: Vec::new() };
         Self { memory: LoopCell::new(memory), dealloc: OnceLock::new() }
     }
 
@@ -121,6 +129,33 @@ impl<P> Spares<P> {
         self.memory.with(py, |memory, _| {
             memory.alive += 1;
             (memory.spares.pop(), memory.alive)
+        })
+    }
+
+    /// The end of an instance begins; None if it has to wait.
+    #[inline]
+    fn begin_end(&self, py: Python<'_>, dead: Spare<P>) -> Option<Spare<P>> {
+        self.memory.with(py, move |memory, _| {
+            if memory.depth == DEEPEST {
+                memory.doomed.push(dead);
+                return None;
+            }
+            memory.depth += 1;
+            Some(dead)
+        })
+    }
+
+    /// It is over: whose end begins now, if any waits for it.
+    #[inline]
+    fn next_end(&self, py: Python<'_>) -> Option<Spare<P>> {
+        self.memory.with(py, |memory, _| {
+            if memory.depth == 1
+                && let Some(next) = memory.doomed.pop()
+            {
+                return Some(next);
+            }
+            memory.depth -= 1;
+            None
         })
     }
 
@@ -223,12 +258,16 @@ fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
     let this = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: its type is that of T.
     let place = T::place(unsafe { this.cast_unchecked() });
-    // SAFETY: nobody can reach the object any more, and nobody reads its value again.
-    T::bury(unsafe { place.read() }, py);
-    if let Some(spare) = T::spares().put(py, Spare { object, place }) {
-        // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
-        unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
+    let mut next = T::spares().begin_end(py, Spare { object, place });
+    while let Some(dead) = next {
+        // SAFETY: nobody can reach the object any more, and nobody reads its value again.
+        T::bury(unsafe { dead.place.read() }, py);
+        if let Some(spare) = T::spares().put(py, dead) {
+            // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
+            unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
+        }
+        // SAFETY: instances of heap types own a reference to them.
+        unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
+        next = T::spares().next_end(py);
     }
-    // SAFETY: instances of heap types own a reference to them.
-    unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
 }
