@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import time
+from asyncio.log import logger
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 from typing import Any
@@ -185,8 +186,37 @@ def test_foreign_trouble_with_the_socket(loop: Loop, run: Run, errors: Errors) -
     run(main())
 
 
+@ferroloop_only("asyncio leaves the socket to the collector", "S20.7")
+def test_foreign_trouble_with_the_log(loop: Loop, run: Run, errors: Errors) -> None:
+    """S20.5: what a filter raises is reported, and the server goes on."""
+    loop.set_debug(True)
+
+    def refuse(record: logging.LogRecord) -> bool:
+        if "got a new connection" in record.msg:
+            raise Boom
+        return True
+
+    async def main() -> None:
+        protocols = Protocols()
+        server = await loop.create_server(protocols, "127.0.0.1", 0)
+        logger.addFilter(refuse)
+        try:
+            with dial(server):
+                await eventually(lambda: errors)
+        finally:
+            logger.removeFilter(refuse)
+        assert isinstance(errors[0]["exception"], Boom)
+        assert errors[0]["message"].startswith("Exception in callback ")
+        with dial(server):
+            await protocols.made(1)
+        await protocols.end()
+        server.close()
+
+    run(main())
+
+
 class Boom(Exception):
-    """Raised by protocol factories."""
+    """Raised by protocol factories and filters."""
 
 
 @pytest.mark.parametrize("kind", [Boom, asyncio.CancelledError])

@@ -14,6 +14,7 @@ from support.gates import ferroloop_only
 from support.loops import Loop
 from support.net import connection, eventually, receive_all, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
+from support.scripts import Script
 from support.turns import turn
 
 Run = Callable[..., Any]
@@ -324,3 +325,31 @@ def test_deep_recursion(loop: Loop) -> None:
     loop.call_later(0, recurse)
     loop.run_until_complete(asyncio.sleep(0.005))
     assert reported == [RecursionError, RecursionError]
+
+
+@ferroloop_only("asyncio copies it after the send, if at all", spec="S16.15")
+@pytest.mark.parametrize("kind", ["bytearray", "memoryview", "type('Derived', (bytes,), {})"])
+def test_no_memory_for_what_is_written(run_script: Callable[..., Script], kind: str) -> None:
+    """A MemoryError, and the connection lives on."""
+    code = f"""
+        import asyncio, resource, socket
+
+        async def main():
+            left, right = socket.socketpair()
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)
+            data = {kind}(bytes(256 << 20))
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), resource.RLIM_INFINITY))
+            try:
+                transport.write(data)
+            except MemoryError:
+                transport.write(b"alive")
+                await asyncio.sleep(0)
+                print(right.recv(100))
+            transport.abort()
+
+        loop = new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+    """
+    assert run_script(code).out == "b'alive'\n"

@@ -41,11 +41,18 @@ enum Watching {
 }
 
 impl Acceptor {
-    /// The listening socket is ready: takes connections, up to the backlog (S20.1, S20.8).
+    /// The listening socket is ready. Whatever fails is a failed callback, and the server goes on
+    /// (S20.5).
     pub(crate) fn on_ready(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
+        Self::take_connections(this, event_loop)
+            .or_else(|error| Self::accept_failed(this, event_loop, error))
+    }
+
+    /// Takes connections, up to the backlog (S20.1, S20.8).
+    fn take_connections(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         for _ in 0..=this.get().backlog {
             if !this.get().accepts(this.py())? {
                 return Ok(());
@@ -56,7 +63,7 @@ impl Acceptor {
                 Accept::Aborted => {}
                 Accept::WouldBlock => return Ok(()),
                 Accept::OutOfResources(error) => return Self::pause(this, event_loop, &error),
-                Accept::Failed(error) => return Self::accept_failed(this, event_loop, &error),
+                Accept::Failed(error) => return Err(os_error(this.py(), &error)),
             }
         }
         Ok(())
@@ -83,7 +90,9 @@ impl Acceptor {
         let mut descriptor = Descriptor::Owned(fd);
         if event_loop.get().debug() {
             descriptor = descriptor.into_socket(py)?;
-            this.get().log_connection(py, &descriptor, &peer)?;
+            if let Err(error) = this.get().log_connection(py, &descriptor, &peer) {
+                return descriptor.close(py).and(Err(error));
+            }
         }
         let mut protocol = None;
         let Err(error) = Self::set_up(this, event_loop, descriptor, peer, &mut protocol) else {
@@ -118,7 +127,7 @@ impl Acceptor {
             Ok(protocol) => protocol,
             Err(error) => return descriptor.close(py).and(Err(error)),
         };
-        *made = Some(protocol.clone());
+        *made = (!protocol.is_none()).then(|| protocol.clone());
         let names = this.get().name_connection(descriptor.fd(), peer);
         let names = names.map_err(|error| os_error(py, &error))?;
         let parts = Parts {
@@ -175,12 +184,14 @@ impl Acceptor {
         let paused = this.get().cell.with(py, move |watching, _| match *watching {
             Watching::On(token) => {
                 *watching = Watching::Paused(token, timer);
-                Some(token)
+                Ok(token)
             }
-            Watching::Paused(..) | Watching::Closed => None,
+            Watching::Paused(..) | Watching::Closed => Err(timer),
         });
-        if let Some(token) = paused {
-            event_loop.get().set_interest(py, token, Interest::NONE);
+        match paused {
+            Ok(token) => event_loop.get().set_interest(py, token, Interest::NONE),
+            // A `call_later` of somebody's own has closed the server.
+            Err(timer) => timer.call_method0(py, intern!(py, "cancel")).map(drop)?,
         }
         let view = names::transport_socket_class(py)?.call1((&this.get().socket,))?;
         Report::new(py, "socket.accept() out of system resource", os_error(py, error))?
@@ -188,18 +199,17 @@ impl Acceptor {
             .send(event_loop)
     }
 
-    /// Anything else that `accept` says is a failed callback, and the server goes on (S20.5).
     #[cold]
     fn accept_failed(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
-        error: &std::io::Error,
+        error: PyErr,
     ) -> PyResult<()> {
         let py = this.py();
         let call =
             Call { callback: this.getattr(intern!(py, "_accept"))?.unbind(), args: Args::None };
         let context = this.get().context.bind(py).clone();
-        errors::job_failed(event_loop, call, context, os_error(py, error))
+        errors::job_failed(event_loop, call, context, error)
     }
 }
 

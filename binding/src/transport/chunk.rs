@@ -41,7 +41,7 @@ pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
 pub(crate) fn each_of(list_of_data: &Bound<'_, PyAny>) -> PyResult<Vec<Chunk>> {
     let chunk = |data: Bound<'_, PyAny>| match take(&data)? {
         Some(chunk) => Ok(chunk),
-        None => copy(PyMemoryView::from(&data)?.as_any()),
+        None => copy(&data),
     };
     list_of_data.try_iter()?.map(|data| data.and_then(chunk)).collect()
 }
@@ -51,21 +51,18 @@ fn take(data: &Bound<'_, PyAny>) -> PyResult<Option<Chunk>> {
     if let Ok(bytes) = data.cast_exact::<PyBytes>() {
         return Ok(Some(bytes.clone().into()));
     }
-    if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(Some(PyBytes::new(data.py(), bytes.as_bytes()).into()));
-    }
-    if let Ok(bytes) = data.cast::<PyByteArray>() {
-        return Ok(Some(bytes.clone().into()));
-    }
-    if data.is_instance_of::<PyMemoryView>() {
-        return copy(data).map(Some);
-    }
-    Ok(None)
+    let known = data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>();
+    if known { copy(data).map(Some) } else { Ok(None) }
 }
 
-/// The bytes of a memoryview, whatever its items are (S16.16).
-fn copy(view: &Bound<'_, PyAny>) -> PyResult<Chunk> {
-    let bytes = view.py().get_type::<PyBytes>().call1((view,))?;
+/// The bytes of a buffer, whatever its items are (S16.16).
+///
+/// Python makes them, so that no memory for them is a MemoryError. It is asked by a memoryview:
+/// a class derived from `bytes` may have a `__bytes__`, which is not what is written.
+fn copy(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    let bytes = data.py().get_type::<PyBytes>().call1((PyMemoryView::from(data)?,))?;
     Ok(bytes.cast_into::<PyBytes>()?.into())
 }
 

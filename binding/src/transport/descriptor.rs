@@ -1,9 +1,10 @@
 //! Who owns a transport's file descriptor: exactly one of us and Python.
 
+use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use ferroloop_engine::{borrow_fd, nodelay};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -123,6 +124,5 @@ pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyRes
         Err(error) if !error.is_instance_of::<PyValueError>(py) => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    let text = names::strerror(py)?.call1((EBADF,))?;
-    Err(PyOSError::new_err((EBADF, text.unbind())))
+    Err(os_error(py, &io::Error::from_raw_os_error(EBADF)))
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use ferroloop_engine::{Phase, borrow_fd};
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyResourceWarning;
 use pyo3::ffi::destructor;
 use pyo3::intern;
@@ -102,15 +103,10 @@ impl BaseTransport {
         let py = this.py();
         let reason = error.value(py).clone().into_any().unbind();
         if channel::is_quiet(this.get().channel(py), py, &error)? {
-            if event_loop.get().debug() {
-                let options = PyDict::new(py);
-                options.set_item(intern!(py, "exc_info"), &reason)?;
-                names::logger(py)?.call_method(
-                    intern!(py, "debug"),
-                    ("%r: %s", this, message),
-                    Some(&options),
-                )?;
-            }
+            let options = PyDict::new(py);
+            options.set_item(intern!(py, "exc_info"), &reason)?;
+            let line = ("%r: %s", this, message);
+            Self::log(event_loop, intern!(py, "debug"), line, Some(&options))?;
         } else {
             let target = this.get().target(py).map(|target| target.protocol);
             Report::new(py, message, error)?
@@ -152,8 +148,9 @@ impl BaseTransport {
         let notified =
             Self::notify(this, event_loop, intern!(py, "connection_lost"), Some(&reason));
         let released = Self::release(this);
-        Self::deny_room(this, &reason)?;
-        notified.and(released.or_else(|error| Self::close_failed(this, event_loop, error)))
+        let denied = Self::deny_room(this, event_loop, &reason);
+        let closed = released.or_else(|error| Self::close_failed(this, event_loop, error));
+        notified.and(denied).and(closed)
     }
 
     /// The `close()` of a socket or pipe may be user code: its failure is a failed callback.
@@ -210,7 +207,7 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
         format: &str,
     ) -> PyResult<()> {
-        Self::log(this, event_loop, intern!(this.py(), "debug"), format)
+        Self::log(event_loop, intern!(this.py(), "debug"), (format, this), None)
     }
 
     /// The same at level INFO, where asyncio has the end of a pipe.
@@ -219,19 +216,25 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
         format: &str,
     ) -> PyResult<()> {
-        Self::log(this, event_loop, intern!(this.py(), "info"), format)
+        Self::log(event_loop, intern!(this.py(), "info"), (format, this), None)
     }
 
-    fn log(
-        this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
-        level: &Bound<'_, PyString>,
-        format: &str,
+    /// What filters and handlers of the application's raise is a failed callback.
+    fn log<'py>(
+        event_loop: &Bound<'py, EventLoop>,
+        level: &Bound<'py, PyString>,
+        line: impl PyCallArgs<'py>,
+        options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        if event_loop.get().debug() {
-            names::logger(this.py())?.call_method1(level, (format, this))?;
+        if !event_loop.get().debug() {
+            return Ok(());
         }
-        Ok(())
+        let py = event_loop.py();
+        let log = names::logger(py)?.getattr(level)?;
+        log.call(line, options).map(drop).or_else(|error| {
+            let call = Call { callback: log.unbind(), args: Args::None };
+            errors::job_failed(event_loop, call, ffi::copy_context(py)?, error)
+        })
     }
 }
 

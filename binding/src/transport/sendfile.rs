@@ -8,7 +8,6 @@ use std::os::fd::RawFd;
 
 use ferroloop_engine::Phase;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::{BaseTransport, State};
@@ -94,17 +93,17 @@ impl BaseTransport {
     }
 
     /// The connection is lost with `reason` or None: there will be no room any more.
-    pub(super) fn deny_room(this: &Bound<'_, Self>, reason: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(super) fn deny_room(
+        this: &Bound<'_, Self>,
+        event_loop: &Bound<'_, EventLoop>,
+        reason: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let py = this.py();
         let room = this.get().cell.with(py, |state, _| state.sendfile.as_mut()?.room.take());
         let Some(room) = room else { return Ok(()) };
-        let room = room.bind(py);
-        if room.call_method0(intern!(py, "done"))?.is_truthy()? {
-            return Ok(());
-        }
-        let error = closed_by_peer().into_value(py).into_bound(py).into_any();
-        let error = if reason.is_none() { &error } else { reason };
-        room.call_method1(intern!(py, "set_exception"), (error,)).map(drop)
+        let error =
+            if reason.is_none() { closed_by_peer() } else { PyErr::from_value(reason.clone()) };
+        future::settle(room.bind(py), event_loop, Err(error))
     }
 }
 
