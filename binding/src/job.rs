@@ -1,7 +1,6 @@
 //! What waits in the ready queue, and how each kind of it runs: the loop's only dispatch.
 
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 use ferroloop_engine::{Answer, Readiness};
 use pyo3::prelude::*;
@@ -101,9 +100,9 @@ impl Job {
         }
         let subject = self.subject(event_loop);
         event_loop.get().set_current_handle(py, handle);
-        let started = Instant::now();
+        let started = EventLoop::now(event_loop)?;
         let outcome = self.dispatch(event_loop);
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = EventLoop::now(event_loop)? - started;
         event_loop.get().set_current_handle(py, None);
         outcome?;
         let limit: f64 = event_loop.getattr(intern!(py, "slow_callback_duration"))?.extract()?;

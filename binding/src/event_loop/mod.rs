@@ -137,7 +137,7 @@ impl EventLoop {
     }
 
     /// The loop's time: the monotonic clock, or a subclass's own `time()` (S1.9).
-    fn now(this: &Bound<'_, Self>) -> PyResult<f64> {
+    pub(crate) fn now(this: &Bound<'_, Self>) -> PyResult<f64> {
         if this.get().custom_clock.load(Ordering::Relaxed) {
             return this.call_method0(intern!(this.py(), "time"))?.extract();
         }

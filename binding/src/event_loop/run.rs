@@ -213,7 +213,7 @@ impl EventLoop {
                 Next::Other(job) => job.run(this),
             };
             if outcome.is_err() {
-                return Self::uncork(this).and(outcome);
+                return outcome.and(Self::uncork(this));
             }
             Self::uncork_if_due(this)?;
         }

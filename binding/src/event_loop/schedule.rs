@@ -97,10 +97,12 @@ impl FastMethod for CallLater {
             return Err(PyTypeError::new_err("delay must not be None"));
         }
         let now = EventLoop::now(this)?;
-        let when = match request.first.extract::<f64>() {
-            Ok(delay) => now + delay,
-            // Python's own addition knows more numbers than we do, and the error text.
-            Err(_) => PyFloat::new(this.py(), now).as_any().add(request.first)?.extract()?,
+        let delay = request.first;
+        let is_plain = delay.is_instance_of::<PyFloat>() || delay.is_instance_of::<PyInt>();
+        let when = match delay.extract::<f64>() {
+            Ok(delay) if is_plain => now + delay,
+            // Python's own addition knows more numbers than we do, and which it does not add.
+            _ => PyFloat::new(this.py(), now).as_any().add(delay)?.extract()?,
         };
         request.schedule(this, when, None)
     }
@@ -242,7 +244,9 @@ impl<'a, 'py> Request<'a, 'py> {
         let handle = self.into_handle(this, false)?;
         let timer = TimerHandle::create(py, handle, when, whole)?;
         let entry = Scheduled(timer.clone().unbind());
-        event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
+        // What is not a number is not later than now, as asyncio asks, and thus due.
+        let deadline = if when.is_nan() { f64::NEG_INFINITY } else { when };
+        event_loop.cell.with(py, move |state, _| state.timers.insert(deadline, entry));
         Ok(timer.into_any())
     }
 }
