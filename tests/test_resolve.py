@@ -13,6 +13,7 @@ import threading
 from asyncio import base_events
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -164,6 +165,8 @@ LITERALS: list[tuple[Any, Any, int]] = [
     ("127.0.0.1", 1, 0),
     ("127.0.0.1", "1", 0),
     ("127.0.0.1", b"1", 0),
+    ("127.0.0.1", 1.0, 0),
+    ("127.0.0.1", Decimal(1), 0),
     (b"127.0.0.1", 1, 0),
     ("127.0.0.1", 1, socket.AF_INET),
     ("::1", 1, 0),
@@ -274,6 +277,10 @@ def test_public_getaddrinfo_of_literals(loop: Loop, run: Run, host: Any, port: A
         {"host": b"\xff"},
         {"family": "x"},
         {"family": 1 << 40},
+        {"family": 0.0},
+        {"type": 0.0},
+        {"proto": 0.0},
+        {"flags": 0.0},
         {"family": socket.AF_INET6},
         {"flags": "x"},
         {"proto": 99},
@@ -379,7 +386,9 @@ PORTS = st.one_of(
     st.integers(0, 65535),
     st.integers(0, 65535).map(str),
     st.integers(0, 65535).map(lambda n: str(n).encode()),
-    st.sampled_from(["", b"", "http", b"http", " 80 ", "8_0", "-1", "\u0663"]),
+    st.floats(0, 65535),
+    st.decimals(0, 65535),
+    st.sampled_from([[], "", b"", "http", b"http", " 80 ", "8_0", "-1", "\u0663"]),
 )
 
 

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use ferroloop_engine::{AddressInfo, Answer, LookupError, Query, literal};
-use pyo3::exceptions::{PyUnicodeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyUnicodeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
@@ -39,7 +39,8 @@ pub(crate) fn literal_address<'py>(
     Ok(Some(entry.into_any()))
 }
 
-/// None, `''` and `b''` mean 0; digits are converted; anything else is a service name.
+/// None, `''` and `b''` mean 0; what `int` takes is converted; anything else is a service name, or
+/// the lookup's business.
 fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = port.py();
     if port.is_none() {
@@ -48,13 +49,20 @@ fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
     if port.is_instance_of::<PyInt>() {
         return Ok(Some(port.clone()));
     }
-    if port.is_instance_of::<PyString>() || port.is_instance_of::<PyBytes>() {
-        if port.len()? == 0 {
-            return Ok(Some(PyInt::new(py, 0).into_any()));
-        }
-        return Ok(py.get_type::<PyInt>().call1((port,)).ok());
+    let is_text = port.is_instance_of::<PyString>() || port.is_instance_of::<PyBytes>();
+    if is_text && port.len()? == 0 {
+        return Ok(Some(PyInt::new(py, 0).into_any()));
     }
-    Ok(None)
+    match py.get_type::<PyInt>().call1((port,)) {
+        Ok(number) => Ok(Some(number)),
+        Err(error)
+            if error.is_instance_of::<PyTypeError>(py)
+                || error.is_instance_of::<PyValueError>(py) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The host as text; bytes are decoded as a lookup would decode them.

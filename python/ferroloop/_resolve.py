@@ -90,8 +90,9 @@ def _of_literal(
     """
     if not _is_genuine():
         return None
-    # By its class too: 80.0 equals 80 and is an error.
-    arguments = (host, port, port.__class__, family, type, proto, flags)
+    # By their classes too: 80.0 equals 80 and is an error.
+    numbers = (port, family, type, proto, flags)
+    arguments = (host, numbers, *(number.__class__ for number in numbers))
     try:
         infos = _answers.get(arguments)
         if infos is None and not _is_literal(host, port, family, type, proto, flags):
