@@ -57,6 +57,18 @@ def test_cancelled_while_connecting(loop: Loop, end: int) -> None:
         assert not ends[not end].closed
 
 
+@ferroloop_only("asyncio leaves half a transport to the collector", spec="S30.16")
+@pytest.mark.parametrize("end", [0, 1], ids=["read", "write"])
+def test_a_closed_loop(loop: Loop, run: Run, new_loop: Callable[[], Loop], end: int) -> None:
+    """S30.16, S31.21, S2.24: nothing is waited for that cannot come, and the pipe stays its owner's."""
+    closed = new_loop()
+    closed.close()
+    with both() as ends:
+        with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+            run([closed.connect_read_pipe, closed.connect_write_pipe][end](Recorder, ends[end]))
+        assert not ends[end].closed
+
+
 @pytest.mark.parametrize(("name", "connected"), [("Read", reading), ("Write", writing)])
 def test_debug_log(loop: Loop, run: Run, logged: LogList, name: str, connected: Any) -> None:
     """S30.16, S31.21."""

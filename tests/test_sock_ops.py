@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.gates import ferroloop_only
@@ -189,6 +189,12 @@ def test_accept(loop: Loop, run: Run) -> None:
 
     with listener() as server:
         run(main(server))
+
+
+def test_accept_on_no_socket(loop: Loop) -> None:
+    """S25.10: the descriptor is asked for first."""
+    with pytest.raises(AttributeError, match=r"^'int' object has no attribute 'fileno'$"):
+        at_once(loop.sock_accept(cast(Any, 5)))
 
 
 def cancelled_accept(loop: Loop, turns: int) -> None:

@@ -149,14 +149,14 @@ def test_own_wakeups_cost_one_poll(loop: Loop) -> None:
         nonlocal readings
         readings += 1
         if readings < 3:
-            loop.call_later(0.01, again)
+            loop.call_later(0.05, again)
         else:
             loop.stop()
 
     loop.call_soon(again)
     cpu = time.thread_time()
     loop.run_forever()
-    assert time.thread_time() - cpu < 0.015
+    assert time.thread_time() - cpu < 0.05
     assert readings == 3
 
 

@@ -1,6 +1,6 @@
 //! `LoopCell`: the one interior-mutability type of the binding.
 //!
-//! All mutable state of a Python-visible object sits in one cell, opened by a closure that may not
+//! The mutable state of a Python-visible object sits in cells, each opened by a closure that may not
 //! capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own test
 //! for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot detach, so
 //! code that runs while a cell is open never re-enters it: no Python code under a borrow, no lock

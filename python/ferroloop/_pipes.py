@@ -32,9 +32,11 @@ async def connect_read_pipe(
     The file behind `pipe` becomes non-blocking for everybody who has it open. The transport closes `pipe` in the end,
     also if the caller is cancelled.
 
-    Raises ValueError if it is no pipe, socket or character device, OSError if it is closed, and then leaves it alone.
+    Raises ValueError if it is no pipe, socket or character device, OSError if it is closed, RuntimeError if the loop
+    is, and then leaves it alone.
     """
     protocol = protocol_factory()
+    loop._check_closed()
     waiter: Future[None] = loop.create_future()
     transport = loop._make_read_pipe_transport(pipe, protocol, waiter)
     fd = pipe.fileno()  # afterwards it may be closed
@@ -52,6 +54,7 @@ async def connect_write_pipe(
     The protocol hears of the connection and of flow control. As `connect_read_pipe` in everything else.
     """
     protocol = protocol_factory()
+    loop._check_closed()
     waiter: Future[None] = loop.create_future()
     transport = loop._make_write_pipe_transport(pipe, protocol, waiter)
     fd = pipe.fileno()  # afterwards it may be closed

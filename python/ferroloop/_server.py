@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import operator
 import sys
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class Server(Clients, asyncio.AbstractServer):
         for sock in self._sockets:
             sock.listen(self._backlog)
         self._serving = True
-        at_once = max(self._backlog, 0)  # as listen(2) reads it
+        at_once = max(operator.index(self._backlog), 0)  # as listen(2) reads it
         for sock in self._sockets:
             acceptor = Acceptor(self._loop, sock, self._protocol_factory, self, at_once, self._context)
             self._acceptors.append(acceptor)

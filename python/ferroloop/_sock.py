@@ -103,8 +103,9 @@ async def sock_sendto(loop: EventLoop, sock: socket.socket, data: ReadableBuffer
 async def sock_accept(loop: EventLoop, sock: socket.socket) -> tuple[socket.socket, Any]:
     """Accept a connection; return (socket, address), the socket non-blocking. accept(2)."""
     _check(loop, sock)
+    fd = sock.fileno()
     while (accepted := _attempt(sock.accept)) is None:
-        await loop._readable(sock.fileno())
+        await loop._readable(fd)
     connection, address = accepted
     connection.setblocking(False)
     return connection, address
