@@ -11,6 +11,7 @@
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
@@ -96,6 +97,10 @@ impl<T: Place, Base: Place> Place for (T, Base) {
 /// The memory of dead instances, and how PyO3 ends those that are of a subclass.
 pub(crate) struct Spares<P> {
     memory: LoopCell<Memory<P>>,
+    /// How many ends are under way, each within the one before.
+    depth: AtomicUsize,
+    /// Whether another one has to wait for them.
+    waiting: AtomicBool,
     dealloc: OnceLock<ffi::destructor>,
 }
 
@@ -103,8 +108,6 @@ struct Memory<P> {
     spares: Vec<Spare<P>>,
     /// How many instances there are, of those that `make` has made.
     alive: usize,
-    /// How many ends are under way, each within the one before.
-    depth: usize,
     /// Instances whose end waits for that of the outermost.
     doomed: Vec<Spare<P>>,
 }
@@ -120,8 +123,13 @@ unsafe impl<P> Send for Spare<P> {}
 
 impl<P> Spares<P> {
     pub(crate) const fn new() -> Self {
-        let memory = Memory { spares: Vec::new(), alive: 0, depth: 0, doomed: Vec::new() };
-        Self { memory: LoopCell::new(memory), dealloc: OnceLock::new() }
+        let memory = Memory { spares: Vec::new(), alive: 0, doomed: Vec::new() };
+        Self {
+            memory: LoopCell::new(memory),
+            depth: AtomicUsize::new(0),
+            waiting: AtomicBool::new(false),
+            dealloc: OnceLock::new(),
+        }
     }
 
     #[inline]
@@ -135,28 +143,29 @@ impl<P> Spares<P> {
     /// The end of an instance begins; None if it has to wait.
     #[inline]
     fn begin_end(&self, py: Python<'_>, dead: Spare<P>) -> Option<Spare<P>> {
-        self.memory.with(py, move |memory, _| {
-            if memory.depth == DEEPEST {
-                memory.doomed.push(dead);
-                return None;
-            }
-            memory.depth += 1;
-            Some(dead)
-        })
+        let depth = self.depth.load(Ordering::Relaxed);
+        if depth >= DEEPEST {
+            self.memory.with(py, move |memory, _| memory.doomed.push(dead));
+            self.waiting.store(true, Ordering::Relaxed);
+            return None;
+        }
+        self.depth.store(depth + 1, Ordering::Relaxed);
+        Some(dead)
     }
 
     /// It is over: whose end begins now, if any waits for it.
     #[inline]
     fn next_end(&self, py: Python<'_>) -> Option<Spare<P>> {
-        self.memory.with(py, |memory, _| {
-            if memory.depth == 1
-                && let Some(next) = memory.doomed.pop()
-            {
-                return Some(next);
+        let depth = self.depth.load(Ordering::Relaxed).saturating_sub(1);
+        if depth == 0 && self.waiting.load(Ordering::Relaxed) {
+            let next = self.memory.with(py, |memory, _| memory.doomed.pop());
+            if next.is_some() {
+                return next;
             }
-            memory.depth -= 1;
-            None
-        })
+            self.waiting.store(false, Ordering::Relaxed);
+        }
+        self.depth.store(depth, Ordering::Relaxed);
+        None
     }
 
     /// Keeps the spare, or gives it back if there are enough.
