@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from programs import launch
 from support import loops
+from support.net import refusing
 
 pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
 
@@ -134,9 +135,7 @@ def test_proxy() -> None:
 
 
 def test_proxy_without_upstream() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = "{}:{}".format(*listener.getsockname())
-    with serving("proxy.py", nobody) as address:
+    with refusing() as (host, port), serving("proxy.py", f"{host}:{port}") as address:
         assert ask(address, "GET", "/") == (502, b"")
 
 
