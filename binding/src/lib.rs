@@ -17,6 +17,7 @@ mod future;
 mod handle;
 mod heap;
 mod job;
+mod lost_writes;
 mod names;
 mod resolve;
 mod tls;

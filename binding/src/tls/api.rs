@@ -13,6 +13,7 @@ use super::{OpenSsl, READ_HIGH, Room, State, TlsLayer, TlsPhase, WRITE_HIGH};
 use crate::cell::LoopCell;
 use crate::errors;
 use crate::event_loop::EventLoop;
+use crate::lost_writes::LostWrites;
 use crate::names;
 use crate::transport::chunk;
 
@@ -40,7 +41,7 @@ impl TlsLayer {
                 read_marks: marks(READ_HIGH),
                 reading_paused: false,
                 room: Room::Free,
-                lost_writes: 0,
+                lost_writes: LostWrites::default(),
             }),
         })
     }
@@ -203,7 +204,7 @@ impl TlsLayer {
     /// Forgets what was written and never sent, and OpenSSL's part.
     fn _release(&self, py: Python<'_>) {
         let dropped = self.cell.with(py, |state, _| {
-            state.lost_writes = state.lost_writes.saturating_add(1);
+            state.lost_writes.count();
             (std::mem::take(&mut state.backlog), state.openssl.take())
         });
         drop(dropped);

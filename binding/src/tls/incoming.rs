@@ -2,14 +2,14 @@
 
 use std::iter;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 
 use super::libssl::{Room, Step};
-use super::{Parts, TlsLayer, TlsPhase};
+use super::{Parts, TlsLayer, TlsPhase, joined};
 use crate::ffi;
+use crate::transport::room_in;
 
 /// What was decrypted, and whether the peer has ended its side.
 struct Decrypted<'py> {
@@ -92,7 +92,7 @@ impl TlsLayer {
     fn try_deliver<'py>(this: &Bound<'py, Self>, decrypted: Decrypted<'py>) -> PyResult<()> {
         let py = this.py();
         // What came before an error was received all the same.
-        if let Some(data) = join(py, decrypted.chunks)?
+        if let Some(data) = joined(py, decrypted.chunks)?
             && let Some(protocol) = this.get().protocol(py)
         {
             protocol.call_method1(intern!(py, "data_received"), (data,))?;
@@ -152,10 +152,7 @@ impl<'py> Parts<'py> {
         let Some(protocol) = &self.protocol else { return Ok(false) };
         let hint = self.received()?;
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
-        let room = buffer.len()?;
-        if room == 0 {
-            return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
-        }
+        let room = room_in(&buffer)?;
         let (filled, outcome) = self.fill(&buffer, room);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
@@ -181,16 +178,4 @@ impl<'py> Parts<'py> {
             Ok((filled, _)) => (filled, Ok(false)),
         }
     }
-}
-
-fn join<'py>(
-    py: Python<'py>,
-    mut chunks: Vec<Bound<'py, PyAny>>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if chunks.len() < 2 {
-        return Ok(chunks.pop());
-    }
-    let joined =
-        PyBytes::new(py, b"").call_method1(intern!(py, "join"), (PyList::new(py, chunks)?,))?;
-    Ok(Some(joined))
 }

@@ -21,11 +21,12 @@ mod portable;
 use ferroloop_engine::WaterMarks;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::{PyTraverseError, PyTypeInfo, PyVisit, intern};
 
 use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
+use crate::lost_writes::LostWrites;
 use backlog::Backlog;
 use libssl::Ssl;
 use portable::Portable;
@@ -74,7 +75,7 @@ struct State {
     /// The application wants no data.
     reading_paused: bool,
     room: Room,
-    lost_writes: u32,
+    lost_writes: LostWrites,
 }
 
 /// Whether the transport below wants more.
@@ -213,4 +214,16 @@ impl State {
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TlsPhase>()?;
     module.add_class::<TlsLayer>()
+}
+
+/// Several `bytes` as one object; None of none.
+fn joined<'py, T: PyTypeInfo>(
+    py: Python<'py>,
+    mut chunks: Vec<Bound<'py, T>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if chunks.len() < 2 {
+        return Ok(chunks.pop().map(Bound::into_any));
+    }
+    let chunks = PyList::new(py, chunks)?;
+    PyBytes::new(py, b"").call_method1(intern!(py, "join"), (chunks,)).map(Some)
 }

@@ -3,18 +3,15 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 
 use ferroloop_engine::Pressure;
 
 use super::libssl::{Ssl, Step};
-use super::{Parts, Room, TlsLayer, TlsPhase};
+use super::{Parts, Room, TlsLayer, TlsPhase, joined};
 use crate::errors::{self, Report};
 use crate::names;
 use crate::transport::StreamTransport;
-
-/// Writes after the end that pass without a warning (S0.24).
-const QUIET_LOST_WRITES: u32 = 5;
 
 impl TlsLayer {
     /// Takes application data; sends it if the handshake is over.
@@ -41,12 +38,7 @@ impl TlsLayer {
 
     #[cold]
     fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
-        let count = self.cell.with(py, |state, _| {
-            let count = state.lost_writes;
-            state.lost_writes = count.saturating_add(1);
-            count
-        });
-        if count >= QUIET_LOST_WRITES {
+        if self.cell.with(py, |state, _| state.lost_writes.count()) {
             names::logger(py)?
                 .call_method1(intern!(py, "warning"), ("SSL connection is closed",))?;
         }
@@ -167,21 +159,13 @@ impl TlsLayer {
 }
 
 /// All at once, so that the transport below judges its pressure after the last.
-fn write_below<'py>(
-    below: &Bound<'py, PyAny>,
-    mut records: Vec<Bound<'py, PyBytes>>,
-) -> PyResult<()> {
-    let py = below.py();
+fn write_below<'py>(below: &Bound<'py, PyAny>, records: Vec<Bound<'py, PyBytes>>) -> PyResult<()> {
     if let Ok(stream) = below.cast_exact::<StreamTransport>() {
         return StreamTransport::write_records(stream, records);
     }
-    let joined = match records.len() {
-        0 => return Ok(()),
-        1 => records.pop().map(Bound::into_any),
-        _ => Some(
-            PyBytes::new(py, b"")
-                .call_method1(intern!(py, "join"), (PyList::new(py, records)?,))?,
-        ),
-    };
-    below.call_method1(intern!(py, "write"), (joined,)).map(drop)
+    let py = below.py();
+    match joined(py, records)? {
+        Some(records) => below.call_method1(intern!(py, "write"), (records,)).map(drop),
+        None => Ok(()),
+    }
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::Descriptor;
 use crate::errors::os_error;
+use crate::lost_writes::LostWrites;
 
 /// A terminal whose other side has gone: that is how it says end of file (S30.7).
 const EIO: i32 = 5;
@@ -45,13 +46,14 @@ pub(super) const fn lost_write(channel: Channel) -> &'static str {
     }
 }
 
-/// Where the counting of lost writes begins. asyncio counts the loss of a socket as the first, and
-/// of a pipe only a failed write (S31.14).
-pub(super) const fn first_lost_write(channel: Channel) -> u32 {
-    match channel {
-        Channel::Socket | Channel::Datagram => 1,
-        Channel::ReadEnd | Channel::WriteEnd => 0,
+/// The writes lost by the end of a connection itself. asyncio counts the loss of a socket as the
+/// first, and of a pipe only a failed write (S31.14).
+pub(super) fn lost_writes(channel: Channel) -> LostWrites {
+    let mut lost = LostWrites::default();
+    if matches!(channel, Channel::Socket | Channel::Datagram) {
+        lost.count();
     }
+    lost
 }
 
 /// Whether an error is nobody's fault and goes to the debug log alone (S16.10, S30.7, S31.10).

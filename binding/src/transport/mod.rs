@@ -34,6 +34,7 @@ use crate::event_loop::EventLoop;
 use crate::ffi::add_finalizer;
 use crate::future;
 use crate::job::Job;
+use crate::lost_writes::LostWrites;
 use crate::names;
 use chunk::Chunk;
 use datagram::{DatagramTransport, Mail};
@@ -44,6 +45,7 @@ use sendfile::Sendfile;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
+pub(crate) use protocol::room_in;
 pub(crate) use stream::StreamTransport;
 
 /// What all transports have in common (asyncio.BaseTransport). Never made by itself.
@@ -67,7 +69,7 @@ struct State {
     corked: bool,
     habit: Habit,
     /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
-    lost_writes: u32,
+    lost_writes: LostWrites,
     /// While a file is being sent.
     sendfile: Option<Sendfile>,
     /// What the transport lets go of when the connection is lost.
@@ -134,7 +136,7 @@ impl BaseTransport {
                 interest: None,
                 corked: false,
                 habit: Habit::default(),
-                lost_writes: channel::first_lost_write(channel),
+                lost_writes: channel::lost_writes(channel),
                 sendfile: None,
                 ties: Some(ties),
                 names: parts.names,

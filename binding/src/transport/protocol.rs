@@ -2,6 +2,7 @@
 
 use ferroloop_engine::Channel;
 use pyo3::call::PyCallArgs;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -34,6 +35,16 @@ impl Receives {
         }
         let buffered = protocol.is_instance(names::buffered_protocol_class(protocol.py())?)?;
         Ok(if buffered { Self::Buffers } else { Self::Data })
+    }
+}
+
+/// The length of what `get_buffer` returned.
+///
+/// Errors: RuntimeError if it is none.
+pub(crate) fn room_in(buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match buffer.len()? {
+        0 => Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer")),
+        room => Ok(room),
     }
 }
 

@@ -7,13 +7,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use ferroloop_engine::{Channel, Read, Stream, borrow_fd};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::chunk::Chunk;
-use super::protocol::{Receives, Target};
+use super::protocol::{Receives, Target, room_in};
 use super::writing::Caller;
 use super::{BaseTransport, channel};
 use crate::errors::os_error;
@@ -188,7 +188,7 @@ impl BaseTransport {
         let received = ffi::with_writable_buffer(&buffer, |memory| {
             this.get().receive(py, |stream, fd| stream.recv(fd, memory))
         });
-        match received.and_then(|received| received) {
+        match received.unwrap_or_else(|_| Err(not_writable(&buffer))) {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
             Ok(Received::Data(length)) => {
@@ -252,10 +252,19 @@ impl BaseTransport {
     }
 }
 
+/// The error of `socket.recv_into`.
+#[cold]
+fn not_writable(buffer: &Bound<'_, PyAny>) -> PyErr {
+    match buffer.get_type().name() {
+        Ok(name) => PyTypeError::new_err(format!(
+            "recv_into() argument 1 must be read-write bytes-like object, not {name}"
+        )),
+        Err(error) => error,
+    }
+}
+
 fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
     let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;
-    if buffer.len()? == 0 {
-        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
-    }
+    room_in(&buffer)?;
     Ok(buffer)
 }

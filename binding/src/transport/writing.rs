@@ -12,9 +12,6 @@ use crate::event_loop::{Batch, EventLoop};
 use crate::job::Job;
 use crate::names;
 
-/// Writes after the end of writing that pass without a warning (S0.24).
-const QUIET_LOST_WRITES: u32 = 5;
-
 /// Who is calling, and thus where the protocol is called back: right here, in the application's
 /// current context as asyncio does, or in the transport's context.
 #[derive(Clone, Copy)]
@@ -102,9 +99,9 @@ impl BaseTransport {
     /// A write that nobody will read: counted, and soon worth a warning (S16.18, S31.14).
     #[cold]
     pub(super) fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
-        let (count, channel) =
-            self.cell.with(py, |state, _| (state.count_lost_write(), state.stream.channel()));
-        if count >= QUIET_LOST_WRITES {
+        let (warns, channel) =
+            self.cell.with(py, |state, _| (state.lost_writes.count(), state.stream.channel()));
+        if warns {
             let text = channel::lost_write(channel);
             names::logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
         }
@@ -219,7 +216,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let channel = this.get().cell.with(this.py(), |state, _| {
             if state.stream.channel() == Channel::WriteEnd {
-                state.count_lost_write();
+                state.lost_writes.count();
             }
             state.stream.channel()
         });
@@ -358,12 +355,5 @@ impl State {
     fn pressure(&mut self) -> Option<Pressure> {
         let waiting = self.waiting();
         self.marks.rise(waiting).or_else(|| self.marks.fall(waiting))
-    }
-
-    /// How many writes were lost before this one.
-    fn count_lost_write(&mut self) -> u32 {
-        let count = self.lost_writes;
-        self.lost_writes = count.saturating_add(1);
-        count
     }
 }
