@@ -238,6 +238,7 @@ def test_literals_start_no_thread(loop: Loop, run: Run, monkeypatch: pytest.Monk
         raise AssertionError(thread.name)
 
     monkeypatch.setattr(threading.Thread, "start", start)
+    asked = native_lookups(loop) if hasattr(loop, "_look_up") else []
     with listener() as server:
 
         async def main() -> None:
@@ -246,6 +247,7 @@ def test_literals_start_no_thread(loop: Loop, run: Run, monkeypatch: pytest.Monk
             await asyncio.sleep(0)
 
         run(main())
+    assert not asked
 
 
 def test_public_getaddrinfo_always_looks_up(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

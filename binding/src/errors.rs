@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::event_loop::EventLoop;
 use crate::handle::{Call, Handle};
-use crate::names;
+use crate::{ffi, names};
 
 /// `OSError(errno, strerror)`, of which Python picks the subclass; PyO3's own conversion loses errno.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
@@ -88,5 +88,5 @@ pub(crate) fn job_failed<'py>(
     error: PyErr,
 ) -> PyResult<()> {
     let handle = Handle::new(event_loop, call, context, false)?;
-    callback_failed(&Bound::new(event_loop.py(), handle)?, error)
+    callback_failed(&ffi::make_lasting(event_loop.py(), handle)?, error)
 }

@@ -28,7 +28,7 @@ use pyo3::{Borrowed, PyTypeInfo, ffi};
 pub(crate) use context::{
     copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
 };
-pub(crate) use recycle::{Recycle, Spares, add_recycling, let_go, make, reveal};
+pub(crate) use recycle::{Recycle, Spares, add_recycling, let_go, make, make_lasting, reveal};
 
 unsafe extern "C" {
     // Of the documented C-API, but not in PyO3.

@@ -229,7 +229,7 @@ impl EventLoop {
         slf: &Bound<'py, Self>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
-    ) -> PyResult<Handle> {
+    ) -> PyResult<Bound<'py, Handle>> {
         Self::lasting_handle(slf, callback, args)
     }
 

@@ -262,9 +262,10 @@ impl EventLoop {
         this: &Bound<'py, Self>,
         callback: Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
-    ) -> PyResult<Handle> {
+    ) -> PyResult<Bound<'py, Handle>> {
         let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
-        Handle::new(this, call, ffi::copy_context(this.py())?, false)
+        let handle = Handle::new(this, call, ffi::copy_context(this.py())?, false)?;
+        ffi::make_lasting(this.py(), handle)
     }
 
     pub(super) fn add_callback<'py>(
@@ -278,7 +279,7 @@ impl EventLoop {
         let number = descriptor(fd)?;
         let file = (!fd.is_instance_of::<PyInt>())
             .then(|| File { object: fd.clone().unbind(), fd: number });
-        let handle = Bound::new(this.py(), Self::lasting_handle(this, callback, args)?)?;
+        let handle = Self::lasting_handle(this, callback, args)?;
         let listener = Listener::Handle(handle.clone().unbind(), file);
         Self::set_listener(this, number, side, listener)?;
         Ok(handle)

@@ -222,6 +222,13 @@ fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T
     Ok(made)
 }
 
+/// The same, known to the collector: one that may outlast the run.
+pub(crate) fn make_lasting<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
+    let made = make(py, value)?;
+    reveal(&made);
+    Ok(made)
+}
+
 /// The loop is done with an object that [`make`] made: it ends here, or the collector hears of it.
 #[inline]
 pub(crate) fn let_go<T: Recycle>(object: Bound<'_, T>) {
