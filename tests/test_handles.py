@@ -178,6 +178,32 @@ def test_timers_are_equal_in_all_or_not(loop: Loop) -> None:
     assert same[0] != same[2]
 
 
+class Incomparable:
+    """A callback that must not be asked whether it equals another."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("asked")
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __call__(self) -> None:
+        """A callback."""
+
+
+def test_timers_of_different_deadlines_are_compared_by_these_alone(loop: Loop) -> None:
+    """S3.8."""
+    early, late, again = (loop.call_at(when, Incomparable()) for when in (1.0, 2.0, 2.0))
+    assert early != late
+    assert early < late
+    assert early <= late
+    assert late > early
+    assert late >= early
+    assert not late < again
+    with pytest.raises(AssertionError, match="asked"):
+        assert late == again
+
+
 @pytest.mark.parametrize("name", ["__lt__", "__le__", "__gt__", "__ge__", "__eq__"])
 def test_timers_compare_with_timers_only(loop: Loop, name: str) -> None:
     """S3.8."""

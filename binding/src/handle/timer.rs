@@ -68,8 +68,12 @@ impl TimerHandle {
         Ok(timer)
     }
 
-    /// The four facts that make two timers equal (S3.8).
+    /// The four facts that make two timers equal (S3.8). The deadlines come first: of others, no
+    /// callback is asked.
     fn equals(this: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<bool> {
+        if this.get().when.partial_cmp(&other.get().when) != Some(Order::Equal) {
+            return Ok(false);
+        }
         let py = this.py();
         let (a, b) = (this.as_super().get(), other.as_super().get());
         let same_callback = match (a.callback(py), b.callback(py)) {
@@ -82,8 +86,7 @@ impl TimerHandle {
             (None, None) => true,
             _ => false,
         };
-        let same_when = this.get().when.partial_cmp(&other.get().when) == Some(Order::Equal);
-        Ok(same_when && same_callback && same_args && a.is_cancelled() == b.is_cancelled())
+        Ok(same_callback && same_args && a.is_cancelled() == b.is_cancelled())
     }
 }
 
@@ -134,15 +137,14 @@ impl TimerHandle {
         let Ok(other) = other.cast::<Self>() else {
             return Ok(py.NotImplemented().into_bound(py));
         };
-        let equal = Self::equals(slf, other)?;
         let (a, b) = (slf.get().when, other.get().when);
         let result = match operator {
             CompareOp::Lt => a < b,
-            CompareOp::Le => a < b || equal,
+            CompareOp::Le => a < b || Self::equals(slf, other)?,
             CompareOp::Gt => a > b,
-            CompareOp::Ge => a > b || equal,
-            CompareOp::Eq => equal,
-            CompareOp::Ne => !equal,
+            CompareOp::Ge => a > b || Self::equals(slf, other)?,
+            CompareOp::Eq => Self::equals(slf, other)?,
+            CompareOp::Ne => !Self::equals(slf, other)?,
         };
         Ok(result.into_pyobject(py)?.to_owned().into_any())
     }
