@@ -99,12 +99,14 @@ impl Job {
             return Ok(());
         }
         let subject = self.subject(event_loop);
-        event_loop.get().set_current_handle(py, handle);
         let started = EventLoop::now(event_loop)?;
+        event_loop.get().set_current_handle(py, handle);
         let outcome = self.dispatch(event_loop);
-        let seconds = EventLoop::now(event_loop)? - started;
+        // A clock of the application's may fail: not in the place of an exit request.
+        let ended = EventLoop::now(event_loop);
         event_loop.get().set_current_handle(py, None);
         outcome?;
+        let seconds = ended? - started;
         let limit: f64 = event_loop.getattr(intern!(py, "slow_callback_duration"))?.extract()?;
         if seconds >= limit {
             let warning = ("Executing %s took %.3f seconds", describe(&subject)?, seconds);
