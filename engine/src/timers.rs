@@ -46,10 +46,10 @@ impl<T: Cancel> Timers<T> {
 
     /// Schedules `timer` for `when` (seconds of the loop's clock).
     ///
-    /// A deadline that is not a number sorts behind all others and is never due.
+    /// A deadline that is not a number is not later than any time, as asyncio asks, and thus due.
     pub fn insert(&mut self, when: f64, timer: T) {
-        // The order must be total and must keep ties in sequence: one NaN, one zero.
-        let when = if when.is_nan() { f64::NAN } else { when + 0.0 };
+        // The order must be total and must keep ties in sequence: one zero.
+        let when = if when.is_nan() { f64::NEG_INFINITY } else { when + 0.0 };
         let sequence = self.inserted;
         self.inserted += 1;
         self.heap.push(Entry { when, sequence, timer });

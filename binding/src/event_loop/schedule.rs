@@ -244,9 +244,7 @@ impl<'a, 'py> Request<'a, 'py> {
         let handle = self.into_handle(this, false)?;
         let timer = TimerHandle::create(py, handle, when, whole)?;
         let entry = Scheduled(timer.clone().unbind());
-        // What is not a number is not later than now, as asyncio asks, and thus due.
-        let deadline = if when.is_nan() { f64::NEG_INFINITY } else { when };
-        event_loop.cell.with(py, move |state, _| state.timers.insert(deadline, entry));
+        event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
         Ok(timer.into_any())
     }
 }
