@@ -95,6 +95,26 @@ def test_writing_to_an_unnamed_peer(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_an_address_goes_before_an_unnamed_peer(loop: Loop, run: Run, tmp_path: Path) -> None:
+    """S27.1."""
+
+    async def main() -> None:
+        left, right = socket.socketpair(socket.AF_UNIX, DGRAM)
+        with right, socket.socket(socket.AF_UNIX, DGRAM) as third:
+            right.setblocking(False)
+            third.bind(str(tmp_path / "third"))
+            third.settimeout(5)
+            async with endpoint(sock=left) as (transport, protocol):
+                transport.sendto(b"hello", str(tmp_path / "third"))
+                assert third.recv(10) == b"hello"
+                transport.sendto(b"nobody", str(tmp_path / "nobody"))
+                await eventually(lambda: protocol.events[-1][0] == "error")
+                with pytest.raises(BlockingIOError):
+                    right.recv(10)
+
+    run(main())
+
+
 def test_stale_file(loop: Loop, run: Run, tmp_path: Path) -> None:
     """S26.5: is replaced."""
     path = str(tmp_path / "socket")

@@ -32,6 +32,8 @@ pub(super) struct Mail {
     peer: Option<Py<PyAny>>,
     /// The socket knows where datagrams go.
     connected: bool,
+    /// That has a name: then it gets them whatever address is given.
+    has_named_peer: bool,
     family: Family,
     heard_from: Contacts,
     /// Programs write to the address they heard from or wrote to last: those need no translation.
@@ -52,7 +54,7 @@ impl Mail {
     ) -> PyResult<Self> {
         let py = socket.py();
         let family = Family::of(descriptor.fd()).map_err(|error| os_error(py, &error))?;
-        let name = extra.get_item(intern!(py, "peername"))?;
+        let name = extra.get_item(intern!(py, "peername"))?.filter(|name| !name.is_none());
         let peer = match peer {
             Some(peer) if peer.is_truthy()? => Some(peer.unbind()),
             _ => None,
@@ -60,7 +62,8 @@ impl Mail {
         Ok(Self {
             queue: Datagrams::new(overhead(py)),
             peer,
-            connected: name.is_some_and(|name| !name.is_none()),
+            connected: name.is_some(),
+            has_named_peer: name.map_or(Ok(false), |name| name.is_truthy())?,
             family,
             heard_from: Contacts::default(),
             wrote_to: None,

@@ -236,7 +236,8 @@ impl Mail {
                 self.known(peer).map_or_else(|| Route::Fixed(share.share(peer)), Route::Address)
             }
             (Some(peer), _) => Route::Fixed(share.share(peer)),
-            (None, _) if self.connected => Route::Peer,
+            (None, None) if self.connected => Route::Peer,
+            (None, Some(_)) if self.has_named_peer => Route::Peer,
             (None, Some(given)) => self.known(given).map_or(Route::Given, Route::Address),
             (None, None) => Route::Given,
         }
