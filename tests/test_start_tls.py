@@ -125,6 +125,19 @@ def test_peer_closes(run: Run, clean: bool) -> None:
     run(main())
 
 
+def test_peer_has_gone(run: Run) -> None:
+    """S22.13: the end that has been read already ends the handshake."""
+
+    async def main() -> None:
+        async with connection(lambda: Recorder(True)) as (transport, protocol, sock):
+            sock.close()
+            await eventually(lambda: "eof" in protocol.names)
+            with pytest.raises(ConnectionResetError):
+                await asyncio.get_running_loop().start_tls(transport, protocol, server_context(), server_side=True)
+
+    run(main())
+
+
 def test_order(run: Run, loop: Loop) -> None:
     """S22.4: reading is paused until TLS is ready for it."""
 

@@ -218,6 +218,24 @@ def test_eof_is_told_once(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_eof_is_news_to_another_protocol(loop: Loop, run: Run) -> None:
+    """S16.8: one that was set while reading was paused, as `start_tls` does."""
+
+    async def main() -> None:
+        async with connection(lambda: Recorder(True)) as (transport, first, peer):
+            peer.shutdown(socket.SHUT_WR)
+            await eventually(lambda: ("eof",) in first.events)
+            transport.pause_reading()
+            second = Recorder()
+            transport.set_protocol(second)
+            transport.resume_reading()
+            await eventually(lambda: second.lost)
+            assert second.names == ["eof", "lost"]
+            assert first.names == ["made", "eof"]
+
+    run(main())
+
+
 def test_pause_and_resume_reading(loop: Loop, run: Run) -> None:
     """S16.24."""
 

@@ -102,6 +102,12 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.eof_received = false;
     }
 
+    /// Somebody else reads from now on. If reading is paused, the end of the peer's side is news to
+    /// him, and met again when it resumes.
+    pub fn change_reader(&mut self) {
+        self.eof_received &= self.reading;
+    }
+
     /// Whether our side was asked to end, be it under way or done: no more writes.
     #[inline]
     pub fn eof_written(&self) -> bool {

@@ -164,6 +164,24 @@ fn an_end_forgotten_is_met_again() {
     }
 }
 
+/// S16.8: each reader is told once, and one that comes later when he resumes reading.
+#[test]
+fn another_reader_meets_the_end_again() {
+    let Connection { mut stream, socket, peer, .. } = Connection::open();
+    stream.resume_reading();
+    drop(peer);
+    stream.recv(socket.as_fd(), &mut [0; 16]).expect("recv");
+    stream.change_reader();
+    assert!(!stream.is_reading());
+
+    stream.pause_reading();
+    stream.change_reader();
+    assert!(!stream.is_reading());
+    stream.resume_reading();
+    assert!(stream.is_reading());
+    assert_eq!(stream.recv(socket.as_fd(), &mut [0; 16]).expect("recv"), Read::Eof);
+}
+
 /// S16.14: what the kernel does not take is waited for.
 #[test]
 fn unsent_bytes_ask_for_writability() {

@@ -43,6 +43,7 @@ impl BaseTransport {
         let protocol = protocol.unbind();
         let old = self.cell.with(py, move |state, _| {
             let ties = state.ties.as_mut()?;
+            state.stream.change_reader();
             ties.receives = receives;
             Some(std::mem::replace(&mut ties.protocol, protocol))
         });
