@@ -114,6 +114,26 @@ def test_refused_run_keeps_hooks(loop: Loop) -> None:
     assert before == after
 
 
+@ferroloop_only("the run seems to go on", "S2.4", sys.version_info >= (3, 12))
+def test_interrupted_start_is_undone(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2.4: Ctrl-C comes at any moment."""
+    before = sys.get_asyncgen_hooks()
+    answers = iter([KeyboardInterrupt])
+    set_hooks = sys.set_asyncgen_hooks
+
+    def interrupted(*hooks: Any, **named: Any) -> None:
+        for interrupt in answers:
+            raise interrupt
+        set_hooks(*hooks, **named)
+
+    monkeypatch.setattr(sys, "set_asyncgen_hooks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert not loop.is_running()
+    assert sys.get_asyncgen_hooks() == before
+    assert loop.run_until_complete(asyncio.sleep(0, "alive")) == "alive"
+
+
 def test_running_loop_is_per_thread(loop: Loop) -> None:
     """S2.5."""
     seen = []

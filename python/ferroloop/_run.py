@@ -76,18 +76,22 @@ def run_until_complete(loop: EventLoop, future: Generator[Any, None, _T] | Await
 def _run_forever_setup(loop: EventLoop) -> None:
     """Make this the running loop of the thread; for loops that are driven from a GUI toolkit's.
 
-    Nothing has changed if a check fails.
+    Nothing has changed if a check fails, or a KeyboardInterrupt comes in between.
     """
     loop._check_closed()
     _check_not_running(loop)
     _log_first_start(loop)
-    loop._outside = Outside(sys.get_asyncgen_hooks(), take_wakeup_fd(loop))
-    loop._custom_clock = has_custom_clock(loop)
-    note_run(loop)
-    loop._begin_run(threading.get_ident())
-    loop._set_coroutine_origin_tracking(loop.get_debug())
-    sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
-    asyncio._set_running_loop(loop)
+    try:
+        loop._outside = Outside(sys.get_asyncgen_hooks(), take_wakeup_fd(loop))
+        loop._custom_clock = has_custom_clock(loop)
+        note_run(loop)
+        loop._begin_run(threading.get_ident())
+        loop._set_coroutine_origin_tracking(loop.get_debug())
+        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
+        asyncio._set_running_loop(loop)
+    except BaseException:
+        loop._run_forever_cleanup()
+        raise
 
 
 def _run_forever_cleanup(loop: EventLoop) -> None:
