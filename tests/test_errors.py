@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import re
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from support.gates import since
 from support.log import LogList
 from support.loops import Loop
+from support.net import eventually
 from support.turns import turn
 
 Context = dict[str, Any]
@@ -186,6 +188,40 @@ def test_other_base_exceptions_are_caught(loop_class: type, logged: LogList) -> 
     loop.call_exception_handler({})
     loop.close()
     assert len(errors_of(logged)) == 2
+
+
+@pytest.mark.parametrize("method", ["connection_made", "data_received", "connection_lost"])
+def test_failures_of_protocols_are_current(loop: Loop, method: str) -> None:
+    """S9.3: `logging.exception()` in a handler knows what has failed."""
+    current: list[BaseException | None] = []
+    loop.set_exception_handler(lambda *_: current.append(sys.exc_info()[1]))
+    failure = ValueError(method)
+    protocol = type("Failing", (asyncio.Protocol,), {method: lambda *_: fail(failure)})
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await loop.create_connection(protocol, sock=ours)
+            theirs.send(b"x")
+            await eventually(lambda: current or method == "connection_lost")
+            transport.close()
+            await eventually(lambda: current)
+
+    loop.run_until_complete(main())
+    assert current == [failure]
+    assert sys.exc_info() == (None, None, None)
+
+
+@pytest.mark.parametrize("schedule", ["call_soon", "call_later"])
+def test_failures_of_callbacks_are_current(loop: Loop, schedule: str) -> None:
+    """S9.3: and what the handler lets through has them for its context."""
+    failure = ValueError()
+    loop.set_exception_handler(lambda *_: fail(KeyboardInterrupt()))
+    delay = (0,) if schedule == "call_later" else ()
+    getattr(loop, schedule)(*delay, fail, failure)
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        loop.run_forever()
+    assert interrupt.value.__context__ is failure
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])

@@ -4,7 +4,7 @@ use std::io;
 
 use ferroloop_engine::InvalidLimits;
 use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyOSError, PyRuntimeError, PySystemExit, PyValueError,
+    PyBaseException, PyKeyboardInterrupt, PyOSError, PyRuntimeError, PySystemExit, PyValueError,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -41,25 +41,29 @@ pub(crate) fn is_exit_request(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// One call of the loop's exception handler, put together key by key.
-pub(crate) struct Report<'py>(Bound<'py, PyDict>);
+pub(crate) struct Report<'py> {
+    context: Bound<'py, PyDict>,
+    error: Bound<'py, PyBaseException>,
+}
 
 impl<'py> Report<'py> {
     pub(crate) fn new(py: Python<'py>, message: &str, error: PyErr) -> PyResult<Self> {
-        let context = PyDict::new(py);
+        let (context, error) = (PyDict::new(py), error.into_value(py).into_bound(py));
         context.set_item(intern!(py, "message"), message)?;
-        context.set_item(intern!(py, "exception"), error.into_value(py))?;
-        Ok(Self(context))
+        context.set_item(intern!(py, "exception"), &error)?;
+        Ok(Self { context, error })
     }
 
     pub(crate) fn with(self, key: &str, value: impl IntoPyObject<'py>) -> PyResult<Self> {
-        self.0.set_item(key, value)?;
+        self.context.set_item(key, value)?;
         Ok(self)
     }
 
     /// Errors: what the handler lets through, which leaves the run.
     pub(crate) fn send(self, event_loop: &Bound<'py, EventLoop>) -> PyResult<()> {
         let name = intern!(event_loop.py(), "call_exception_handler");
-        event_loop.call_method1(name, (self.0,)).map(drop)
+        let report = || event_loop.call_method1(name, (self.context,)).map(drop);
+        ffi::handling(&self.error, report)
     }
 }
 

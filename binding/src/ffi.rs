@@ -5,7 +5,9 @@
 //! * `context`: `contextvars.Context` objects, and entering one around a call.
 //! * `recycle`: objects made and dropped by the million.
 //! * `with_writable_buffer`: a protocol's buffer as a slice.
-//! * `bytes_of_at_most`: an exact `bytes` whose length is known when it is filled.
+//! * `bytes_of` and `bytes_of_at_most`: an exact `bytes` for which there may be no memory; of the second
+//!   one the length is known when it is filled.
+//! * `handling`: being in an `except` clause.
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
@@ -19,7 +21,7 @@ use std::sync::OnceLock;
 use std::{ptr, slice};
 
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyBufferError, PySystemError};
+use pyo3::exceptions::{PyBaseException, PyBufferError, PySystemError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
@@ -289,6 +291,21 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
     unsafe { Python::attach_unchecked(finalize) }
 }
 
+/// Does something as if in the `except` clause for `error`: `sys.exc_info()` tells of it, and what is
+/// raised has it for its context.
+pub(crate) fn handling<T>(error: &Bound<'_, PyBaseException>, body: impl FnOnce() -> T) -> T {
+    // SAFETY: attached; a new reference or null.
+    let outer = unsafe { ffi::PyErr_GetHandledException() };
+    // SAFETY: an exception, to which it makes a reference of its own.
+    unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
+    let result = body();
+    // SAFETY: what it was before; null is none.
+    unsafe { ffi::PyErr_SetHandledException(outer) };
+    // SAFETY: our own reference, or null.
+    unsafe { ffi::Py_XDECREF(outer) };
+    result
+}
+
 /// Shows the memory of a writable buffer to `fill`.
 ///
 /// Errors: BufferError or TypeError if `object` gives no writable contiguous buffer.
@@ -307,6 +324,20 @@ pub(crate) fn with_writable_buffer<R>(
     // SAFETY: the export pins the memory and its size until `buffer` is dropped, it is writable,
     // and no Python code runs while the slice lives, so nobody else touches it.
     Ok(fill(unsafe { slice::from_raw_parts_mut(start, length) }))
+}
+
+/// A `bytes` of `data`.
+///
+/// Errors: MemoryError.
+#[inline]
+pub(crate) fn bytes_of<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    // SAFETY: as many bytes as that, which are copied; a slice is never longer than `isize` tells.
+    let object =
+        unsafe { ffi::PyBytes_FromStringAndSize(data.as_ptr().cast(), data.len().cast_signed()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: what makes bytes makes exact ones.
+    Ok(unsafe { object.cast_into_unchecked() })
 }
 
 /// A `bytes` of what `fill` writes into new memory of that many bytes; it answers with the length.
