@@ -327,6 +327,44 @@ def test_deep_recursion(loop: Loop) -> None:
     assert reported == [RecursionError, RecursionError]
 
 
+def test_no_memory_for_what_is_received(run_script: Callable[..., Script]) -> None:
+    """S16.5: a connection is lost by it, and no more."""
+    code = """
+        import asyncio, resource, socket
+
+        class Greedy(asyncio.Protocol):
+            kept = []
+
+            def data_received(self, data):
+                self.kept.append(data)
+
+            def connection_lost(self, exc):
+                self.kept.clear()
+                lost.set_result(exc)
+
+        async def feed(sock):
+            while not lost.done():
+                await loop.sock_sendall(sock, bytes(1000))
+
+        async def main():
+            left, right = socket.socketpair()
+            right.setblocking(False)
+            await loop.create_connection(Greedy, sock=left)
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + (48 << 20), resource.RLIM_INFINITY))
+            feeding = asyncio.create_task(feed(right))
+            print(repr(await lost))
+            feeding.cancel()
+
+        loop = new_event_loop()
+        loop.set_exception_handler(lambda _, context: None)
+        lost = loop.create_future()
+        loop.run_until_complete(main())
+        loop.close()
+    """
+    assert run_script(code).out == "MemoryError()\n"
+
+
 @ferroloop_only("asyncio copies it after the send, if at all", spec="S16.15")
 @pytest.mark.parametrize("kind", ["bytearray", "memoryview", "type('Derived', (bytes,), {})"])
 def test_no_memory_for_what_is_written(run_script: Callable[..., Script], kind: str) -> None:

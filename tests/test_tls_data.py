@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from array import array
 from asyncio import sslproto
 from collections.abc import Callable
 from typing import Any
@@ -127,6 +128,23 @@ def test_bytearray_as_buffer(run: Run) -> None:
             await peer.send_raw(peer.records(b"x" * 60) + peer.records(b"y" * 60))
             await eventually(lambda: len(protocol.data) == 120)
             assert protocol.data == b"x" * 60 + b"y" * 60
+
+    run(main())
+
+
+@ferroloop_only("takes items for bytes where it slices", "S16.7")
+def test_buffer_of_wide_items(run: Run) -> None:
+    """S16.7: it is filled whole, and what does not fit comes next."""
+
+    async def main() -> None:
+        def make() -> BufferedRecorder:
+            return BufferedRecorder(lambda hint: array("I", bytes(100)))
+
+        async with tls_connection(make) as (_, protocol, peer):
+            await peer.send_raw(peer.records(BLOB[:150]) + peer.records(BLOB[150:500]))
+            await eventually(lambda: len(protocol.data) == 500)
+            assert protocol.data == BLOB[:500]
+            assert [len(event[1]) for event in protocol.events if event[0] == "data"] == [100] * 5
 
     run(main())
 

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 
 use crate::transport::address_to_python;
-use crate::{errors, names};
+use crate::{errors, ffi, names};
 
 /// The one `getaddrinfo` entry of an IP literal, or None if a lookup is needed (S13.4-S13.7).
 #[pyfunction]
@@ -156,7 +156,7 @@ pub(crate) fn answer_to_python(py: Python<'_>, answer: Answer) -> PyResult<Bound
 fn info_to_python<'py>(py: Python<'py>, info: &AddressInfo) -> PyResult<Bound<'py, PyAny>> {
     let family = member(names::address_family(py)?, info.family)?;
     let kind = member(names::socket_kind(py)?, info.kind)?;
-    let canonname = PyBytes::new(py, &info.canonname).call_method0(intern!(py, "decode"))?;
+    let canonname = ffi::bytes_of(py, &info.canonname)?.call_method0(intern!(py, "decode"))?;
     let address = address_to_python(py, &info.address)?;
     Ok((family, kind, info.proto, canonname, address).into_pyobject(py)?.into_any())
 }

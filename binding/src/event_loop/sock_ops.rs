@@ -33,7 +33,7 @@ fn recv_up_to<'py>(
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let py = sock.py();
     if limit == 0 {
-        return Ok(Some(PyBytes::new(py, b"")));
+        return ffi::bytes_of(py, b"").map(Some);
     }
     let fd = file_number(sock)?;
     if limit > SCRATCH_SIZE {
@@ -64,7 +64,7 @@ fn recv_bytes<'py>(
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let received = borrow_fd(fd).and_then(|fd| try_recv(fd, buffer));
     let length = received.map_err(|error| os_error(py, &error))?;
-    Ok(length.map(|length| PyBytes::new(py, buffer.get(..length).unwrap_or_default())))
+    length.map(|length| ffi::bytes_of(py, buffer.get(..length).unwrap_or_default())).transpose()
 }
 
 /// Receives into a writable buffer; the number of bytes, 0 at the end of the stream. What is no such

@@ -2,9 +2,9 @@
 
 use std::iter;
 
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::libssl::{Room, Step};
 use super::{Parts, TlsLayer, TlsPhase, joined};
@@ -33,7 +33,8 @@ impl TlsLayer {
         let py = this.py();
         let Some(parts) = this.get().parts(py) else { return Ok(Fed(None)) };
         let Some(ssl) = &parts.ssl else {
-            return parts.portable.feed(&PyBytes::new(py, data)).map(|()| Fed(None));
+            let data = ffi::bytes_of(py, data)?;
+            return parts.portable.feed(&data).map(|()| Fed(None));
         };
         let (wanted, buffered) = this.get().wants_data(py);
         if wanted && !buffered && this.get().phase(py) == TlsPhase::OPEN {
@@ -152,7 +153,9 @@ impl<'py> Parts<'py> {
         let Some(protocol) = &self.protocol else { return Ok(false) };
         let hint = self.received()?;
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
-        let room = room_in(&buffer)?;
+        room_in(&buffer)?;
+        // In bytes: what it holds may be wider items.
+        let room = PyUntypedBuffer::get(&buffer)?.len_bytes();
         let (filled, outcome) = self.fill(&buffer, room);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
@@ -172,10 +175,12 @@ impl<'py> Parts<'py> {
             let mut room = Room::of(memory);
             ssl.fill(py, &mut iter::empty(), &mut room).map(|step| (room.filled(), step))
         });
-        match filling.and_then(|filled| filled) {
-            Err(error) => (0, Err(error)),
-            Ok((filled, Step::Stuck)) => self.portable.fill(buffer, filled, room),
-            Ok((filled, _)) => (filled, Ok(false)),
+        match filling {
+            // The SSLObject says what is wrong with the buffer.
+            Err(_) => self.portable.fill(buffer, 0, room),
+            Ok(Err(error)) => (0, Err(error)),
+            Ok(Ok((filled, Step::Stuck))) => self.portable.fill(buffer, filled, room),
+            Ok(Ok((filled, _))) => (filled, Ok(false)),
         }
     }
 }

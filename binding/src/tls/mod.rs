@@ -21,11 +21,12 @@ mod portable;
 use ferroloop_engine::WaterMarks;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyList, PyString};
 use pyo3::{PyTraverseError, PyTypeInfo, PyVisit, intern};
 
 use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
+use crate::ffi;
 use crate::lost_writes::LostWrites;
 use backlog::Backlog;
 use libssl::Ssl;
@@ -225,5 +226,5 @@ fn joined<'py, T: PyTypeInfo>(
         return Ok(chunks.pop().map(Bound::into_any));
     }
     let chunks = PyList::new(py, chunks)?;
-    PyBytes::new(py, b"").call_method1(intern!(py, "join"), (chunks,)).map(Some)
+    ffi::bytes_of(py, b"")?.call_method1(intern!(py, "join"), (chunks,)).map(Some)
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PySlice};
 
-use crate::names;
+use crate::{ffi, names};
 
 /// The most application data that one record carries (RFC 8446, 5.1). Reading in larger portions
 /// would only make OpenSSL's caller allocate, and give back, memory that cannot be filled.
@@ -67,7 +67,7 @@ impl<'py> Portable<'py> {
 
     fn fill_once(&self, buffer: &Bound<'py, PyAny>, filled: usize, room: usize) -> PyResult<usize> {
         let py = self.object.py();
-        let view = names::memoryview(py)?.call1((buffer,))?;
+        let view = byte_view(buffer, room)?;
         let rest = view.get_item(PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1))?;
         let count = self.object.call_method1(intern!(py, "read"), (room - filled, &rest));
         // The protocol may resize its buffer later; an exported one cannot be.
@@ -91,7 +91,7 @@ impl<'py> Portable<'py> {
         let data = if from == 0 {
             chunk.into_pyobject(py)?.into_any()
         } else {
-            PyBytes::new(py, chunk.get(from..).unwrap_or_default()).into_any()
+            ffi::bytes_of(py, chunk.get(from..).unwrap_or_default())?.into_any()
         };
         match self.object.call_method1(intern!(py, "write"), (data,)) {
             Ok(count) => count.extract().map(Some),
@@ -118,6 +118,13 @@ impl<'py> Portable<'py> {
 
 fn pending(bio: &Bound<'_, PyAny>) -> PyResult<usize> {
     bio.getattr(intern!(bio.py(), "pending"))?.extract()
+}
+
+/// A view of a buffer of `room` bytes by the byte: its items may be wider.
+fn byte_view<'py>(buffer: &Bound<'py, PyAny>, room: usize) -> PyResult<Bound<'py, PyAny>> {
+    let py = buffer.py();
+    let view = names::memoryview(py)?.call1((buffer,))?;
+    if view.len()? == room { Ok(view) } else { view.call_method1(intern!(py, "cast"), ("B",)) }
 }
 
 /// `Ok` if OpenSSL only waits for the network.

@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
-use crate::names;
+use crate::{ffi, names};
 
 /// The largest flow label: 20 bits (RFC 8200).
 const MAX_FLOW: u32 = 0xf_ffff;
@@ -52,7 +52,7 @@ pub(crate) fn address_to_python<'py>(
         }
         Address::Path(path) => Ok(OsStr::from_bytes(path).into_pyobject(py)?.into_any()),
         Address::Abstract(name) => {
-            Ok(PyBytes::new(py, &[b"\0", name.as_slice()].concat()).into_any())
+            ffi::bytes_of(py, &[b"\0", name.as_slice()].concat()).map(Bound::into_any)
         }
         Address::Unnamed => Ok("".into_pyobject(py)?.into_any()),
         Address::Other => Ok(py.None().into_bound(py)),

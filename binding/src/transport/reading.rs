@@ -113,7 +113,7 @@ impl BaseTransport {
         if self.cell.with(py, |state, _| state.stream.reads_in_place()) {
             return self.receive_in_place(py);
         }
-        self.receive_and(event_loop, |data| Ok(PyBytes::new(py, data)))
+        self.receive_and(event_loop, |data| ffi::bytes_of(py, data))
     }
 
     /// Reads into a new `bytes` that may be too long, and is shortened to what came.

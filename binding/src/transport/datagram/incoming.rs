@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use super::contacts::Correspondent;
 use crate::errors::os_error;
 use crate::event_loop::{EventLoop, SCRATCH_SIZE};
+use crate::ffi;
 use crate::handle::Args;
 use crate::transport::address::{Family, address_to_python};
 use crate::transport::{BaseTransport, State, channel};
@@ -98,15 +99,15 @@ impl BaseTransport {
         let received = self
             .cell
             .with(py, |state, share| state.receive_datagram(&mut scratch, |it| share.share(it)));
-        let message = |length| PyBytes::new(py, scratch.get(..length).unwrap_or_default());
+        let message = |length| ffi::bytes_of(py, scratch.get(..length).unwrap_or_default());
         let arrival = match received {
             Ok(Received::Nothing) => Ok(None),
             Ok(Received::Known(length, sender)) => {
-                Ok(Some((message(length), sender.into_bound(py))))
+                message(length).map(|message| Some((message, sender.into_bound(py))))
             }
-            Ok(Received::From(length, sender)) => {
-                self.sender(py, sender).map(|sender| Some((message(length), sender)))
-            }
+            Ok(Received::From(length, sender)) => self
+                .sender(py, sender)
+                .and_then(|sender| message(length).map(|message| Some((message, sender)))),
             Err(error) => Err(os_error(py, &error)),
         };
         event_loop.get().return_scratch(py, scratch);
