@@ -18,9 +18,6 @@ FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
              -type f ! -name '*.so' ! -name '*.pyc')
 
-# For `make wheels`: a wheel for each of these.
-PYTHONS ?= $(PYTHON)
-
 # The other loops; not each of them exists for each Python.
 PEERS := uvloop rloop rsloop zuvloop aiofastnet
 # What the benchmarks of clients need.
@@ -39,7 +36,7 @@ help:
 	@echo 'make integrations ferroloop.contrib: gunicorn, granian, hypercorn, aiohttp, Dask, pytest plugins'
 	@echo 'make servers      clients against real PostgreSQL, Redis, nginx and OpenSSL, installed from Debian if missing'
 	@echo 'make docs         the documentation in .build/site'
-	@echo 'make wheels       wheels in dist/ for PYTHONS="python3.11 python3.14 ...", by default for PYTHON'
+	@echo 'make wheels       a wheel for PYTHON in dist/'
 	@echo 'make sdist        the source distribution in dist/'
 	@echo 'make suites       the test suites of anyio, aiohttp, uvicorn, ... on ferroloop and on asyncio (ARGS= for the runner)'
 	@echo 'make bench        ferroloop beside the other loops; writes bench/RESULTS.md (ARGS=--quick for a first look)'
@@ -85,8 +82,8 @@ servers: $(SERVERS)/installed
 docs: $(TOOLS)/installed
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet
 
-wheels: $(TOOLS)/installed
-	$(TOOLS)/bin/python scripts/wheels.py $(TOOLS) dist $(PYTHONS)
+wheels: $(TOOLS)/installed $(ENV)/environment
+	$(TOOLS)/bin/python scripts/wheels.py $(TOOLS) $(ENV) dist
 
 sdist: $(TOOLS)/installed
 	$(TOOLS)/bin/maturin sdist --out dist

@@ -1,13 +1,13 @@
-"""Usage: scripts/wheels.py TOOLS OUT PYTHON...
+"""Usage: scripts/wheels.py TOOLS ENVIRONMENT OUT
 
-Builds a wheel for each interpreter into OUT, with maturin and zig from the environment TOOLS (dependency group
-`package`).
+Builds a wheel for the interpreter of ENVIRONMENT into OUT, with maturin and zig from the environment TOOLS (dependency
+group `package`).
 
 Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on any Linux. A profile tells the compiler
-which paths are hot: the first interpreter runs the workloads of `python -m ferroloop bench` on an instrumented build.
-That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or its path
-in LLVM_PROFDATA); without it the wheels are built without a profile, and the script says so. The profile is kept in
-.build until somebody removes it. The same sources, toolchain and profile give the same bytes, wherever they are.
+which paths are hot: the interpreter, with the dependency group `test`, runs `bench/training.py` on an instrumented
+build. That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or
+its path in LLVM_PROFDATA); without it the wheel is built without a profile, and the script says so. The profile is kept
+in ENVIRONMENT. The same sources, toolchain and profile give the same bytes, wherever they are.
 """
 
 import base64
@@ -19,29 +19,47 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ROOT / ".build" / "target" / "wheels"
-PROFILE = ROOT / ".build" / "ferroloop.profdata"
-WORKLOADS = ("callbacks", "timeouts", "tasks", "tcp", "streams")
-LINUX = sys.platform == "linux"
+# Of each workload in the training.
+SECONDS = 0.5
+# The oldest systems that wheels are for, and what links for them.
+PORTABLE = ("--zig", "--compatibility", "manylinux2014") if sys.platform == "linux" else ()
 
 
-def main(tools: Path, out: Path, pythons: list[str]) -> None:
-    """Train once, build for all."""
+def main(tools: Path, environment: Path, out: Path) -> None:
+    """Train, unless that has been done, and build."""
     out.mkdir(parents=True, exist_ok=True)
-    if not PROFILE.exists():
-        train(pythons[0])
-    flags = f"-Cprofile-use={PROFILE}" if PROFILE.exists() else ""
-    portable = ["--zig", "--compatibility", "manylinux2014"] if LINUX else []
-    for python in pythons:
-        command = [tools / "bin" / "maturin", "build", "--release", "--locked", "--strip", "--quiet", *portable]
-        with tempfile.TemporaryDirectory() as made:
-            path = f"{tools / 'bin'}:{os.environ['PATH']}"
-            run([*command, "--interpreter", python, "--out", made], python, flags, PATH=path)
-            for wheel in Path(made).glob("*.whl"):
-                settle(wheel, out / wheel.name)
+    python, profile = environment / "bin" / "python", environment / "ferroloop.profdata"
+    if not profile.exists():
+        train(tools, python, profile)
+    # The compiler tells of each function that the profile does not know: all of them if it is that of another build.
+    flags = f"-Cprofile-use={profile} -Cllvm-args=-pgo-warn-missing-function" if profile.exists() else ""
+    with built(tools, python, flags, *PORTABLE) as wheel:
+        settle(wheel, out / wheel.name)
+
+
+@contextmanager
+def built(tools: Path, python: Path, flags: str, *options: str) -> Iterator[Path]:
+    """A wheel for `python`, compiled with `flags` and made with `options`."""
+    registry = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"), "registry", "src")
+    remap = f"--remap-path-prefix={registry}=registry --remap-path-prefix={ROOT}=ferroloop"
+    variables = {
+        "PATH": f"{tools / 'bin'}:{os.environ['PATH']}",
+        "RUSTFLAGS": f"{remap} {flags}".rstrip(),
+        "CARGO_TARGET_DIR": str(TARGETS),
+        "PYO3_PYTHON": str(python),
+    }
+    command = [tools / "bin" / "maturin", "build", "--release", "--locked", "--strip", "--quiet", *options]
+    with tempfile.TemporaryDirectory() as made:
+        command += ["--interpreter", python, "--out", made]
+        subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=True)
+        (wheel,) = Path(made).glob("*.whl")
+        yield wheel
 
 
 def settle(wheel: Path, settled: Path) -> None:
@@ -68,46 +86,26 @@ def _line_of_record(line: str, changed: dict[str, bytes]) -> str:
     return f"{line}\n"
 
 
-def train(python: str) -> None:
-    """Run the workloads on an instrumented build and merge what it counted."""
+def train(tools: Path, python: Path, profile: Path) -> None:
+    """Run the workloads on an instrumented build and merge what it counted.
+
+    That is made for the same Python in the way of the wheel itself: cargo's names of functions depend on how they are
+    built, and a function of another name has no profile. Only the linker is the system's: zig's does not know how rustc
+    asks for the library that counts.
+    """
     profdata = find_profdata()
     if profdata is None:
         print("wheels: no llvm-profdata for this rustc, so no profile-guided optimization", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as directory:
         counts, package = Path(directory, "counts"), Path(directory, "package")
-        instrumented = build_instrumented(python, counts)
-        shutil.copytree(ROOT / "python", package, ignore=shutil.ignore_patterns("*.so"))
-        shutil.copy(instrumented, package / "ferroloop" / f"_ferroloop{suffix(python)}")
-        for workload in WORKLOADS:
-            command = [python, "-m", "ferroloop._commands.sample", "ferroloop", workload, "1"]
-            run(
-                command, python, "", cwd=directory, PYTHONPATH=str(package), LLVM_PROFILE_FILE=f"{counts}/%m-%p.profraw"
-            )
-        run([profdata, "merge", "--output", PROFILE, counts], python, "")
-
-
-def build_instrumented(python: str, counts: Path) -> Path:
-    """The library that counts. An explicit target keeps the flags away from build scripts."""
-    target = host()
-    command = ["cargo", "build", "--quiet", "--release", "--locked", "--package", "ferroloop", "--target", target]
-    run(command, python, f"-Cprofile-generate={counts}")
-    name = "lib_ferroloop.so" if LINUX else "lib_ferroloop.dylib"
-    return TARGETS / target / "release" / name
-
-
-def run(command: list[str | Path], python: str, flags: str, cwd: str | Path = ROOT, **variables: str) -> None:
-    """Run a command that may compile something for `python`."""
-    registry = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"), "registry", "src")
-    remap = f"--remap-path-prefix={registry}=registry --remap-path-prefix={ROOT}=ferroloop"
-    build = {"RUSTFLAGS": f"{remap} {flags}".rstrip(), "CARGO_TARGET_DIR": str(TARGETS), "PYO3_PYTHON": python}
-    subprocess.run(command, cwd=cwd, env=os.environ | build | variables, check=True)
-
-
-def suffix(python: str) -> str:
-    """The end of an extension module's file name."""
-    command = [python, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        flags, options = f"-Cprofile-generate={counts} -Clinker=cc", (*PORTABLE, "--auditwheel", "skip")
+        with built(tools, python, flags, *options) as wheel, zipfile.ZipFile(wheel) as archive:
+            archive.extractall(package)
+        variables = {"PYTHONPATH": str(package), "LLVM_PROFILE_FILE": f"{counts}/%m-%p.profraw"}
+        training = [python, ROOT / "bench" / "training.py", str(SECONDS)]
+        subprocess.run(training, env=os.environ | variables, check=True)
+        subprocess.run([profdata, "merge", "--output", profile, counts], check=True)
 
 
 def rustc(field: str) -> str:
@@ -116,16 +114,11 @@ def rustc(field: str) -> str:
     return dict(line.split(": ") for line in words.splitlines() if ": " in line)[field]
 
 
-def host() -> str:
-    """The target triple of this machine."""
-    return rustc("host")
-
-
 def find_profdata() -> str | None:
     """An llvm-profdata that reads what this rustc's LLVM writes: its major version must be the same."""
     sysroot = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True).stdout.strip()
     major = rustc("LLVM version").partition(".")[0]
-    own = Path(sysroot, "lib", "rustlib", host(), "bin", "llvm-profdata")
+    own = Path(sysroot, "lib", "rustlib", rustc("host"), "bin", "llvm-profdata")
     for candidate in (os.environ.get("LLVM_PROFDATA"), own, f"llvm-profdata-{major}", "llvm-profdata"):
         if candidate and (found := shutil.which(candidate)):
             version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
@@ -135,6 +128,6 @@ def find_profdata() -> str | None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]), sys.argv[3:])
+    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute(), Path(sys.argv[3]))
