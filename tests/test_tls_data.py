@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 from array import array
 from asyncio import sslproto
 from collections.abc import Callable
@@ -165,12 +166,15 @@ def test_empty_buffer(run: Run, errors: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("method", ["data_received", "get_buffer", "buffer_updated"])
-def test_protocol_fails(run: Run, errors: list[dict[str, Any]], method: str) -> None:
-    """S16.9: reported, and the connection is lost over it."""
+def test_protocol_fails(run: Run, loop: Loop, method: str) -> None:
+    """S16.9, S9.3: reported as in an except clause, and the connection is lost over it."""
     base = Recorder if method == "data_received" else BufferedRecorder
+    reports: list[tuple[str, BaseException | None]] = []
+    loop.set_exception_handler(lambda _, context: reports.append((context["message"], sys.exc_info()[1])))
+    failure = ZeroDivisionError()
 
     def fail(argument: Any) -> None:
-        raise ZeroDivisionError
+        raise failure
 
     async def main() -> None:
         async with tls_connection(base) as (_, protocol, peer):
@@ -178,10 +182,10 @@ def test_protocol_fails(run: Run, errors: list[dict[str, Any]], method: str) -> 
             protocol.transport.set_protocol(protocol)  # asyncio remembers the methods
             await peer.send(b"x")
             await eventually(lambda: protocol.lost)
-            assert [type(exc) for exc in protocol.lost] == [ZeroDivisionError]
+            assert protocol.lost == [failure]
 
     run(main())
-    assert [context["message"] for context in errors] == ["Fatal error on SSL protocol"]
+    assert reports == [("Fatal error on SSL protocol", failure)]
 
 
 @pytest.mark.parametrize("exit_request", [SystemExit, KeyboardInterrupt])

@@ -192,8 +192,10 @@ impl TlsLayer {
         let py = this.py();
         match outcome {
             Err(error) if error.is_instance_of::<PyException>(py) => {
-                let arguments = (error.into_value(py), "Fatal error on SSL protocol");
-                this.call_method1(intern!(py, "_fatal_error"), arguments).map(drop)
+                let error = error.into_value(py).into_bound(py);
+                let arguments = (&error, "Fatal error on SSL protocol");
+                let name = intern!(py, "_fatal_error");
+                ffi::handling(&error, || this.call_method1(name, arguments).map(drop))
             }
             other => other,
         }
