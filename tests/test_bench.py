@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -199,3 +201,10 @@ def test_report_and_pictures_show_losses(bench: SimpleNamespace) -> None:
     picture = ElementTree.fromstring(bench.plot.pictures(results)["scheduling"])
     labels = {element.text: element.get("fill") for element in picture.iter("{http://www.w3.org/2000/svg}text")}
     assert labels["call_soon/<lost>"] != labels["call_soon/won"] == "#000"
+
+
+def test_training_ends() -> None:
+    """What `make wheels` runs: every workload that it is made of, and no complaint."""
+    training = [sys.executable, BENCH / "training.py", "0.01"]
+    done = subprocess.run(training, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
