@@ -246,6 +246,39 @@ def test_inactive_watcher(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch)
         run(loop.subprocess_exec(Family, "true"))
 
 
+@ferroloop_only("asyncio starts the process first", "S32.5")
+@pytest.mark.parametrize("method", ["exec", "shell"])
+def test_closed_loop(new_loop: Callable[[], Any], run: Run, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """S32.5: refused before anything is started."""
+    monkeypatch.setattr(subprocess, "Popen", never)
+    closed = new_loop()
+    closed.close()
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        run(getattr(closed, f"subprocess_{method}")(Family, "true"))
+
+
+@ferroloop_only("asyncio speaks of the wait for the process, or of a process it left", "S32.5")
+def test_error_outlives_the_wait(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S32.5: what is raised is what went wrong first, also where the child cannot be waited for."""
+    from ferroloop._process import SubprocessTransport
+
+    def fail(text: str) -> Callable[..., Any]:
+        async def failing(*_: Any) -> None:
+            raise ValueError(text)
+
+        return failing
+
+    monkeypatch.setattr(SubprocessTransport, "_connect_pipes", fail("first"))
+    monkeypatch.setattr(SubprocessTransport, "_wait", fail("second"))
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match=r"^first$"):
+            await loop.subprocess_exec(Family, "sleep", "100")
+        await eventually(lambda: not has_children())
+
+    run(main())
+
+
 @ferroloop_only("asyncio leaves the child unwatched", "S33.3")
 def test_refusing_watcher(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """S33.3, S32.5: a child whose end nobody would notice is not left alone."""

@@ -149,6 +149,7 @@ async def _make_subprocess_transport(
     **kwargs: Any,
 ) -> SubprocessTransport:
     """Start a process, have it watched, connect its pipes (a name of asyncio's that others know)."""
+    loop._check_closed()  # before there is a process that nobody could be told of
     popen: Any = functools.partial(
         subprocess.Popen, args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
     )
@@ -177,8 +178,10 @@ async def _make_subprocess_transport(
         raise
     except BaseException:
         transport.close()
-        # A second cancellation ends the waiting, not what is waited for.
-        await asyncio.shield(transport._wait())
+        # A second cancellation ends the waiting, not what is waited for. Who cannot wait, as in another loop than this,
+        # is told of the first error.
+        with contextlib.suppress(Exception):
+            await asyncio.shield(transport._wait())
         raise
     return transport
 
