@@ -384,6 +384,70 @@ def test_threads_end_with_the_loop(new_loop: Callable[[], Any]) -> None:
     assert not spawners[0].is_alive()
 
 
+THREADED = """
+import asyncio, atexit, os, warnings
+warnings.simplefilter("ignore")
+async def main():
+    process = await asyncio.create_subprocess_exec("sh", "-c", "exit 4")
+    return await process.wait()
+def make():
+    loop = new_event_loop()
+    if hasattr(loop, "set_spawn_in_thread"):
+        loop.set_spawn_in_thread(True)
+    return loop
+"""
+
+
+@ferroloop_only("asyncio has no such option", "S32.3")
+def test_spawning_in_a_thread_after_a_fork(run_script: Callable[..., Any]) -> None:
+    """S32.3: the child has none of its parent's threads."""
+    script = run_script(
+        THREADED
+        + """
+loop = make()
+loop.run_until_complete(main())
+pid = os.fork()
+if not pid:
+    code = loop.run_until_complete(asyncio.wait_for(main(), 10))
+    loop.close()
+    os._exit(code)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(loop.run_until_complete(main()))
+loop.close()
+"""
+    )
+    assert script.out == "4\n4\n", script.err
+
+
+def test_spawning_in_a_thread_at_exit(run_script: Callable[..., Any]) -> None:
+    """S32.3: without a thread, as none can be had."""
+    script = run_script(
+        THREADED
+        + """
+@atexit.register
+def late():
+    loop = make()
+    print(loop.run_until_complete(main()))
+    loop.close()
+"""
+    )
+    assert script.out == "4\n", script.err
+
+
+@ferroloop_only("asyncio leaves descriptors open", "S32.5")
+def test_spawning_from_another_loop(spawning: Loop, new_loop: Callable[[], Loop]) -> None:
+    """S32.3, S32.5: an error, and no wait for a loop that does not run."""
+    other = new_loop()
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await asyncio.wait_for(spawning.subprocess_exec(Family, "sleep", "100"), 5)
+        await eventually(lambda: not has_children())
+
+    other.run_until_complete(main())
+    spawning.run_until_complete(asyncio.sleep(0.01))  # its pipes are closed
+
+
 def test_timeouts_kill(spawning: Loop, run: Run) -> None:
     """S32.8: a deadline around the whole."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import warnings
 from concurrent import futures
@@ -103,13 +104,18 @@ def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
 
 
 def own_threads(loop: EventLoop, name: str) -> ThreadPoolExecutor:
-    """The loop's own pool of that name, made when it is first asked for; it starts a thread only when none is idle."""
-    if name not in loop._own_threads:
-        loop._own_threads[name] = futures.ThreadPoolExecutor(thread_name_prefix=name)
-    return loop._own_threads[name]
+    """The loop's own pool of that name, made when it is first asked for; it starts a thread only when none is idle.
+
+    A forked child has its own: of those it inherited it has no threads.
+    """
+    key = os.getpid(), name
+    if key not in loop._own_threads:
+        loop._own_threads[key] = futures.ThreadPoolExecutor(thread_name_prefix=name)
+    return loop._own_threads[key]
 
 
 def abandon_threads(loop: EventLoop) -> None:
     """On close: nobody is left to tell, so what the loop's own pools have not begun never will be."""
-    for pool in loop._own_threads.values():
-        pool.shutdown(wait=False, cancel_futures=True)
+    for (pid, _), pool in loop._own_threads.items():
+        if pid == os.getpid():  # the lock of an inherited one may be held for ever
+            pool.shutdown(wait=False, cancel_futures=True)

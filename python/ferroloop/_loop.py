@@ -63,7 +63,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._asyncgens_shutdown_called = False
         self._default_executor: Executor | None = None
         self._executor_shutdown_called = False
-        self._own_threads: dict[str, ThreadPoolExecutor] = {}
+        self._own_threads: dict[tuple[int, str], ThreadPoolExecutor] = {}
         self._signal_handlers = {}
         self._displaced_wakeup_fd: _signals.Descriptor | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None

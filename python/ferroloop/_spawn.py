@@ -205,12 +205,17 @@ def _child_ended(_pid: int, returncode: int, loop: EventLoop, transport: Subproc
 async def _spawn(loop: EventLoop, popen: Callable[[], _Popen]) -> tuple[_Popen, asyncio.CancelledError | None]:
     """The new process, and the cancellation that came while a thread started it.
 
-    A thread cannot be cancelled, and a process that exists has to be taken care of: so it is waited for first.
+    A thread cannot be cancelled, and a process that exists has to be taken care of: so it is waited for first. That is
+    done in the loop itself: a coroutine that runs in another one starts the process in place.
     """
-    if not loop._spawn_in_thread:
+    if not loop._spawn_in_thread or asyncio.get_running_loop() is not loop:
         return popen(), None
     cancelled = None
-    starting = loop.run_in_executor(own_threads(loop, "ferroloop-spawn"), popen)
+    calls = [popen]  # taken once: a pool that fails to start a thread for a call keeps that call all the same
+    try:
+        starting = loop.run_in_executor(own_threads(loop, "ferroloop-spawn"), lambda: calls.pop()())
+    except RuntimeError:  # no thread is to be had, as when the interpreter shuts down
+        return calls.pop()(), None
     while not starting.done():
         try:
             await asyncio.wait([starting])
@@ -228,7 +233,8 @@ def set_spawn_in_thread(loop: EventLoop, enabled: bool) -> None:
     system, behind a `preexec_fn`, or in a process with much memory or slow `os.register_at_fork` functions, and until
     then the loop stands still. In a thread, the waiting is done beside the loop; events and errors are the same. What
     Popen does with the GIL held still stops every thread: at-fork functions, fork(2) itself, and, where it uses
-    vfork(2) (Linux, without `preexec_fn`, `user`, `group`...), everything up to execve(2).
+    vfork(2) (Linux, without `preexec_fn`, `user`, `group`...), everything up to execve(2). Where no thread can be
+    had, as in `atexit` functions, processes are started in place.
     """
     loop._spawn_in_thread = bool(enabled)
 
