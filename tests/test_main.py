@@ -3,6 +3,7 @@
 The oracle half runs the same command without `-m ferroloop`.
 """
 
+import py_compile
 import subprocess
 import sys
 import textwrap
@@ -25,7 +26,7 @@ asyncio.run(main())
 """
 
 
-def launch_kind(kind: str, *args: str, cwd: Path, **variables: str) -> Script:
+def launch_kind(kind: str, *args: str, cwd: Path, stdin: str = "", **variables: str) -> Script:
     """Run python, or python -m ferroloop, with these arguments."""
     prefix = [] if kind == loops.ORACLE else ["-m", "ferroloop"]
     place = {} if kind == loops.ORACLE else {"PYTHONPATH": package_path()}
@@ -33,6 +34,7 @@ def launch_kind(kind: str, *args: str, cwd: Path, **variables: str) -> Script:
         [sys.executable, *prefix, *args],
         cwd=cwd,
         env=environment(**place, **variables),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=30,
@@ -101,6 +103,13 @@ def test_arguments(launch: Launch, tmp_path: Path) -> None:
     assert out == f"[{str(tmp_path / 'app.py')!r}, '-h']\n"
 
 
+def test_joined_options(launch: Launch, tmp_path: Path) -> None:
+    """An option and its value in one word."""
+    write(tmp_path / "app.py", "import sys; print(sys.argv)")
+    assert launch("-cimport sys; print(sys.argv)", "a").out == "['-c', 'a']\n"
+    assert launch("-mapp", "a").out == f"[{str(tmp_path / 'app.py')!r}, 'a']\n"
+
+
 PATH = "import sys; print(sys.path[0])"
 
 
@@ -136,6 +145,22 @@ def test_directories_and_archives(launch: Launch, tmp_path: Path, loop_kind: str
         archive.write(tmp_path / "app" / "__main__.py", "__main__.py")
     for name in ("app", "app.zip"):
         assert launch(name).out.split() == [loop_kind]
+
+
+def test_program_from_stdin(launch: Launch, loop_kind: str) -> None:
+    """As python runs it."""
+    assert launch("-", stdin=WHICH).out.split() == [loop_kind]
+    code = "import sys\nprint(sys.argv, sys.path[0] == '', __name__, __file__, sys.stdin.read() == '')"
+    assert launch("-", "a", "-m", stdin=code).out == "['-', 'a', '-m'] True __main__ <stdin> True\n"
+
+
+@pytest.mark.parametrize("name", ["app.pyc", "app"])
+def test_compiled_program(launch: Launch, loop_kind: str, tmp_path: Path, name: str) -> None:
+    """By what is in it, whatever it is called."""
+    source = write(tmp_path / "source.py", WHICH + "\nprint(type(__loader__).__name__, __file__)")
+    py_compile.compile(str(source), str(tmp_path / name))
+    source.unlink()
+    assert launch(name).out.split() == [loop_kind, "SourcelessFileLoader", str(tmp_path / name)]
 
 
 EXITS = {
@@ -178,12 +203,13 @@ def frames(text: str) -> list[str]:
     return [line for line in lines if "asyncio" not in line and "ferroloop" not in line]
 
 
-@pytest.mark.parametrize("how", ["file", "module", "code", "missing", "syntax", "no module"])
+@pytest.mark.parametrize("how", ["file", "module", "code", "missing", "syntax", "no module", "stdin", "no .pyc"])
 @ferroloop_only("plain python is the measure", "S52.4")
 def test_tracebacks(launch: Launch, tmp_path: Path, how: str) -> None:
     """S52.4: the same words on stderr as from plain python."""
     write(tmp_path / "app.py", "def f():\n    1 / 0\nf()\n")
     write(tmp_path / "bad.py", "def f(:\n    pass\n")
+    write(tmp_path / "bad.pyc", "Nothing that was compiled.")
     args = {
         "file": ["app.py"],
         "module": ["-m", "app"],
@@ -191,8 +217,11 @@ def test_tracebacks(launch: Launch, tmp_path: Path, how: str) -> None:
         "missing": ["nothing.py"],
         "syntax": ["bad.py"],
         "no module": ["-m", "nothing"],
+        "stdin": ["-"],
+        "no .pyc": ["bad.pyc"],
     }[how]
-    ours, plain = launch(*args), launch_kind(loops.ORACLE, *args, cwd=tmp_path)
+    stdin = "def f():\n    1 / 0\nf()\n"
+    ours, plain = launch(*args, stdin=stdin), launch_kind(loops.ORACLE, *args, cwd=tmp_path, stdin=stdin)
     assert ours.code == plain.code
     assert ours.err == plain.err
 

@@ -7,6 +7,7 @@ plain `python` with the same arguments.
 import builtins
 import functools
 import importlib.machinery
+import io
 import linecache
 import os
 import pkgutil
@@ -22,12 +23,13 @@ from ._activate import activate
 from ._ferroloop import __version__
 
 _USAGE = """\
-usage: python -m ferroloop (FILE | -m MODULE | -c CODE) [ARG ...]
+usage: python -m ferroloop (FILE | - | -m MODULE | -c CODE) [ARG ...]
        python -m ferroloop (doctor | bench) [OPTION ...]
 
 Run a Python program with ferroloop as its asyncio event loop.
 
-  FILE        a script, a directory or a zip file with a __main__.py
+  FILE        a script, a .pyc file, a directory or a zip file with a __main__.py
+  -           a program read from stdin
   -m MODULE   a module, as by `python -m`
   -c CODE     a program given as a string
   doctor      tell what ferroloop finds on this machine, and how to use it from the programs installed
@@ -41,7 +43,7 @@ A file or directory of your own that is called doctor or bench comes before the 
 
 def main() -> None:
     """Do what `sys.argv` says."""
-    match sys.argv[1:]:
+    match _separate(sys.argv[1:]):
         case ["-h" | "--help", *_]:
             print(_USAGE, end="")
         case ["-V" | "--version", *_]:
@@ -50,12 +52,21 @@ def main() -> None:
             _launch(["-m", *args], functools.partial(_run_module, module))
         case ["-c", code, *args]:
             _launch(["-c", *args], functools.partial(_run_string, code))
+        case ["-", *_] as argv:
+            _launch(argv, _run_stdin)
         case [name, *args] if _commands.is_meant(name):
             sys.exit(_commands.run(name, args))
         case [path, *args] if not path.startswith("-"):
             _launch([path, *args], functools.partial(_run_path, path))
         case _:
             _fail(_USAGE.rstrip())
+
+
+def _separate(words: list[str]) -> list[str]:
+    """Part an option from its value, which may be one word: `-mMODULE`, `-cCODE`."""
+    if words and words[0].startswith(("-m", "-c")) and len(words[0]) > 2:
+        return [words[0][:2], words[0][2:], *words[1:]]
+    return words
 
 
 def _launch(argv: list[str], run: Callable[[], object]) -> None:
@@ -85,6 +96,13 @@ def _run_string(code: str) -> None:
     exec(program, contents)
 
 
+def _run_stdin() -> None:
+    _set_path0("")
+    contents = _new_main(__file__="<stdin>", __loader__=importlib.machinery.BuiltinImporter)
+    _add_cached(contents)
+    exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), contents)
+
+
 def _run_path(path: str) -> None:
     path = os.path.join(os.getcwd(), path)
     if pkgutil.get_importer(path) is not None:  # a directory or a zip file
@@ -94,14 +112,23 @@ def _run_path(path: str) -> None:
         return
     try:
         with open(path, "rb") as file:
-            source = file.read()
+            content = file.read()
     except OSError as exc:
         _fail(f"{sys.orig_argv[0]}: can't open file {path!r}: [Errno {exc.errno}] {exc.strerror}")
     _set_path0(os.path.dirname(os.path.realpath(path)))
-    contents = _new_main(__file__=path, __loader__=importlib.machinery.SourceFileLoader("__main__", path))
-    if sys.version_info < (3, 15):
-        contents["__cached__"] = None
-    exec(compile(source, path, "exec", dont_inherit=True), contents)
+    compiled = _compiled(path, content)
+    loader = importlib.machinery.SourceFileLoader if compiled is None else importlib.machinery.SourcelessFileLoader
+    contents = _new_main(__file__=path, __loader__=loader("__main__", path))
+    _add_cached(contents)
+    exec(compiled or compile(content, path, "exec", dont_inherit=True), contents)
+
+
+def _compiled(path: str, content: bytes) -> types.CodeType | None:
+    """The program in a .pyc file, which may have any name; None if this is source."""
+    code: types.CodeType | None = pkgutil.read_code(io.BytesIO(content))
+    if code is None and path.endswith(".pyc"):
+        raise RuntimeError("Bad magic number in .pyc file")
+    return code
 
 
 def _new_main(**contents: Any) -> dict[str, Any]:
@@ -111,6 +138,11 @@ def _new_main(**contents: Any) -> dict[str, Any]:
         main.__annotations__ = {}
     vars(main).update(__builtins__=builtins, **contents)
     return vars(main)
+
+
+def _add_cached(contents: dict[str, Any]) -> None:
+    if sys.version_info < (3, 15):
+        contents["__cached__"] = None
 
 
 def _set_path0(entry: str, always: bool = False) -> None:
