@@ -157,6 +157,41 @@ def test_aborted_meanwhile(loop: Loop, run: Run, file: Any) -> None:
     run(main())
 
 
+@ferroloop_only("sends all of it", "S24.5")
+def test_no_bytes(loop: Loop, run: Run, file: Any) -> None:
+    """S24.5: a count of 0 is no count of all."""
+
+    async def main() -> None:
+        async with tls_connection() as (transport, _, peer):
+            assert await loop.sendfile(transport, file, 0, 0) == 0
+            transport.write(b"data")
+            assert await peer.receive(4) == b"data"
+
+    run(main())
+
+
+@ferroloop_only("does not count what waits in the transport", "S24.9")
+def test_position_after_cancellation(loop: Loop, run: Run) -> None:
+    """S24.9: who resumes there sends no byte twice, and leaves none out."""
+    file = Plain(CONTENT)
+
+    async def main() -> None:
+        async with tls_connection(pair=unix_pair) as (transport, _, peer):
+            sending = asyncio.ensure_future(loop.sendfile(transport, file))
+            await eventually(lambda: transport._protocol_paused)
+            await asyncio.sleep(0.01)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            assert 0 < file.tell() < len(CONTENT)
+            receiving = asyncio.ensure_future(peer.receive(len(CONTENT) + 3))
+            await loop.sendfile(transport, file, file.tell())
+            transport.write(b"end")
+            assert await receiving == CONTENT + b"end"
+
+    run(main())
+
+
 def test_cancelled(loop: Loop, run: Run, file: Any) -> None:
     """S24.5, S24.9: the protocol is back at once, and what was read so far arrives."""
 

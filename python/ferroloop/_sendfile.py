@@ -18,17 +18,26 @@ from asyncio.constants import _SendfileMode
 
 from ._checks import check_non_blocking, check_not_ssl_socket
 from ._ferroloop import StreamTransport, try_sendfile
+from ._sock import attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import IO, Any, TypeAlias
+    from typing import IO, Any, Protocol, TypeAlias
 
     from ._loop import EventLoop
 
     # Sends up to so many bytes of the file from an offset on: how many it were, 0 at the end of the file, None if there
     # is no room.
     _SendChunk: TypeAlias = Callable[[int, int], int | None]
+
+    class _Sender(Protocol):
+        """Where the fallbacks put what they have read."""
+
+        sent: int
+
+        async def send(self, data: memoryview) -> None:
+            """Send all of it, and count in `sent` at once what is beyond recall."""
 
 
 # What one call may ask for: a 32-bit system cannot count further.
@@ -67,7 +76,7 @@ async def sock_sendfile(
     except SendfileNotAvailableError:
         if not fallback:
             raise
-    return await _send_by_reading(loop, file, offset, count, _SOCKET_BLOCK, functools.partial(loop.sock_sendall, sock))
+    return await _send_by_reading(loop, file, offset, count, _SOCKET_BLOCK, _SocketSender(loop, sock))
 
 
 async def sendfile(
@@ -202,35 +211,52 @@ async def _send_by_reading(
     offset: int,
     count: int | None,
     block: int,
-    send: Callable[[memoryview], Awaitable[object]],
+    sender: _Sender,
 ) -> int:
     seek: Callable[[int], object] = getattr(file, "seek", lambda position: None)
     readinto: Callable[[memoryview], int | None] = file.readinto  # type: ignore[attr-defined]  # typeshed's IO has none
     seek(offset)
     buffer = memoryview(bytearray(block if count is None else min(count, block)))
-    sent = 0
     try:
-        while (left := block if count is None else count - sent) > 0:
+        while (left := block if count is None else count - sender.sent) > 0:
             read = await loop.run_in_executor(None, readinto, buffer[:left])
             if not read:
                 break
-            await send(buffer[:read])
-            sent += read
-        return sent
+            await sender.send(buffer[:read])
+        return sender.sent
     finally:
-        if sent > 0:
-            seek(offset + sent)
+        if sender.sent > 0:
+            seek(offset + sender.sent)
 
 
 async def _sendfile_fallback(loop: EventLoop, transport: Any, file: IO[bytes], offset: int, count: int | None) -> int:
-    sender = _Sender(loop, transport)
+    sender = _TransportSender(loop, transport)
     try:
-        return await _send_by_reading(loop, file, offset, count, _TRANSPORT_BLOCK, sender.send)
+        return await _send_by_reading(loop, file, offset, count, _TRANSPORT_BLOCK, sender)
     finally:
         sender.restore()
 
 
-class _Sender(asyncio.Protocol):
+class _SocketSender:
+    """What `sock_sendall` does, and how far it came."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+        self.sent = 0
+
+    async def send(self, data: memoryview) -> None:
+        """Send all of it."""
+        while True:
+            newly = attempt(self._sock.send, data) or 0
+            self.sent += newly
+            data = data[newly:]
+            if not data:
+                return
+            await self._loop._writable(self._sock.fileno())
+
+
+class _TransportSender(asyncio.Protocol):
     """Stands in for a transport's protocol, to hear when it may write; reading is paused."""
 
     def __init__(self, loop: EventLoop, transport: Any) -> None:
@@ -242,6 +268,7 @@ class _Sender(asyncio.Protocol):
         # None while writing is not paused.
         self._resumed: asyncio.Future[None] | None = loop.create_future() if self._was_paused else None
         self._error: Exception | None = None
+        self.sent = 0
         transport.pause_reading()
         transport.set_protocol(self)
 
@@ -250,6 +277,7 @@ class _Sender(asyncio.Protocol):
         self._transport.write(data)
         if self._transport.is_closing() or getattr(self._transport, "_drops_writes", False):
             raise ConnectionError("Connection closed by peer")
+        self.sent += len(data)  # before the wait: what the transport has taken goes out, whatever becomes of this call
         if self._resumed is not None:
             await self._resumed
         if self._error is not None:

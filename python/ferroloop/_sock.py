@@ -47,7 +47,7 @@ async def sock_recv(loop: EventLoop, sock: socket.socket, n: int) -> bytes:
     """
     _check(loop, sock)
     native = getattr(type(sock), "recv", None) is _RECV
-    while (data := try_recv(loop, sock, n) if native else _attempt(sock.recv, n)) is None:
+    while (data := try_recv(loop, sock, n) if native else attempt(sock.recv, n)) is None:
         await loop._readable(sock.fileno())
     return data
 
@@ -56,7 +56,7 @@ async def sock_recv_into(loop: EventLoop, sock: socket.socket, buf: WriteableBuf
     """Receive into a writable buffer; return the number of bytes, 0 at the end of the stream. recv(2)."""
     _check(loop, sock)
     native = getattr(type(sock), "recv_into", None) is _RECV_INTO
-    while (length := try_recv_into(sock, buf) if native else _attempt(sock.recv_into, buf)) is None:
+    while (length := try_recv_into(sock, buf) if native else attempt(sock.recv_into, buf)) is None:
         await loop._readable(sock.fileno())
     return length
 
@@ -64,7 +64,7 @@ async def sock_recv_into(loop: EventLoop, sock: socket.socket, buf: WriteableBuf
 async def sock_recvfrom(loop: EventLoop, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
     """Receive a datagram of up to `bufsize` bytes, the rest of it is lost; return (data, address). recvfrom(2)."""
     _check(loop, sock)
-    while (received := _attempt(sock.recvfrom, bufsize)) is None:
+    while (received := attempt(sock.recvfrom, bufsize)) is None:
         await loop._readable(sock.fileno())
     return received
 
@@ -77,7 +77,7 @@ async def sock_recvfrom_into(
     `nbytes`: at most so many; 0 or None: all that fit. recvfrom(2).
     """
     _check(loop, sock)
-    while (received := _attempt(sock.recvfrom_into, buf, nbytes or 0)) is None:
+    while (received := attempt(sock.recvfrom_into, buf, nbytes or 0)) is None:
         await loop._readable(sock.fileno())
     return received
 
@@ -85,17 +85,17 @@ async def sock_recvfrom_into(
 async def sock_sendall(loop: EventLoop, sock: socket.socket, data: ReadableBuffer) -> None:
     """Send all of `data`, which must not change meanwhile. After an error it is unknown how much was sent. send(2)."""
     _check(loop, sock)
-    sent = _attempt(sock.send, data) or 0
+    sent = attempt(sock.send, data) or 0
     view = memoryview(data)
     while sent < view.nbytes:
         await loop._writable(sock.fileno())
-        sent += _attempt(sock.send, view.cast("B")[sent:]) or 0
+        sent += attempt(sock.send, view.cast("B")[sent:]) or 0
 
 
 async def sock_sendto(loop: EventLoop, sock: socket.socket, data: ReadableBuffer, address: Any) -> int:
     """Send a datagram to `address`; return the number of bytes. sendto(2)."""
     _check(loop, sock)
-    while (sent := _attempt(sock.sendto, data, address)) is None:
+    while (sent := attempt(sock.sendto, data, address)) is None:
         await loop._writable(sock.fileno())
     return sent
 
@@ -104,7 +104,7 @@ async def sock_accept(loop: EventLoop, sock: socket.socket) -> tuple[socket.sock
     """Accept a connection; return (socket, address), the socket non-blocking. accept(2)."""
     _check(loop, sock)
     fd = sock.fileno()
-    while (accepted := _attempt(sock.accept)) is None:
+    while (accepted := attempt(sock.accept)) is None:
         await loop._readable(fd)
     connection, address = accepted
     connection.setblocking(False)
@@ -153,7 +153,7 @@ def _check(loop: EventLoop, sock: socket.socket) -> None:
         check_non_blocking(sock)
 
 
-def _attempt(method: Callable[[*_Ts], _T], *args: *_Ts) -> _T | None:
+def attempt(method: Callable[[*_Ts], _T], *args: *_Ts) -> _T | None:
     """What a method of a socket returns, None if it would have to wait."""
     try:
         return method(*args)
