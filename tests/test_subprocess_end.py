@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -277,3 +278,28 @@ def test_somebody_else_waits(loop: Loop, run: Run, logged: LogList) -> None:
 
     run(main())
     assert len(logged.texts(logging.WARNING)) == 1
+
+
+@ferroloop_only("asyncio raises ProcessLookupError for a child that is gone", "S45.2", sys.version_info >= (3, 12))
+def test_ignored_sigchld(loop: Loop, run: Run, logged: LogList, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S45.2, S45.3: the system reaps the child before anybody can watch it: its status is lost, and nothing else."""
+
+    class Gone(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            while not is_reaped(self.pid):
+                time.sleep(0.001)
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec("echo", "words", stdout=PIPE)
+        assert await process.communicate() == (b"words\n", None)
+        assert process.returncode == 255
+        text = f"Unknown child process pid {process.pid}, will report returncode 255"
+        assert logged.texts(logging.WARNING) == [text]
+
+    monkeypatch.setattr(subprocess, "Popen", Gone)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        run(main())
+    finally:
+        signal.signal(signal.SIGCHLD, before)

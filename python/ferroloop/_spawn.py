@@ -12,6 +12,7 @@ from subprocess import PIPE, STDOUT
 
 from ._executor import own_threads
 from ._process import SubprocessTransport
+from ._watchers.base import known_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,6 +166,9 @@ async def _make_subprocess_transport(
             logger.debug("process %r created: pid %s", program, process.pid)
         try:
             watcher.add_child_handler(process.pid, _child_ended, loop, transport)
+        except ProcessLookupError:
+            # Gone already, and its status with it: where SIGCHLD is ignored the system itself reaps children.
+            _child_ended(process.pid, known_code(process.pid, None, loop.get_debug()), loop, transport)
         except BaseException:
             _dispose(transport, process)
             raise
