@@ -90,9 +90,9 @@ def _of_literal(
     """
     if not _is_genuine():
         return None
-    # By their classes too: 80.0 equals 80 and is an error.
-    numbers = (port, family, type, proto, flags)
-    arguments = (host, numbers, *(number.__class__ for number in numbers))
+    # By the numbers' classes too: 80.0 equals 80 and is an error.
+    classes = port.__class__, family.__class__, type.__class__, proto.__class__, flags.__class__
+    arguments = host, port, family, type, proto, flags, classes
     try:
         infos = _answers.get(arguments)
         if infos is None and not _is_literal(host, port, family, type, proto, flags):
