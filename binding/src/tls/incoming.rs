@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::libssl::{Room, Step};
 use super::{Parts, TlsLayer, TlsPhase, joined};
 use crate::ffi;
-use crate::transport::room_in;
+use crate::transport::check_room;
 
 /// What was decrypted, and whether the peer has ended its side.
 struct Decrypted<'py> {
@@ -153,7 +153,7 @@ impl<'py> Parts<'py> {
         let Some(protocol) = &self.protocol else { return Ok(false) };
         let hint = self.received()?;
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
-        room_in(&buffer)?;
+        check_room(&buffer)?;
         // In bytes: what it holds may be wider items.
         let room = PyUntypedBuffer::get(&buffer)?.len_bytes();
         let (filled, outcome) = self.fill(&buffer, room);

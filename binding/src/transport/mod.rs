@@ -45,7 +45,7 @@ use sendfile::Sendfile;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
-pub(crate) use protocol::room_in;
+pub(crate) use protocol::check_room;
 pub(crate) use stream::StreamTransport;
 
 /// What all transports have in common (asyncio.BaseTransport). Never made by itself.

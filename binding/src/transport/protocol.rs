@@ -38,13 +38,13 @@ impl Receives {
     }
 }
 
-/// The length of what `get_buffer` returned.
+/// Looks at what `get_buffer` returned.
 ///
-/// Errors: RuntimeError if it is none.
-pub(crate) fn room_in(buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
+/// Errors: RuntimeError if there is no room in it.
+pub(crate) fn check_room(buffer: &Bound<'_, PyAny>) -> PyResult<()> {
     match buffer.len()? {
         0 => Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer")),
-        room => Ok(room),
+        _ => Ok(()),
     }
 }
 

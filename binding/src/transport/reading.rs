@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::chunk::Chunk;
-use super::protocol::{Receives, Target, room_in};
+use super::protocol::{Receives, Target, check_room};
 use super::writing::Caller;
 use super::{BaseTransport, channel};
 use crate::errors::os_error;
@@ -265,6 +265,6 @@ fn not_writable(buffer: &Bound<'_, PyAny>) -> PyErr {
 
 fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
     let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;
-    room_in(&buffer)?;
+    check_room(&buffer)?;
     Ok(buffer)
 }
