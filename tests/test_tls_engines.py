@@ -1,6 +1,7 @@
 """S22: TLS by OpenSSL itself or by the methods of SSLObject: which of the two, and that it makes no difference."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from support.certificates import authority, client_context, server_context
 from support.gates import ferroloop_only
 from support.libssl import update_keys
 from support.log import LogList
-from support.net import eventually
+from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.scripts import Script, environment
 from support.tls import tls_connection
@@ -199,6 +200,64 @@ def test_versions(run: Run, version: ssl.TLSVersion, server_side: bool, buffered
             assert await peer.receive(len(BLOB)) == BLOB
             await sending
             await eventually(lambda: protocol.data == BLOB)
+
+    run(main())
+
+
+def aes_with_hmac(context: ssl.SSLContext) -> None:
+    """Records with more around their data than those of the AEAD ciphers."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384")
+
+
+@pytest.mark.parametrize("change", [lambda context: None, aes_with_hmac], ids=["default", "hmac"])
+def test_records_across_all_borders(run: Run, change: Callable[[ssl.SSLContext], None]) -> None:
+    """S22: chunks shorter and longer than a record, together longer than what is sent at once."""
+    sizes = [1, 16384, 5, 16385, 60_000, 65_536, 3, 100_000, *range(1000, 1040), 16383]
+    chunks = [BLOB[:size] for size in sizes]
+
+    async def main() -> None:
+        context = client_context()
+        change(context)
+        async with tls_connection(pair=unix_pair, context=context) as (transport, _, peer):
+            transport.writelines(chunks)
+            for chunk in chunks:
+                transport.write(chunk)
+            assert await peer.receive(2 * sum(sizes)) == b"".join(chunks) * 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_end_in_the_same_read(run: Run, size: int) -> None:
+    """S22.13: the peer's close_notify right behind its data."""
+
+    async def main() -> None:
+        async with tls_connection(pair=unix_pair) as (_, protocol, peer):
+            records = peer.records(BLOB[:size])
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.tls.unwrap()
+            await peer.send_raw(records + peer.outgoing.read())
+            await eventually(lambda: protocol.lost)
+            assert protocol.data == BLOB[:size]
+            assert protocol.names[-2:] == ["eof", "lost"]
+
+    run(main())
+
+
+@ferroloop_only("loses what came in the same read as the error", spec="S22.10")
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_forged_record_in_the_same_read(run: Run, size: int) -> None:
+    """What came before the error was received, and what came after it was not."""
+
+    async def main() -> None:
+        async with tls_connection(pair=unix_pair) as (_, protocol, peer):
+            good, forged, late = (peer.records(BLOB[:size]) for _ in range(3))
+            await peer.send_raw(good + forged[:-3] + bytes([forged[-3] ^ 1]) + forged[-2:] + late)
+            await eventually(lambda: protocol.lost)
+            assert isinstance(protocol.lost[0], ssl.SSLError)
+            whole_records = BLOB[: size // 16384 * 16384]
+            assert protocol.data == BLOB[:size] + whole_records
 
     run(main())
 

@@ -190,7 +190,7 @@ impl TlsLayer {
     }
 
     fn _read(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read(slf)
+        Self::read(slf, &[])
     }
 
     fn _send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {

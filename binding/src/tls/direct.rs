@@ -1,6 +1,7 @@
 //! The direct engine: the same objects' `SSL` and BIOs, without a Python call for every record.
 //!
-//! Records go through the BIOs in portions, so that these stay as small as one record whatever comes.
+//! Many records are decrypted where they were received, and those made are taken out of the BIO one by
+//! one, so that the BIOs stay small whatever comes.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -13,39 +14,42 @@ use crate::ffi::bytes_of_at_most;
 /// The most that a record has beside its data: header, nonce, the type inside, MAC and padding.
 const OVERHEAD: usize = 128;
 
-/// What goes through a BIO at once.
-const PORTION: usize = RECORD + OVERHEAD;
-
 /// The most that is made into one `bytes` of records, beyond which there are several: larger ones are no
 /// faster, and where a program's settings keep them from the heap (see `heap`) they cost page faults.
 const RECORDS: usize = 64 * 1024;
 
 impl Ssl {
-    /// Decrypts what was received before, and then `fresh` records.
+    /// Decrypts what was received before, and then the `fresh` records.
     pub(super) fn decrypt<'py>(
         &self,
         py: Python<'py>,
         fresh: &[u8],
         chunks: &mut Vec<Bound<'py, PyAny>>,
     ) -> PyResult<Step> {
-        let mut fresh = fresh.chunks(PORTION);
+        self.reading(py, fresh, |ssl| ssl.decrypt_received(py, chunks))?
+    }
+
+    fn decrypt_received<'py>(
+        &self,
+        py: Python<'py>,
+        chunks: &mut Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<Step> {
         loop {
-            let left: usize = fresh.clone().map(<[u8]>::len).sum();
             let held = if self.is_within_record(py) { RECORD } else { 0 };
-            let most = left + self.received(py) + held;
+            let most = self.received(py) + held;
             if most == 0 {
                 return Ok(Step::Waits);
             }
-            let mut step = Ok(Step::Waits);
+            let mut step = Step::Waits;
             let chunk = bytes_of_at_most(py, most, |memory| {
                 let mut room = Room::new(memory);
-                step = self.fill(py, &mut fresh, &mut room);
+                step = self.fill(py, &mut room);
                 room.filled()
             })?;
             if !chunk.as_bytes().is_empty() {
                 chunks.push(chunk.into_any());
             }
-            match step? {
+            match step {
                 // The data has not had room enough.
                 Step::Moved(_) => {}
                 step => return Ok(step),
@@ -53,30 +57,16 @@ impl Ssl {
         }
     }
 
-    /// Decrypts into `room`, from the BIO and from the portions that come after; answers with `Moved`
-    /// if the room is full.
-    pub(super) fn fill<'a>(
-        &self,
-        py: Python<'_>,
-        fresh: &mut impl Iterator<Item = &'a [u8]>,
-        room: &mut Room<'_>,
-    ) -> PyResult<Step> {
+    /// Decrypts into `room`; answers with `Moved` if that is full.
+    pub(super) fn fill(&self, py: Python<'_>, room: &mut Room<'_>) -> Step {
         while !room.is_full() {
             // To ask OpenSSL for what it cannot have would cost as much as a small record does.
             let step = if self.has_anything(py) { self.read(py, room) } else { Step::Waits };
-            match step {
-                Step::Moved(_) => {}
-                Step::Waits => match fresh.next() {
-                    Some(portion) => self.feed(py, portion)?,
-                    None => return Ok(Step::Waits),
-                },
-                Step::Stuck => {
-                    fresh.try_for_each(|portion| self.feed(py, portion))?;
-                    return Ok(Step::Stuck);
-                }
+            if !matches!(step, Step::Moved(_)) {
+                return step;
             }
         }
-        Ok(Step::Moved(room.filled()))
+        Step::Moved(room.filled())
     }
 
     fn has_anything(&self, py: Python<'_>) -> bool {
@@ -104,15 +94,19 @@ impl Ssl {
         // The first record is made before there is memory for it: then its length is known.
         let mut step = self.encrypt_some(py, backlog);
         while let expected @ 1.. = self.unsent(py) + sealed_length(backlog, step) {
+            let mut outcome = Ok(());
             let chunk = bytes_of_at_most(py, expected.min(RECORDS), |memory| {
                 let mut room = Room::new(memory);
                 self.drain(py, &mut room);
-                while !room.is_full() && backlog.len() > 0 && matches!(step, Step::Moved(_)) {
-                    step = self.encrypt_some(py, backlog);
-                    self.drain(py, &mut room);
+                if sealed_length(backlog, step) > 0 {
+                    outcome = self.writing(py, &mut room, || {
+                        step = self.encrypt_some(py, backlog);
+                        sealed_length(backlog, step) > 0
+                    });
                 }
                 room.filled()
             })?;
+            outcome?;
             records.push(chunk);
         }
         Ok(step)

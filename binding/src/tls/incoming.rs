@@ -1,7 +1,5 @@
 //! From records to the application: decrypting, and when to stop reading.
 
-use std::iter;
-
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -17,9 +15,6 @@ struct Decrypted<'py> {
     outcome: PyResult<bool>,
 }
 
-/// Records that OpenSSL has been given, and what they made if there was no reason to wait.
-pub(crate) struct Fed<'py>(Option<Decrypted<'py>>);
-
 impl TlsLayer {
     /// Takes bytes from the network and does with them what the phase asks for.
     pub(super) fn receive<'py>(this: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -28,26 +23,19 @@ impl TlsLayer {
         Self::advance(this)
     }
 
-    /// The first half of the same, for the bytes in a transport's buffer: calls nobody.
-    pub(crate) fn feed<'py>(this: &Bound<'py, Self>, data: &[u8]) -> PyResult<Fed<'py>> {
+    /// The same, for records in memory that is only lent.
+    pub(crate) fn receive_records(this: &Bound<'_, Self>, records: &[u8]) -> PyResult<()> {
         let py = this.py();
-        let Some(parts) = this.get().parts(py) else { return Ok(Fed(None)) };
-        let Some(ssl) = &parts.ssl else {
-            let data = ffi::bytes_of(py, data)?;
-            return parts.portable.feed(&data).map(|()| Fed(None));
-        };
-        let (wanted, buffered) = this.get().wants_data(py);
-        if wanted && !buffered && this.get().phase(py) == TlsPhase::OPEN {
-            return Ok(Fed(Some(parts.decrypt(data))));
+        let Some(parts) = this.get().parts(py) else { return Ok(()) };
+        let (wanted, _) = this.get().wants_data(py);
+        match &parts.ssl {
+            Some(_) if wanted && this.get().phase(py) == TlsPhase::OPEN => {
+                return Self::read(this, records);
+            }
+            Some(ssl) => ssl.feed(py, records)?,
+            None => parts.portable.feed(ffi::bytes_of(py, records)?.as_any())?,
         }
-        ssl.feed(py, data).map(|()| Fed(None))
-    }
-
-    /// The second half: tells the application.
-    pub(crate) fn deliver<'py>(this: &Bound<'py, Self>, fed: Fed<'py>) -> PyResult<()> {
-        let Some(decrypted) = fed.0 else { return Self::advance(this) };
-        let outcome = Self::try_deliver(this, decrypted);
-        Self::fail_on_error(this, outcome)
+        Self::advance(this)
     }
 
     /// Does what the phase asks for with what has been received.
@@ -55,16 +43,17 @@ impl TlsLayer {
         let py = this.py();
         match this.get().phase(py) {
             TlsPhase::HANDSHAKE => Self::step(this, intern!(py, "_handshake_step")),
-            TlsPhase::OPEN => Self::read(this),
+            TlsPhase::OPEN => Self::read(this, &[]),
             TlsPhase::FLUSHING => Self::step(this, intern!(py, "_flush_step")),
             TlsPhase::SHUTDOWN => Self::step(this, intern!(py, "_shutdown_step")),
             TlsPhase::IDLE | TlsPhase::CLOSED => Ok(()),
         }
     }
 
-    /// Delivers all application data there is, and sends what reading has caused to be sent.
-    pub(super) fn read(this: &Bound<'_, Self>) -> PyResult<()> {
-        let outcome = Self::try_read(this);
+    /// Delivers all application data there is, what the `fresh` records hold as well, and sends what
+    /// reading has caused to be sent.
+    pub(super) fn read(this: &Bound<'_, Self>, fresh: &[u8]) -> PyResult<()> {
+        let outcome = Self::try_read(this, fresh);
         Self::fail_on_error(this, outcome)
     }
 
@@ -76,21 +65,21 @@ impl TlsLayer {
         })
     }
 
-    fn try_read(this: &Bound<'_, Self>) -> PyResult<()> {
+    fn try_read(this: &Bound<'_, Self>, fresh: &[u8]) -> PyResult<()> {
         let py = this.py();
         let (wanted, buffered) = this.get().wants_data(py);
         if let Some(parts) = this.get().parts(py).filter(|_| wanted) {
             if buffered {
-                let ended = parts.read_into_buffer(this)?;
+                let ended = parts.read_into_buffer(this, fresh)?;
                 return Self::after_read(this, ended);
             }
-            return Self::try_deliver(this, parts.decrypt(&[]));
+            return Self::deliver(this, parts.decrypt(fresh));
         }
         Self::control_reading(this)
     }
 
     /// One `data_received` with everything.
-    fn try_deliver<'py>(this: &Bound<'py, Self>, decrypted: Decrypted<'py>) -> PyResult<()> {
+    fn deliver<'py>(this: &Bound<'py, Self>, decrypted: Decrypted<'py>) -> PyResult<()> {
         let py = this.py();
         // What came before an error was received all the same.
         if let Some(data) = joined(py, decrypted.chunks)?
@@ -146,17 +135,17 @@ impl<'py> Parts<'py> {
         self.portable.decrypt(chunks)
     }
 
-    /// Reads into the protocol's own buffer until that is full or nothing is left; true if the peer has
-    /// ended its side.
-    fn read_into_buffer(&self, this: &Bound<'py, TlsLayer>) -> PyResult<bool> {
+    /// Reads what was received before, and the `fresh` records, into the protocol's own buffer until that
+    /// is full or nothing is left; true if the peer has ended its side.
+    fn read_into_buffer(&self, this: &Bound<'py, TlsLayer>, fresh: &[u8]) -> PyResult<bool> {
         let py = self.py();
         let Some(protocol) = &self.protocol else { return Ok(false) };
-        let hint = self.received()?;
+        let hint = self.received()? + fresh.len();
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
         check_room(&buffer)?;
         // In bytes: what it holds may be wider items.
         let room = PyUntypedBuffer::get(&buffer)?.len_bytes();
-        let (filled, outcome) = self.fill(&buffer, room);
+        let (filled, outcome) = self.fill(&buffer, room, fresh);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
         }
@@ -168,17 +157,25 @@ impl<'py> Parts<'py> {
         outcome
     }
 
-    fn fill(&self, buffer: &Bound<'py, PyAny>, room: usize) -> (usize, PyResult<bool>) {
+    fn fill(
+        &self,
+        buffer: &Bound<'py, PyAny>,
+        room: usize,
+        fresh: &[u8],
+    ) -> (usize, PyResult<bool>) {
         let py = self.py();
         let Some(ssl) = &self.ssl else { return self.portable.fill(buffer, 0, room) };
-        let filling = ffi::with_writable_buffer(buffer, |memory| {
-            let mut room = Room::of(memory);
-            ssl.fill(py, &mut iter::empty(), &mut room).map(|step| (room.filled(), step))
+        let filling = ssl.reading(py, fresh, |ssl| {
+            ffi::with_writable_buffer(buffer, |memory| {
+                let mut room = Room::of(memory);
+                let step = ssl.fill(py, &mut room);
+                (room.filled(), step)
+            })
         });
         match filling {
+            Err(error) => (0, Err(error)),
             // The SSLObject says what is wrong with the buffer.
-            Err(_) => self.portable.fill(buffer, 0, room),
-            Ok(Err(error)) => (0, Err(error)),
+            Ok(Err(_)) => self.portable.fill(buffer, 0, room),
             Ok(Ok((filled, Step::Stuck))) => self.portable.fill(buffer, filled, room),
             Ok(Ok((filled, _))) => (filled, Ok(false)),
         }

@@ -9,7 +9,9 @@
 
 #![allow(unsafe_code, reason = "the binding's address for calls of libssl")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+mod lent;
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::mem::{MaybeUninit, transmute};
 use std::ptr;
 
@@ -38,6 +40,9 @@ unsafe extern "C" {
     fn dlsym(handle: Pointer, name: *const c_char) -> Pointer;
 }
 
+type BioWrite = unsafe extern "C" fn(Pointer, *const c_void, usize, *mut usize) -> c_int;
+type BioControl = unsafe extern "C" fn(Pointer, c_int, c_long, Pointer) -> c_long;
+
 macro_rules! functions {
     ($($name:ident = $symbol:literal ($($argument:ty),*) -> $result:ty;)*) => {
         struct Functions {
@@ -64,6 +69,8 @@ functions! {
     write = c"SSL_write_ex" (Pointer, *const c_void, usize, *mut usize) -> c_int;
     get_error = c"SSL_get_error" (*const c_void, c_int) -> c_int;
     has_pending = c"SSL_has_pending" (*const c_void) -> c_int;
+    set_rbio = c"SSL_set0_rbio" (Pointer, Pointer) -> ();
+    set_wbio = c"SSL_set0_wbio" (Pointer, Pointer) -> ();
     get_rbio = c"SSL_get_rbio" (*const c_void) -> Pointer;
     get_wbio = c"SSL_get_wbio" (*const c_void) -> Pointer;
     get_ssl_ctx = c"SSL_get_SSL_CTX" (*const c_void) -> Pointer;
@@ -73,6 +80,16 @@ functions! {
     bio_read = c"BIO_read_ex" (Pointer, Pointer, usize, *mut usize) -> c_int;
     bio_write = c"BIO_write_ex" (Pointer, *const c_void, usize, *mut usize) -> c_int;
     bio_pending = c"BIO_ctrl_pending" (Pointer) -> usize;
+    bio_new = c"BIO_new" (*const c_void) -> Pointer;
+    bio_of_memory = c"BIO_new_mem_buf" (*const c_void, c_int) -> Pointer;
+    bio_control = c"BIO_ctrl" (Pointer, c_int, c_long, Pointer) -> c_long;
+    bio_share = c"BIO_up_ref" (Pointer) -> c_int;
+    bio_get_data = c"BIO_get_data" (Pointer) -> Pointer;
+    bio_set_data = c"BIO_set_data" (Pointer, Pointer) -> ();
+    bio_set_init = c"BIO_set_init" (Pointer, c_int) -> ();
+    bio_method_new = c"BIO_meth_new" (c_int, *const c_char) -> Pointer;
+    bio_method_set_write = c"BIO_meth_set_write_ex" (Pointer, BioWrite) -> c_int;
+    bio_method_set_control = c"BIO_meth_set_ctrl" (Pointer, BioControl) -> c_int;
     version_number = c"OpenSSL_version_num" () -> c_ulong;
 }
 
@@ -83,8 +100,9 @@ fn symbol(object: Pointer, name: &CStr) -> Option<Pointer> {
 }
 
 /// The functions, looked up once per process.
+static FUNCTIONS: PyOnceLock<Result<Functions, Doubt>> = PyOnceLock::new();
+
 fn functions(py: Python<'_>) -> Result<&'static Functions, Doubt> {
-    static FUNCTIONS: PyOnceLock<Result<Functions, Doubt>> = PyOnceLock::new();
     let found =
         FUNCTIONS.get_or_init(py, || load(py).unwrap_or(Err("the ssl module is not as CPython's")));
     found.as_ref().map_err(|doubt| *doubt)
@@ -161,6 +179,17 @@ impl<'a> Room<'a> {
 
     pub(super) fn is_full(&self) -> bool {
         self.filled >= self.memory.len()
+    }
+
+    /// Takes the beginning of `data`, as much as there is room for; how much that is.
+    fn push(&mut self, data: &[u8]) -> usize {
+        let rest = self.rest();
+        let count = data.len().min(rest.len());
+        for (to, from) in rest.iter_mut().zip(data) {
+            to.write(*from);
+        }
+        self.filled += count;
+        count
     }
 
     fn rest(&mut self) -> &mut [MaybeUninit<u8>] {
@@ -301,11 +330,15 @@ impl Ssl {
     }
 
     /// Puts records into the incoming BIO. Errors: MemoryError.
-    pub(super) fn feed(&self, _py: Python<'_>, records: &[u8]) -> PyResult<()> {
+    pub(super) fn feed(&self, py: Python<'_>, records: &[u8]) -> PyResult<()> {
+        self.put(py, self.incoming, records)
+    }
+
+    fn put(&self, _py: Python<'_>, bio: Pointer, records: &[u8]) -> PyResult<()> {
         let mut count = 0;
         let start = records.as_ptr().cast();
         // SAFETY: a living BIO, which `owner` keeps; copies that many bytes.
-        unsafe { (self.functions.bio_write)(self.incoming, start, records.len(), &raw mut count) };
+        unsafe { (self.functions.bio_write)(bio, start, records.len(), &raw mut count) };
         if count < records.len() {
             return Err(PyMemoryError::new_err(()));
         }

@@ -90,10 +90,11 @@ impl BaseTransport {
         target: &Target<'py>,
     ) -> PyResult<()> {
         let layer = target.protocol.cast::<TlsLayer>()?;
-        match this.get().receive_and(event_loop, |data| TlsLayer::feed(layer, data)) {
+        let deliver = |data: &[u8]| Ok(target.run(|| TlsLayer::receive_records(layer, data)));
+        match this.get().receive_and(event_loop, deliver) {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
-            Ok(Received::Data(fed)) => match target.run(|| TlsLayer::deliver(layer, fed)) {
+            Ok(Received::Data(delivered)) => match delivered {
                 Ok(()) => Ok(()),
                 Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
             },
