@@ -8,7 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::fs::FileType;
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 /// Borrows a descriptor by a number that came from outside, for the length of a system call.
 ///
@@ -66,10 +66,18 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)
 }
 
-/// `read(2)`, retried when a signal interrupts it. Zero is end of file, `WouldBlock` is empty.
+/// A call that a signal interrupts was waiting, because another owner of the open file has made it a
+/// blocking one (`O_NONBLOCK` is shared with children). It found nothing, then: the poller will ask
+/// again, and in between the signal's handlers run.
+#[inline]
+pub(super) fn not_yet_if_interrupted<T>(outcome: rustix::io::Result<T>) -> io::Result<T> {
+    outcome.map_err(|errno| if errno == Errno::INTR { Errno::AGAIN } else { errno }.into())
+}
+
+/// `read(2)`. Zero is end of file, `WouldBlock` is empty.
 pub(crate) fn read(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let read = || rustix::io::read(fd, &mut *room).map(|(filled, _)| filled.len());
-    Ok(retry_on_intr(read)?)
+    let outcome = rustix::io::read(fd, room).map(|(filled, _)| filled.len());
+    not_yet_if_interrupted(outcome)
 }
 
 /// Bytes, as room for others: for the calls above, which need not know what is there.
@@ -81,12 +89,12 @@ pub(crate) fn room(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     unsafe { &mut *room }
 }
 
-/// `write(2)`, retried when a signal interrupts it.
+/// `write(2)`. `WouldBlock` is full.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(retry_on_intr(|| rustix::io::write(fd, bytes))?)
+    not_yet_if_interrupted(rustix::io::write(fd, bytes))
 }
 
-/// `writev(2)` of several buffers at once, retried when a signal interrupts it.
+/// `writev(2)` of several buffers at once.
 pub(crate) fn write_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    Ok(retry_on_intr(|| rustix::io::writev(fd, buffers))?)
+    not_yet_if_interrupted(rustix::io::writev(fd, buffers))
 }

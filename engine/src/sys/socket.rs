@@ -1,14 +1,16 @@
-//! Socket calls: each one a system call, retried when a signal interrupts it.
+//! Socket calls: each one a system call.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::io::retry_on_intr;
 use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 
-/// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still.
+use super::fd::not_yet_if_interrupted;
+
+/// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still. A call
+/// that does not wait is not interrupted by signals either.
 const RECV_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
 
 /// A peer that has gone must answer with `EPIPE`, not kill the process by `SIGPIPE`. Apple has no
@@ -22,14 +24,13 @@ const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 /// `WouldBlock` is empty.
 #[inline]
 pub(crate) fn recv(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let receive = || net::recv(fd, &mut *room, RECV_FLAGS).map(|(_, received)| received);
-    Ok(retry_on_intr(receive)?)
+    Ok(net::recv(fd, room, RECV_FLAGS).map(|(_, received)| received)?)
 }
 
 /// `send(2)` without `SIGPIPE`.
 #[inline]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(retry_on_intr(|| net::send(fd, bytes, SEND_FLAGS))?)
+    Ok(net::send(fd, bytes, SEND_FLAGS)?)
 }
 
 /// `recvfrom(2)`: how much, and the sender's address if it has one to tell. `WouldBlock` is empty.
@@ -38,7 +39,7 @@ pub(crate) fn recv_from(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, Option<SocketAddrAny>)> {
-    let (received, _, sender) = retry_on_intr(|| net::recvfrom(fd, &mut *buffer, RECV_FLAGS))?;
+    let (received, _, sender) = net::recvfrom(fd, buffer, RECV_FLAGS)?;
     Ok((received, sender))
 }
 
@@ -49,13 +50,13 @@ pub(crate) fn send_to(
     bytes: &[u8],
     address: &impl SocketAddrArg,
 ) -> io::Result<usize> {
-    Ok(retry_on_intr(|| net::sendto(fd, bytes, SEND_FLAGS, address))?)
+    Ok(net::sendto(fd, bytes, SEND_FLAGS, address)?)
 }
 
 /// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.
 pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = SendAncillaryBuffer::default();
-    Ok(retry_on_intr(|| net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))?)
+    Ok(net::sendmsg(fd, buffers, &mut control, SEND_FLAGS)?)
 }
 
 /// `sendfile(2)` from a given offset, which has this form on Linux alone.
@@ -67,8 +68,8 @@ pub(crate) fn sendfile(
 ) -> io::Result<usize> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
-        let at = |mut offset| rustix::fs::sendfile(socket, file, Some(&mut offset), count);
-        Ok(retry_on_intr(|| at(offset))?)
+        let mut offset = offset;
+        not_yet_if_interrupted(rustix::fs::sendfile(socket, file, Some(&mut offset), count))
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -89,11 +90,11 @@ pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAd
     {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        Ok(retry_on_intr(|| net::acceptfrom_with(fd, flags))?)
+        not_yet_if_interrupted(net::acceptfrom_with(fd, flags))
     }
     #[cfg(target_vendor = "apple")]
     {
-        let accepted = retry_on_intr(|| net::acceptfrom(fd))?;
+        let accepted = not_yet_if_interrupted(net::acceptfrom(fd))?;
         rustix::io::ioctl_fioclex(&accepted.0)?;
         rustix::io::ioctl_fionbio(&accepted.0, true)?;
         Ok(accepted)
