@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import re
+import signal
 import sys
 import threading
 import weakref
@@ -75,6 +76,35 @@ def test_cancel_from_own_callback(loop: Loop) -> None:
     handle: Any = loop.call_soon(lambda: handle.cancel())
     turn(loop)
     assert handle.cancelled()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_cancel_and_fail(loop: Loop, errors: list[dict[str, Any]], debug: bool) -> None:
+    """S3.2: a cancelled handle gets nothing back, not even for the report."""
+
+    class Failing:
+        def __call__(self) -> None:
+            handle.cancel()
+            raise ValueError
+
+    loop.set_debug(debug)
+    callback = Failing()
+    alive = weakref.ref(callback)
+    handle = loop.call_soon(callback)
+    del callback
+    turn(loop)
+    assert errors.pop()["message"] == "Exception in callback None()"
+    gc.collect()
+    assert alive() is None
+    assert handle._callback is handle._args is None  # type: ignore[attr-defined]
+
+
+def test_cancel_by_itself_in_a_bare_step(loop: Any) -> None:
+    """S3.11: a thread does not wait for itself, even if it does not count as running the loop."""
+    seen: list[bool] = []
+    handle = loop.call_soon_threadsafe(lambda: seen.append(handle.cancel()))
+    loop._run_once()
+    assert seen == [None]
 
 
 SCHEDULERS = {
@@ -416,6 +446,38 @@ def test_a_second_cancel_waits_too(loop: Loop) -> None:
     loop.run_forever()
     thread.join()
     assert cancelled.is_set()
+
+
+@since(3, 14)
+def test_who_waits_hears_signals(loop: Loop) -> None:
+    """S3.11: in the main thread, while another one runs the callback."""
+    begun, done = threading.Event(), threading.Event()
+    loop.call_soon_threadsafe(loop.stop)
+
+    def callback() -> None:
+        begun.set()
+        assert done.wait(10)
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    handle = loop.call_soon_threadsafe(callback)
+    old = signal.signal(signal.SIGUSR1, interrupt)
+    main = threading.main_thread().ident
+    assert main is not None
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    assert begun.wait(10)
+    clock = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGUSR1])
+    clock.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            handle.cancel()
+    finally:
+        done.set()
+        clock.join()
+        thread.join()
+        signal.signal(signal.SIGUSR1, old)
 
 
 @pytest.mark.parametrize("method", ["call_soon(print", "call_later(60, print"])

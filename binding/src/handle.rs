@@ -4,7 +4,7 @@ mod call;
 mod timer;
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -21,6 +21,15 @@ pub(crate) use timer::{Scheduled, TimerHandle};
 
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
+
+/// No thread's.
+const NOBODY: usize = 0;
+
+/// A number of the thread's own, as long as it lives: the address of what only it has.
+fn this_thread() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| ptr::from_ref(mark).addr())
+}
 
 /// What a handle knows only in debug mode.
 #[derive(Default)]
@@ -67,9 +76,10 @@ impl State {
 pub(crate) struct Handle {
     event_loop: Py<EventLoop>,
     cancelled: AtomicBool,
-    /// Set while a callback scheduled by `call_soon_threadsafe` runs; see `Handle::cancel`.
-    running: AtomicBool,
+    /// Scheduled by `call_soon_threadsafe`, and the thread in which its callback runs; see
+    /// `Handle::cancel`.
     threadsafe: bool,
+    runner: AtomicUsize,
     cell: LoopCell<State>,
 }
 
@@ -127,8 +137,8 @@ impl Handle {
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
             cancelled: AtomicBool::new(false),
-            running: AtomicBool::new(false),
             threadsafe,
+            runner: AtomicUsize::new(NOBODY),
             cell: LoopCell::new(State { call: Some(call), context: Some(context.unbind()), debug }),
         })
     }
@@ -155,9 +165,13 @@ impl Handle {
                 Ok(())
             }
             Err(error) => {
-                // The report shows the callback, so it is put back.
-                let none = handle.cell.with(py, |state, _| state.call.replace(call));
-                drop(none);
+                // The report shows the callback, so it is put back, unless it has cancelled itself.
+                let mut call = Some(call);
+                if !handle.is_cancelled() {
+                    call =
+                        handle.cell.with(py, |state, _| std::mem::replace(&mut state.call, call));
+                }
+                drop(call);
                 errors::callback_failed(this, error)
             }
         }
@@ -180,9 +194,13 @@ impl Handle {
     #[inline]
     fn invoke(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
         let context = self.context(py)?;
-        self.running.store(true, Ordering::Relaxed);
+        if self.threadsafe {
+            self.runner.store(this_thread(), Ordering::Relaxed);
+        }
         let outcome = ffi::in_context(&context, || call.invoke(py));
-        self.running.store(false, Ordering::Relaxed);
+        if self.threadsafe {
+            self.runner.store(NOBODY, Ordering::Relaxed);
+        }
         outcome.map(drop)
     }
 
@@ -210,12 +228,10 @@ impl Handle {
     }
 
     /// Waits until a thread-safe callback that another thread is running has ended, so that after
-    /// `cancel()` it has either finished or will never start (S3.11).
+    /// `cancel()` it has either finished or will never start (S3.11). Signals are heard meanwhile.
     fn wait_while_running(&self, py: Python<'_>) -> PyResult<()> {
-        if !self.threadsafe || self.event_loop.get().runs_in_this_thread(py)? {
-            return Ok(());
-        }
-        while self.running.load(Ordering::Relaxed) {
+        while ![NOBODY, this_thread()].contains(&self.runner.load(Ordering::Relaxed)) {
+            py.check_signals()?;
             py.detach(|| std::thread::sleep(CANCEL_POLL));
         }
         Ok(())
