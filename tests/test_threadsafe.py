@@ -221,6 +221,34 @@ def in_child(work):
 """
 
 
+def test_dropping_what_was_inherited(run_script: RunScript) -> None:
+    """S6.9: a finalizer in the child does not take the parent's connection out of the poller they share."""
+    run_script(
+        FORK
+        + """
+import gc
+
+class Listening(asyncio.Protocol):
+    def data_received(self, data):
+        loop.stop()
+
+loop.run_until_complete(loop.create_connection(Listening, sock=left))
+asyncio.set_event_loop(None)
+
+def drop():
+    global loop, left, Listening
+    del loop, left, Listening
+    gc.collect()
+
+in_child(drop)
+right.send(b"x")
+loop.run_forever()
+""",
+        "-W",
+        "ignore",
+    )
+
+
 @ferroloop_only("asyncio deregisters its fds from the epoll it shares with the parent", "S6.9")
 def test_closing_the_inherited_loop(run_script: RunScript) -> None:
     """S6.9: the parent's readers and wakeups go on working."""

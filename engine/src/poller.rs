@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::process::{Pid, getpid};
 
 use crate::pace::Pace;
 use crate::readiness::Interest;
@@ -31,7 +32,7 @@ const WAKER: Token = Token::new(-1, u32::MAX);
 /// 3. [`end`](Poller::end) takes the `Wait` back, and [`events`](Poller::events) reads it.
 ///
 /// Payloads are never dropped in here, but handed back: by [`insert`](Poller::insert) when replaced
-/// or refused, by [`remove`](Poller::remove) and by [`drain`](Poller::drain).
+/// or refused, and by [`remove`](Poller::remove).
 ///
 /// # Implementation notes
 ///
@@ -42,6 +43,8 @@ const WAKER: Token = Token::new(-1, u32::MAX);
 #[derive(Debug)]
 pub struct Poller<W> {
     kernel: Kernel,
+    /// Whose registrations the kernel has.
+    process: Pid,
     table: Table<W>,
     occupied: usize,
     /// Descriptors whose interest may differ from what the kernel has.
@@ -79,6 +82,7 @@ impl<W> Poller<W> {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             kernel: Kernel::open()?,
+            process: getpid(),
             table: Table::new(),
             occupied: 0,
             dirty: Vec::new(),
@@ -195,12 +199,15 @@ impl<W> Poller<W> {
 
     /// Ends a registration and gives its payload back. The kernel is told at once, because the
     /// descriptor is usually closed next. A token whose registration has ended gives nothing.
+    ///
+    /// In a forked child the kernel is not told: the epoll instance is shared, the registrations are
+    /// the parent's, and one deleted here would be gone there (S6.9).
     pub fn remove(&mut self, token: Token) -> Option<W> {
         let slot = self.table.current_mut(token)?;
         let armed = slot.armed;
         let payload = slot.vacate();
         self.occupied -= 1;
-        if !armed.is_none() {
+        if !armed.is_none() && self.process == getpid() {
             self.kernel.delete(token.fd());
         }
         payload
@@ -258,15 +265,5 @@ impl<W> Poller<W> {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.occupied == 0
-    }
-
-    /// Gives every payload back without a word to the kernel, for a poller that is closed next.
-    ///
-    /// Dropping the poller ends all its registrations at once. In a forked child it ends none: the
-    /// epoll instance is shared, the registrations are the parent's, and deleting one here would
-    /// delete it there (S6.9). So nothing is deleted.
-    pub fn drain(&mut self) -> Vec<W> {
-        self.occupied = 0;
-        self.table.iter_mut().filter_map(|(_, slot)| slot.vacate()).collect()
     }
 }
