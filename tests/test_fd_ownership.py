@@ -150,6 +150,32 @@ def test_number_of_an_ended_transport(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@ferroloop_only("asyncio makes the socket before the transport", "A1")
+def test_a_socket_that_came_to_nothing(loop: Loop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A1: a signal's handler fails in the middle of `__init__`: the descriptor has not gone to the object."""
+    make = socket.socket.__init__
+
+    def fail(self: socket.socket, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        protocol = Recorder()
+        async with await loop.create_server(lambda: protocol, "127.0.0.1", 0) as server:
+            with socket.create_connection(server.sockets[0].getsockname()) as client:
+                client.setblocking(False)
+                await eventually(lambda: protocol.transport)
+                with monkeypatch.context() as patch:
+                    patch.setattr(socket.socket, "__init__", fail)
+                    with pytest.raises(KeyboardInterrupt):
+                        protocol.transport.get_extra_info("socket")
+                protocol.transport.write(b"still here")
+                assert await loop.sock_recv(client, 100) == b"still here"
+            await eventually(lambda: protocol.lost)
+
+    run(main())
+
+
 def test_many_connections_share_no_number(loop: Loop, run: Run) -> None:
     """A1: numbers are reused at once, data stays with its connection."""
 

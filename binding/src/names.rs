@@ -28,6 +28,7 @@ imported! {
     get_ident = "threading"."get_ident";
     logger = "asyncio.log"."logger";
     socket_class = "socket"."socket";
+    c_socket_class = "_socket"."socket";
     gaierror = "socket"."gaierror";
     inet_ntop = "socket"."inet_ntop";
     address_family = "socket"."AddressFamily";

@@ -104,12 +104,17 @@ impl Descriptor {
 
 /// A non-blocking Python socket over `fd`, which the socket owns from now on.
 pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyAny>> {
+    let class = names::socket_class(py)?;
+    let socket = class.call_method1(intern!(py, "__new__"), (class,))?;
     let options = PyDict::new(py);
     options.set_item(intern!(py, "fileno"), fd)?;
-    let socket = names::socket_class(py)?.call((), Some(&options))?;
-    if let Err(error) = socket.call_method1(intern!(py, "setblocking"), (false,)) {
-        // The fd is still its former owner's to close.
-        socket.call_method0(intern!(py, "detach"))?;
+    let made = socket
+        .call_method(intern!(py, "__init__"), (), Some(&options))
+        .and_then(|_| socket.call_method1(intern!(py, "setblocking"), (false,)));
+    if let Err(error) = made {
+        // However far it came before a signal's handler failed, the fd is its former owner's to close.
+        // No handler runs in the method of the C class.
+        names::c_socket_class(py)?.call_method1(intern!(py, "detach"), (socket,))?;
         return Err(error);
     }
     Ok(socket)
