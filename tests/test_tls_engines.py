@@ -169,6 +169,26 @@ LIES = {
 }
 
 
+PROXY = """
+import _ssl, ssl
+
+class Proxy:
+    # Where the layout has a socket, of which there is none, an SSL and a context.
+    __slots__ = ("a", "b", "c", "real")
+    __class__ = property(lambda self: _ssl._SSLSocket)
+
+    def __init__(self, real, context):
+        self.real, self.b, self.c = real, [context] * 64, context
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+wrap = ssl.SSLContext._wrap_bio
+ssl.SSLContext._wrap_bio = lambda self, *args, **options: Proxy(wrap(self, *args, **options), self)
+"""
+LIES["class"] = (PROXY, "the layout of this Python's SSL objects is not the known one")
+
+
 @ferroloop_only("asyncio has one engine", spec="S22")
 @pytest.mark.parametrize("lie", LIES)
 def test_doubts_about_the_interpreter(run_script: Callable[..., Script], tmp_path: Path, lie: str) -> None:

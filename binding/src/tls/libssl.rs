@@ -396,7 +396,8 @@ fn head<const N: usize>(
     let size =
         |class: &Bound<'_, PyAny>| class.getattr(intern!(py, "__basicsize__"))?.extract::<usize>();
     let header = size(py.get_type::<PyAny>().as_any())?;
-    if !object.is_instance(class)? || size(class)? < header + N * size_of::<Pointer>() {
+    // The type itself: an object may say anything of its `__class__`.
+    if !object.get_type().is_subclass(class)? || size(class)? < header + N * size_of::<Pointer>() {
         return Ok(None);
     }
     let start = object.as_ptr().wrapping_byte_add(header).cast::<[Pointer; N]>();
