@@ -328,6 +328,19 @@ def test_pausing(loop: Loop, run: Run, logged: LogList) -> None:
     assert changes == [["pauses", "reading"], ["resumes", "reading"]]
 
 
+@ferroloop_only("asyncio raises RuntimeError", "S30.9")
+def test_resuming_when_the_loop_is_closed(loop: Loop, errors: Errors) -> None:
+    """S30.9: nothing more will come, and that is no error of the pipe's."""
+    with both() as (reader, _):
+        connecting = loop.connect_read_pipe(Recorder, reader)
+        transport, protocol = loop.run_until_complete(connecting)
+        transport.pause_reading()
+        loop.close()
+        transport.resume_reading()
+        assert not transport.is_closing()
+        assert errors == protocol.lost == []
+
+
 def test_pausing_after_data_came(loop: Loop) -> None:
     """S30.10: pausing between the event and the read leaves the data where it is."""
     with both() as (reader, writer):

@@ -31,6 +31,11 @@ pub(crate) fn invalid_limits(limits: &InvalidLimits) -> PyErr {
     PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
 }
 
+/// What the poller says against a watch; nothing if there is no poller any more.
+pub(crate) fn not_watched(py: Python<'_>, refusal: Option<io::Error>) -> PyErr {
+    refusal.map_or_else(closed_loop, |error| os_error(py, &error))
+}
+
 pub(crate) fn closed_loop() -> PyErr {
     PyRuntimeError::new_err("Event loop is closed")
 }

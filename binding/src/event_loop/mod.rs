@@ -210,7 +210,7 @@ impl EventLoop {
             }
             Err((error, watch)) => {
                 drop(watch);
-                Err(error.map_or_else(errors::closed_loop, |error| errors::os_error(py, &error)))
+                Err(errors::not_watched(py, error))
             }
         }
     }

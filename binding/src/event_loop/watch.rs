@@ -13,7 +13,7 @@ use super::fileno::{descriptor, not_a_descriptor, number_of};
 use super::{EventLoop, Reactor};
 use crate::acceptor::Acceptor;
 use crate::cell::Share;
-use crate::errors::os_error;
+use crate::errors;
 use crate::ffi;
 use crate::handle::{Args, Call, Handle};
 use crate::job::Job;
@@ -285,13 +285,16 @@ impl EventLoop {
         Ok(handle)
     }
 
-    /// Has `transport` hear of one side of its fd.
+    /// Has `transport` hear of one side of its fd, as long as the loop is open.
     pub(crate) fn listen(
         this: &Bound<'_, Self>,
         fd: RawFd,
         side: Side,
         transport: &Bound<'_, BaseTransport>,
     ) -> PyResult<()> {
+        if this.get().closed() {
+            return Ok(());
+        }
         Self::set_listener(this, fd, side, Listener::Pipe(transport.clone().unbind()))
     }
 
@@ -315,15 +318,14 @@ impl EventLoop {
         listener: Listener,
     ) -> PyResult<()> {
         let py = this.py();
-        let outcome = this.get().cell.with(py, move |state, _| {
-            let Some(reactor) = &mut state.reactor else {
-                let error = io::ErrorKind::NotConnected.into();
-                return Err(Refused { error, payload: Some(listener) });
-            };
-            reactor.set_listener(fd, side, listener)
+        let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
+            Some(reactor) => reactor
+                .set_listener(fd, side, listener)
+                .map_err(|refused| (Some(refused.error), refused.payload)),
+            None => Err((None, Some(listener))),
         });
         let Displaced { listener, watch } =
-            outcome.map_err(|refused| os_error(py, &refused.error))?;
+            outcome.map_err(|(error, _)| errors::not_watched(py, error))?;
         drop(watch);
         match listener {
             Some(Listener::Handle(old, _)) => Handle::cancel(old.bind(py)),

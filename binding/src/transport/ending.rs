@@ -183,9 +183,12 @@ impl BaseTransport {
 
     /// The transport never came to be: its socket stays its creator's.
     pub(super) fn disown(this: &Bound<'_, Self>) {
-        let descriptor = this.get().cell.with(this.py(), |state, _| {
-            std::mem::replace(&mut state.descriptor, Descriptor::Closed)
+        let (descriptor, ties) = this.get().cell.with(this.py(), |state, _| {
+            (std::mem::replace(&mut state.descriptor, Descriptor::Closed), state.ties.take())
         });
+        if let Some(ties) = ties {
+            Self::unwatch(this, ties.event_loop.bind(this.py()));
+        }
         drop(descriptor);
     }
 
