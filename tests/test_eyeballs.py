@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only, since
-from support.net import has_ipv6, info, listener, scripted, silent
+from support.net import eventually, has_ipv6, info, listener, scripted, silent
 from support.protocols import Recorder
 
 FOUR = [f"10.0.0.{n}" for n in range(1, 5)]
@@ -200,6 +200,27 @@ def test_cancelling_the_call(loop_class: type, seconds: float) -> None:
         race.run(0.02, seconds)
     assert set(race.ended.values()) == {"cancelled"}
     assert race.open == []
+
+
+@ferroloop_only("attempts outlive the coroutine, with their sockets", "S15.6")
+def test_closing_the_coroutine(loop_class: type) -> None:
+    """S15.6: nobody may wait any more, but the attempts are cancelled."""
+    race = Race(loop_class, {1: (60, None), 2: (60, None)})
+
+    async def main() -> None:
+        connecting = race.loop.create_connection(Recorder, "name", 1, happy_eyeballs_delay=0.001)
+        awaited = connecting.send(None)
+        while len(race.started) < 2:
+            awaited._asyncio_future_blocking = False  # as a task does
+            await asyncio.wait([awaited])
+            if len(race.started) < 2:
+                awaited = connecting.send(None)
+        connecting.close()
+        await eventually(lambda: race.ended == {1: "cancelled", 2: "cancelled"})
+
+    race.loop.run_until_complete(main())
+    race.loop.close()
+    assert [sock.fileno() for sock in race.socks.values()] == [-1, -1]
 
 
 @ferroloop_only("asyncio swallows it and reports no error at all", "S15.7")

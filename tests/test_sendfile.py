@@ -1,6 +1,7 @@
 """S24: files over transports."""
 
 import asyncio
+import io
 import os
 import socket
 import sys
@@ -222,6 +223,27 @@ def test_peer_goes_away(loop: Loop, run: Run, file: Any, native: bool) -> None:
             await asyncio.sleep(0.002)
             assert len(protocol.lost) == 1
             assert transport.get_protocol() in (protocol, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@ferroloop_only("asyncio 3.11 reports success", "S24.4", sys.version_info < (3, 12))
+def test_fallback_to_a_peer_that_has_gone(loop: Loop, run: Run, count: int) -> None:
+    """S24.4: noticed before the file counts as sent, whoever else writes in the same iteration."""
+
+    async def send() -> str:
+        async with connection() as (transport, _, peer):
+            reset(peer)
+            try:
+                await loop.sendfile(transport, io.BytesIO(CONTENT[:10]))
+            except ConnectionError as exc:
+                return str(exc)
+            return "sent"
+
+    async def main() -> None:
+        answers = await asyncio.gather(*[send() for _ in range(count)])
+        assert set(answers) == {"Connection closed by peer"}
 
     run(main())
 

@@ -40,13 +40,16 @@ async def race(
     The next attempt starts when the latest one fails, or `delay` seconds after its start. To fail is to raise OSError;
     any other error is a mistake in the attempt, ends the race and is raised.
 
-    Every attempt has ended when this returns or raises, also when it is cancelled. An attempt that succeeds too late
-    has its result passed to `discard`.
+    Every attempt has ended when this returns or raises, also when it is cancelled; if the coroutine is closed, they are
+    cancelled. An attempt that succeeds too late has its result passed to `discard`.
     """
     running: _Tasks[_T] = set()
     decided = None
     try:
         decided = await _decision(loop, attempts, delay, running)
+    except GeneratorExit:
+        _abandon(running, discard)
+        raise
     finally:
         losers = running - {decided}
         running.clear()
@@ -104,6 +107,14 @@ async def _end(losers: _Tasks[_T], discard: Callable[[_T], object]) -> asyncio.C
     for task in losers:
         _discard_success(task, discard)
     return interruption
+
+
+def _abandon(losers: _Tasks[_T], discard: Callable[[_T], object]) -> None:
+    """Cancel the attempts where nobody may wait any more."""
+    for task in losers:
+        task.add_done_callback(lambda task: _discard_success(task, discard))
+        task.cancel()
+    losers.clear()
 
 
 def _discard_success(task: asyncio.Task[_T], discard: Callable[[_T], object]) -> None:

@@ -275,6 +275,7 @@ class _TransportSender(asyncio.Protocol):
     async def send(self, data: memoryview) -> None:
         """Write, and wait until more may be written. Raises what the connection is lost with, or ConnectionError."""
         self._transport.write(data)
+        self._transport.get_extra_info("socket")  # has it sent now, not when the callback ends
         if self._transport.is_closing() or getattr(self._transport, "_drops_writes", False):
             raise ConnectionError("Connection closed by peer")
         self.sent += len(data)  # before the wait: what the transport has taken goes out, whatever becomes of this call
