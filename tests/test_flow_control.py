@@ -12,6 +12,7 @@ from support.gates import ferroloop_only
 from support.loops import Loop
 from support.net import connection, eventually, receive, receive_all, tcp_pair, unix_pair
 from support.protocols import Recorder
+from support.unclosed import unclosed
 
 Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
@@ -56,6 +57,19 @@ def test_a_peer_that_was_fast_and_stops(loop: Loop, run: Run) -> None:
             assert pressure(protocol) == ["pause", "resume"]
 
     run(main())
+
+
+@ferroloop_only("asyncio raises RuntimeError", "S17.2")
+def test_nobody_is_paused_by_a_closed_loop(loop: Loop) -> None:
+    """S17.2: there is nobody who would resume him."""
+    left, right = unix_pair()
+    transport, protocol = loop.run_until_complete(loop.create_connection(Recorder, sock=left))
+    loop.close()
+    transport.write(bytes(1 << 20))
+    assert pressure(protocol) == []
+    with unclosed("unclosed transport"):
+        del transport, protocol, left
+    right.close()
 
 
 def test_default_limits(loop: Loop, run: Run) -> None:

@@ -20,6 +20,7 @@ from support.net import eventually
 from support.pipes import KINDS, both, pipe, reading, terminal
 from support.protocols import Recorder
 from support.turns import turn
+from support.unclosed import unclosed
 
 Loop = asyncio.AbstractEventLoop
 Run = Callable[..., Any]
@@ -280,6 +281,7 @@ def test_failing_data_received(loop: Loop, run: Run, errors: Errors) -> None:
     run(main())
     assert [type(context["exception"]) for context in errors] == [ValueError]
     assert "Exception in callback" in errors[0]["message"]
+    assert "bad" not in errors[0]["message"], "what was received is nobody else's business"
     assert isinstance(errors[0]["handle"], asyncio.Handle)
 
 
@@ -339,6 +341,8 @@ def test_resuming_when_the_loop_is_closed(loop: Loop, errors: Errors) -> None:
         transport.resume_reading()
         assert not transport.is_closing()
         assert errors == protocol.lost == []
+        with unclosed("unclosed transport"):
+            del transport, protocol, connecting
 
 
 def test_pausing_after_data_came(loop: Loop) -> None:

@@ -129,6 +129,25 @@ def test_a_class_with_methods_of_its_own(loop: Loop, run: Run, pair: Pair) -> No
     run(main())
 
 
+class Misleading(socket.socket):
+    """Shows a number that is not its own, as wrappers do."""
+
+    number = -1
+
+    def fileno(self) -> int:
+        return self.number
+
+
+def test_a_class_with_a_number_of_its_own(loop: Loop, pair: Pair) -> None:
+    """S25.1: Python's methods do not ask `fileno()`."""
+    left, right = pair
+    with Misleading(fileno=os.dup(left.fileno())) as sock:
+        sock.number = right.fileno()
+        right.send(b"abcd")
+        assert at_once(loop.sock_recv(sock, 2)) == b"ab"
+        assert at_once(loop.sock_recv_into(sock, bytearray(2))) == 2
+
+
 @pytest.mark.parametrize("name", RECEIVING)
 def test_receiving_waits(loop: Loop, run: Run, pair: Pair, name: str) -> None:
     """S25.1, S25.13: and leaves no watcher."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._loop import EventLoop
 
     _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+    _TransportT = TypeVar("_TransportT", ReadPipeTransport, WritePipeTransport)
 
     class Pipe(Protocol):
         """What a pipe transport takes over: an open file, of which it needs no more than this."""
@@ -35,15 +36,7 @@ async def connect_read_pipe(
     Raises ValueError if it is no pipe, socket or character device, OSError if it is closed, RuntimeError if the loop
     is, and then leaves it alone.
     """
-    protocol = protocol_factory()
-    loop._check_closed()
-    waiter: Future[None] = loop.create_future()
-    transport = loop._make_read_pipe_transport(pipe, protocol, waiter)
-    fd = pipe.fileno()  # afterwards it may be closed
-    await finish(transport, waiter)
-    if loop.get_debug():
-        logger.debug("Read pipe %r connected: (%r, %r)", fd, transport, protocol)
-    return transport, protocol
+    return await _connect(loop, protocol_factory, pipe, loop._make_read_pipe_transport, "Read")
 
 
 async def connect_write_pipe(
@@ -53,14 +46,24 @@ async def connect_write_pipe(
 
     The protocol hears of the connection and of flow control. As `connect_read_pipe` in everything else.
     """
+    return await _connect(loop, protocol_factory, pipe, loop._make_write_pipe_transport, "Write")
+
+
+async def _connect(
+    loop: EventLoop,
+    protocol_factory: Callable[[], _ProtocolT],
+    pipe: Pipe,
+    make: Callable[[Pipe, _ProtocolT, Future[None]], _TransportT],
+    name: str,
+) -> tuple[_TransportT, _ProtocolT]:
     protocol = protocol_factory()
     loop._check_closed()
-    waiter: Future[None] = loop.create_future()
-    transport = loop._make_write_pipe_transport(pipe, protocol, waiter)
     fd = pipe.fileno()  # afterwards it may be closed
+    waiter: Future[None] = loop.create_future()
+    transport = make(pipe, protocol, waiter)
     await finish(transport, waiter)
     if loop.get_debug():
-        logger.debug("Write pipe %r connected: (%r, %r)", fd, transport, protocol)
+        logger.debug("%s pipe %r connected: (%r, %r)", name, fd, transport, protocol)
     return transport, protocol
 
 

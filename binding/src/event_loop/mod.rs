@@ -127,7 +127,7 @@ impl EventLoop {
     }
 
     #[inline]
-    fn closed(&self) -> bool {
+    pub(crate) fn closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
 

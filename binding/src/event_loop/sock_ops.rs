@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 
 use super::{EventLoop, SCRATCH_SIZE};
 use crate::errors::os_error;
-use crate::ffi;
+use crate::{ffi, names};
 
 /// Receives up to `n` bytes; `b""` is the end of the stream. What is no size, the socket's own method
 /// refuses in its own words.
@@ -35,7 +35,7 @@ fn recv_up_to<'py>(
     if limit == 0 {
         return ffi::bytes_of(py, b"").map(Some);
     }
-    let fd = file_number(sock)?;
+    let fd = own_number(sock)?;
     if limit > SCRATCH_SIZE {
         return recv_large(py, fd, limit);
     }
@@ -71,7 +71,7 @@ fn recv_bytes<'py>(
 /// buffer, the socket's own method refuses in its own words.
 #[pyfunction(name = "try_recv_into")]
 fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-    let fd = file_number(sock)?;
+    let fd = own_number(sock)?;
     let received = ffi::with_writable_buffer(buf, |memory| {
         if memory.is_empty() {
             return Ok(Some(0));
@@ -106,6 +106,12 @@ pub(crate) fn try_sendfile(
     let sent =
         py.detach(|| engine::try_sendfile(borrow_fd(socket)?, borrow_fd(file)?, offset, count));
     sent.map_err(|error| os_error(py, &error))
+}
+
+/// The number that the socket's own methods use, whatever its class says of itself.
+fn own_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    let py = sock.py();
+    names::c_socket_class(py)?.call_method1(intern!(py, "fileno"), (sock,))?.extract()
 }
 
 fn file_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {

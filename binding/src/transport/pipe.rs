@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::reading::Received;
 use super::{BaseTransport, Parts, WriteTransport, channel, chunk};
 use crate::event_loop::EventLoop;
+use crate::handle::Args;
 use crate::job::Job;
 use crate::{ffi, names};
 
@@ -58,8 +59,11 @@ impl BaseTransport {
         match this.get().receive_bytes(event_loop) {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Data(data)) => {
+                let Some(target) = this.get().target(py) else { return Ok(()) };
                 let method = intern!(py, "data_received");
-                Self::notify(this, event_loop, method, Some(data.as_any()))
+                let Err(error) = target.call(method, (data,)) else { return Ok(()) };
+                // The report does not show the data.
+                Self::call_failed(this, event_loop, target, method, Args::None, error)
             }
             Ok(Received::Eof) => {
                 Self::info_log(this, event_loop, "%r was closed by peer")?;

@@ -126,8 +126,8 @@ impl BaseTransport {
         errors::job_failed(event_loop, call, target.context, error)
     }
 
-    /// Calls `pause_writing` or `resume_writing`. Their failure is reported and the transport lives
-    /// on (S17.5).
+    /// Calls `pause_writing` or `resume_writing`, as long as the loop is open. Their failure is reported
+    /// and the transport lives on (S17.5).
     pub(super) fn signal<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
@@ -135,7 +135,7 @@ impl BaseTransport {
         caller: Caller,
     ) -> PyResult<()> {
         let py = this.py();
-        let Some(target) = this.get().target(py) else {
+        let Some(target) = this.get().target(py).filter(|_| !event_loop.get().closed()) else {
             return Ok(());
         };
         let outcome = match caller {
