@@ -59,7 +59,7 @@ impl Acceptor {
             }
             let listener = borrow_fd(this.get().fd).map_err(|error| os_error(this.py(), &error))?;
             match accept(listener) {
-                Accept::Connection(fd, peer) => Self::connect(this, event_loop, fd, peer)?,
+                Accept::Connection(fd, peer) => Self::serve(this, event_loop, fd, peer)?,
                 Accept::Aborted => {}
                 Accept::WouldBlock => return Ok(()),
                 Accept::OutOfResources(error) => return Self::pause(this, event_loop, &error),
@@ -80,7 +80,7 @@ impl Acceptor {
     }
 
     /// One connection: its protocol and its transport, in a context of its own.
-    fn connect(
+    fn serve(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         fd: OwnedFd,

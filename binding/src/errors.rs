@@ -8,7 +8,7 @@ use pyo3::exceptions::{
 };
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::EventLoop;
 use crate::handle::{Call, Handle};
@@ -86,6 +86,27 @@ pub(crate) fn callback_failed(handle: &Bound<'_, Handle>, error: PyErr) -> PyRes
         report = report.with("source_traceback", stack)?;
     }
     report.send(&handle.get().event_loop(py))
+}
+
+/// `pause_writing` or `resume_writing` raised: it is reported and the transport lives on (S17.5).
+///
+/// Errors: the exit request that it was, and what the exception handler lets through.
+#[cold]
+pub(crate) fn signal_failed<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    method: &Bound<'py, PyString>,
+    transport: impl IntoPyObject<'py>,
+    protocol: impl IntoPyObject<'py>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = event_loop.py();
+    if is_exit_request(py, &error) {
+        return Err(error);
+    }
+    Report::new(py, &format!("protocol.{method}() failed"), error)?
+        .with("transport", transport)?
+        .with("protocol", protocol)?
+        .send(event_loop)
 }
 
 /// The same for a job that had no handle: one is made for the report.

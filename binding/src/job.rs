@@ -94,13 +94,13 @@ impl Job {
     #[cold]
     fn run_timed(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = event_loop.py();
-        let handle = self.handle(py);
-        if handle.as_ref().is_some_and(|handle| handle.get().is_cancelled()) {
+        let subject = self.subject(event_loop);
+        let handle = subject.cast::<Handle>().ok();
+        if handle.is_some_and(|handle| handle.get().is_cancelled()) {
             return Ok(());
         }
-        let subject = self.subject(event_loop);
         let started = EventLoop::now(event_loop)?;
-        event_loop.get().set_current_handle(py, handle);
+        event_loop.get().set_current_handle(py, handle.map(|handle| handle.clone().unbind()));
         let outcome = self.dispatch(event_loop);
         // A clock of the application's may fail: not in the place of an exit request.
         let ended = EventLoop::now(event_loop);
@@ -113,14 +113,6 @@ impl Job {
             names::logger(py)?.call_method1(intern!(py, "warning"), warning)?;
         }
         Ok(())
-    }
-
-    fn handle(&self, py: Python<'_>) -> Option<Py<Handle>> {
-        match self {
-            Self::Call(handle) | Self::Watch(handle) => Some(handle.clone_ref(py)),
-            Self::Timer(timer) => Some(timer.bind(py).as_super().clone().unbind()),
-            _ => None,
-        }
     }
 
     /// The Python object whose job this is.

@@ -1,8 +1,5 @@
 //! Flow control: when a writer should pause, and when it may go on.
 
-/// Default high-water mark of a transport (S0.29; asyncio's 64 KiB).
-const HIGH: i64 = 64 * 1024;
-
 /// A change of mind about the writer, to be told once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressure {
@@ -17,6 +14,7 @@ pub enum Pressure {
 /// Two marks and not one, so that a writer at the edge is not paused and resumed with every byte.
 #[derive(Clone, Copy, Debug)]
 pub struct WaterMarks {
+    default: i64,
     high: i64,
     low: i64,
     paused: bool,
@@ -32,9 +30,9 @@ pub struct InvalidLimits {
 }
 
 impl WaterMarks {
-    /// The default marks: 64 KiB and a quarter of that.
-    pub const fn new() -> Self {
-        Self { high: HIGH, low: HIGH / 4, paused: false }
+    /// Marks at `default` bytes, and at a quarter of that.
+    pub const fn new(default: i64) -> Self {
+        Self { default, high: default, low: default / 4, paused: false }
     }
 
     /// The high-water mark in bytes.
@@ -60,7 +58,7 @@ impl WaterMarks {
     ///
     /// [`InvalidLimits`] unless `high >= low >= 0`; then nothing changes.
     pub fn set_limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), InvalidLimits> {
-        let high = high.unwrap_or_else(|| low.map_or(HIGH, |low| low.saturating_mul(4)));
+        let high = high.unwrap_or_else(|| low.map_or(self.default, |low| low.saturating_mul(4)));
         // `div_euclid` rounds down, as Python's `//` does.
         let low = low.unwrap_or(high.div_euclid(4));
         if high < low || low < 0 {
@@ -91,12 +89,6 @@ impl WaterMarks {
         }
         self.paused = false;
         Some(Pressure::Low)
-    }
-}
-
-impl Default for WaterMarks {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

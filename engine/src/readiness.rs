@@ -30,13 +30,6 @@ impl Interest {
         Self(self.0 | other.0)
     }
 
-    /// `self` except the sides of `other`.
-    #[inline]
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
     /// Whether the kernel is not asked at all.
     #[inline]
     pub const fn is_none(self) -> bool {

@@ -5,7 +5,7 @@ use ferroloop_engine::{InvalidLimits, Pressure, WaterMarks};
 use proptest::prelude::*;
 
 fn limits(high: Option<i64>, low: Option<i64>) -> Result<(i64, i64), InvalidLimits> {
-    let mut marks = WaterMarks::new();
+    let mut marks = WaterMarks::new(64 * 1024);
     marks.set_limits(high, low)?;
     Ok((marks.high(), marks.low()))
 }
@@ -30,7 +30,7 @@ fn contradictions_are_refused() {
     assert_eq!(limits(Some(-1), None), Err(InvalidLimits { high: -1, low: -1 }));
     assert_eq!(limits(None, Some(-1)), Err(InvalidLimits { high: -4, low: -1 }));
 
-    let mut marks = WaterMarks::new();
+    let mut marks = WaterMarks::new(64 * 1024);
     marks.set_limits(Some(100), Some(50)).expect("valid");
     marks.set_limits(Some(1), Some(2)).expect_err("invalid");
     assert_eq!((marks.high(), marks.low()), (100, 50));
@@ -39,7 +39,7 @@ fn contradictions_are_refused() {
 /// S17.2, S17.3: strictly above, and at or below; each once.
 #[test]
 fn each_verdict_is_given_once() {
-    let mut marks = WaterMarks::new();
+    let mut marks = WaterMarks::new(64 * 1024);
     marks.set_limits(Some(100), Some(20)).expect("valid");
     assert_eq!(marks.rise(100), None);
     assert_eq!(marks.rise(101), Some(Pressure::High));
@@ -54,7 +54,7 @@ fn each_verdict_is_given_once() {
 /// With both marks at zero every queued byte pauses and only emptiness resumes.
 #[test]
 fn zero_marks_mean_pause_until_empty() {
-    let mut marks = WaterMarks::new();
+    let mut marks = WaterMarks::new(64 * 1024);
     marks.set_limits(Some(0), None).expect("valid");
     assert_eq!(marks.rise(0), None);
     assert_eq!(marks.rise(1), Some(Pressure::High));
@@ -66,7 +66,7 @@ proptest! {
     /// Whatever the sizes, pauses and resumes alternate, beginning with a pause.
     #[test]
     fn verdicts_alternate(sizes in prop::collection::vec(0_usize..300, 0..100)) {
-        let mut marks = WaterMarks::new();
+        let mut marks = WaterMarks::new(64 * 1024);
         marks.set_limits(Some(200), Some(100)).expect("valid");
         let verdicts: Vec<_> =
             sizes.into_iter().flat_map(|size| [marks.rise(size), marks.fall(size)]).flatten().collect();

@@ -6,8 +6,6 @@ use ferroloop_engine::{Interest, Readiness};
 fn sides_come_and_go_independently() {
     let both = Interest::READ.with(Interest::WRITE);
     assert_eq!(both, Interest::BOTH);
-    assert_eq!(both.without(Interest::READ), Interest::WRITE);
-    assert_eq!(both.without(both), Interest::NONE);
     assert!(both.contains(Interest::READ) && both.contains(Interest::WRITE));
     assert!(!Interest::READ.contains(Interest::BOTH));
     assert!(Interest::READ.contains(Interest::NONE));

@@ -77,6 +77,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
     # What is known of the process
 
     def get_pid(self) -> int:
+        """The process's number, also when it has ended."""
         return self._pid
 
     def get_returncode(self) -> int | None:
@@ -89,6 +90,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         return None if pipe is None else pipe.pipe
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the process to another protocol."""
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
@@ -118,6 +120,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self.send_signal(signal.SIGKILL)
 
     def is_closing(self) -> bool:
+        """True once `close()` was called or the process has ended with its pipes."""
         return self._closed
 
     def close(self) -> None:

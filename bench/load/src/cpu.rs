@@ -26,13 +26,19 @@ fn on_cpu(schedstat: &str) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::of_process;
+    use std::time::{Duration, Instant};
+
+    /// Many ticks of whatever clock the kernel counts by.
+    const WORK: Duration = Duration::from_millis(100);
 
     #[test]
     fn work_shows() {
         let before = of_process(std::process::id()).unwrap();
-        let mut sum = 0_u64;
-        while of_process(std::process::id()).unwrap() == before {
-            sum = std::hint::black_box(sum + 1);
+        let started = Instant::now();
+        while started.elapsed() < WORK {
+            std::hint::black_box(());
         }
+        let worked = of_process(std::process::id()).unwrap() - before;
+        assert!(WORK / 10 < worked && worked < WORK * 10, "{worked:?}");
     }
 }

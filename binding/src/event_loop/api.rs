@@ -67,8 +67,9 @@ impl EventLoop {
 
     /// Calls `callback(*args)` whenever `fd` is readable (asyncio: loop.add_reader).
     ///
-    /// fd: a number or an object with `fileno()`. Raises ValueError for anything else, OSError for
-    /// what cannot be polled, RuntimeError if a transport of this loop uses it.
+    /// fd: a number or an object with `fileno()`. Raises ValueError for anything else, OverflowError for
+    /// too large a number, OSError for what cannot be polled, RuntimeError if a transport of this loop
+    /// uses it or the loop is closed.
     #[pyo3(signature = (fd, callback, *args))]
     fn add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -80,7 +81,8 @@ impl EventLoop {
         Self::add_callback(slf, fd, Side::Reader, callback, args).map(drop)
     }
 
-    /// Calls `callback(*args)` whenever `fd` is writable (asyncio: loop.add_writer).
+    /// Calls `callback(*args)` whenever `fd` is writable (asyncio: loop.add_writer). Arguments and errors
+    /// are those of `add_reader`.
     #[pyo3(signature = (fd, callback, *args))]
     fn add_writer<'py>(
         slf: &Bound<'py, Self>,
@@ -92,12 +94,13 @@ impl EventLoop {
         Self::add_callback(slf, fd, Side::Writer, callback, args).map(drop)
     }
 
-    /// Stops watching `fd` for reading; True if it was watched.
+    /// Stops watching `fd` for reading; True if it was watched. Raises ValueError for what is no
+    /// descriptor, RuntimeError if a transport of this loop uses it.
     fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::remove_unowned(slf, fd, Side::Reader)
     }
 
-    /// Stops watching `fd` for writing; True if it was watched.
+    /// Stops watching `fd` for writing; True if it was watched. Errors are those of `remove_reader`.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::remove_unowned(slf, fd, Side::Writer)
     }

@@ -2,9 +2,8 @@
 //! half puts together.
 
 use ferroloop_engine::WaterMarks;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyMemoryView, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::backlog::Backlog;
@@ -37,8 +36,8 @@ impl TlsLayer {
                 buffered: is_buffered(protocol)?,
                 protocol: Some(protocol.clone().unbind()),
                 backlog: Backlog::default(),
-                write_marks: marks(WRITE_HIGH),
-                read_marks: marks(READ_HIGH),
+                write_marks: WaterMarks::new(WRITE_HIGH),
+                read_marks: WaterMarks::new(READ_HIGH),
                 reading_paused: false,
                 room: Room::Free,
                 lost_writes: LostWrites::default(),
@@ -96,13 +95,7 @@ impl TlsLayer {
     // The transport's `write` and `writelines`.
 
     fn _write<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        if !is_bytes_like(data) {
-            let name = data.get_type().name()?;
-            return Err(PyTypeError::new_err(format!(
-                "data: expecting a bytes-like instance, got {name}"
-            )));
-        }
-        let chunk = chunk::from_object(data)?;
+        let chunk = chunk::for_tls(data)?;
         if chunk.is_empty() {
             return Ok(());
         }
@@ -236,7 +229,7 @@ impl TlsLayer {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        slf.get().set_limits(slf.py(), |state| &mut state.write_marks, (high, low), WRITE_HIGH)?;
+        slf.get().set_limits(slf.py(), |state| &mut state.write_marks, high, low)?;
         Self::control_writing(slf)
     }
 
@@ -250,7 +243,7 @@ impl TlsLayer {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        slf.get().set_limits(slf.py(), |state| &mut state.read_marks, (high, low), READ_HIGH)?;
+        slf.get().set_limits(slf.py(), |state| &mut state.read_marks, high, low)?;
         Self::control_reading(slf)
     }
 
@@ -268,15 +261,14 @@ impl TlsLayer {
 }
 
 impl TlsLayer {
-    /// Changes the limits of one direction, by asyncio's rules with TLS's own `default` (S17.1).
+    /// Changes the limits of one direction (S17.1).
     fn set_limits(
         &self,
         py: Python<'_>,
         marks: impl FnOnce(&mut State) -> &mut WaterMarks + Send,
-        (high, low): (Option<i64>, Option<i64>),
-        default: i64,
+        high: Option<i64>,
+        low: Option<i64>,
     ) -> PyResult<()> {
-        let high = high.or_else(|| low.is_none().then_some(default));
         let outcome = self.cell.with(py, |state, _| marks(state).set_limits(high, low));
         outcome.map_err(|limits| errors::invalid_limits(&limits))
     }
@@ -284,17 +276,4 @@ impl TlsLayer {
 
 fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
-}
-
-fn is_bytes_like(data: &Bound<'_, PyAny>) -> bool {
-    data.is_instance_of::<PyBytes>()
-        || data.is_instance_of::<PyByteArray>()
-        || data.is_instance_of::<PyMemoryView>()
-}
-
-fn marks(high: i64) -> WaterMarks {
-    let mut marks = WaterMarks::new();
-    // Positive and with the default for `low`: always valid.
-    let _ = marks.set_limits(Some(high), None);
-    marks
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::backlog::Backlog;
-use super::libssl::{Room, Ssl, Step};
+use super::libssl::{Output, Ssl, Step};
 use super::portable::RECORD;
 use crate::ffi::bytes_of_at_most;
 
@@ -42,9 +42,9 @@ impl Ssl {
             }
             let mut step = Step::Waits;
             let chunk = bytes_of_at_most(py, most, |memory| {
-                let mut room = Room::new(memory);
-                step = self.fill(py, &mut room);
-                room.filled()
+                let mut output = Output::new(memory);
+                step = self.fill(py, &mut output);
+                output.filled()
             })?;
             if !chunk.as_bytes().is_empty() {
                 chunks.push(chunk.into_any());
@@ -57,16 +57,16 @@ impl Ssl {
         }
     }
 
-    /// Decrypts into `room`; answers with `Moved` if that is full.
-    pub(super) fn fill(&self, py: Python<'_>, room: &mut Room<'_>) -> Step {
-        while !room.is_full() {
+    /// Decrypts into `output`; answers with `Moved` if that is full.
+    pub(super) fn fill(&self, py: Python<'_>, output: &mut Output<'_>) -> Step {
+        while !output.is_full() {
             // To ask OpenSSL for what it cannot have would cost as much as a small record does.
-            let step = if self.has_anything(py) { self.read(py, room) } else { Step::Waits };
+            let step = if self.has_anything(py) { self.read(py, output) } else { Step::Waits };
             if !matches!(step, Step::Moved(_)) {
                 return step;
             }
         }
-        Step::Moved(room.filled())
+        Step::Moved(output.filled())
     }
 
     fn has_anything(&self, py: Python<'_>) -> bool {
@@ -96,15 +96,15 @@ impl Ssl {
         while let expected @ 1.. = self.unsent(py) + sealed_length(backlog, step) {
             let mut outcome = Ok(());
             let chunk = bytes_of_at_most(py, expected.min(RECORDS), |memory| {
-                let mut room = Room::new(memory);
-                self.drain(py, &mut room);
+                let mut output = Output::new(memory);
+                self.drain(py, &mut output);
                 if sealed_length(backlog, step) > 0 {
-                    outcome = self.writing(py, &mut room, || {
+                    outcome = self.writing(py, &mut output, || {
                         step = self.encrypt_some(py, backlog);
                         sealed_length(backlog, step) > 0
                     });
                 }
-                room.filled()
+                output.filled()
             })?;
             outcome?;
             records.push(chunk);

@@ -4,7 +4,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::libssl::{Room, Step};
+use super::libssl::{Output, Step};
 use super::{Parts, TlsLayer, TlsPhase, joined};
 use crate::ffi;
 use crate::transport::check_room;
@@ -167,9 +167,9 @@ impl<'py> Parts<'py> {
         let Some(ssl) = &self.ssl else { return self.portable.fill(buffer, 0, room) };
         let filling = ssl.reading(py, fresh, |ssl| {
             ffi::with_writable_buffer(buffer, |memory| {
-                let mut room = Room::of(memory);
-                let step = ssl.fill(py, &mut room);
-                (room.filled(), step)
+                let mut output = Output::of(memory);
+                let step = ssl.fill(py, &mut output);
+                (output.filled(), step)
             })
         });
         match filling {

@@ -156,12 +156,12 @@ pub(super) struct Ssl {
 unsafe impl Send for Ssl {}
 
 /// Memory for OpenSSL to write into, and how much of it is filled.
-pub(super) struct Room<'a> {
+pub(super) struct Output<'a> {
     memory: &'a mut [MaybeUninit<u8>],
     filled: usize,
 }
 
-impl<'a> Room<'a> {
+impl<'a> Output<'a> {
     pub(super) fn new(memory: &'a mut [MaybeUninit<u8>]) -> Self {
         Self { memory, filled: 0 }
     }
@@ -293,16 +293,16 @@ impl Ssl {
         visit.call(&self.owner)
     }
 
-    /// Decrypts into `room`, from one record at most.
-    pub(super) fn read(&self, _py: Python<'_>, room: &mut Room<'_>) -> Step {
+    /// Decrypts into `output`, from one record at most.
+    pub(super) fn read(&self, _py: Python<'_>, output: &mut Output<'_>) -> Step {
         let mut count = 0;
-        let rest = room.rest();
+        let rest = output.rest();
         let start = rest.as_mut_ptr().cast();
         // SAFETY: a living SSL, which `owner` keeps, used by one thread at a time; writes no more than
         // the length, and the count.
         let status =
             unsafe { (self.functions.read)(self.handle, start, rest.len(), &raw mut count) };
-        room.filled += count;
+        output.filled += count;
         self.step(status, count)
     }
 
@@ -346,14 +346,14 @@ impl Ssl {
     }
 
     /// Takes records out of the outgoing BIO.
-    pub(super) fn drain(&self, _py: Python<'_>, room: &mut Room<'_>) {
+    pub(super) fn drain(&self, _py: Python<'_>, output: &mut Output<'_>) {
         let mut count = 0;
-        let rest = room.rest();
+        let rest = output.rest();
         let start = rest.as_mut_ptr().cast();
         // SAFETY: a living BIO, which `owner` keeps; writes no more than the length, and the count, which
         // stays zero if there is nothing.
         unsafe { (self.functions.bio_read)(self.outgoing, start, rest.len(), &raw mut count) };
-        room.filled += count;
+        output.filled += count;
     }
 
     /// Bytes received and not decrypted.

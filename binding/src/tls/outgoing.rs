@@ -9,7 +9,7 @@ use ferroloop_engine::Pressure;
 
 use super::libssl::{Ssl, Step};
 use super::{Parts, Room, TlsLayer, TlsPhase, joined};
-use crate::errors::{self, Report};
+use crate::errors;
 use crate::names;
 use crate::transport::StreamTransport;
 
@@ -148,13 +148,8 @@ impl TlsLayer {
         };
         let Some(protocol) = this.get().protocol(py) else { return Ok(()) };
         let Err(error) = protocol.call_method0(method) else { return Ok(()) };
-        if errors::is_exit_request(py, &error) {
-            return Err(error);
-        }
-        Report::new(py, &format!("protocol.{method}() failed"), error)?
-            .with("transport", this.getattr(intern!(py, "_app_transport"))?)?
-            .with("protocol", this)?
-            .send(&this.get().event_loop(py))
+        let transport = this.getattr(intern!(py, "_app_transport"))?;
+        errors::signal_failed(&this.get().event_loop(py), method, transport, this, error)
     }
 }
 

@@ -35,6 +35,17 @@ pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
     }
 }
 
+/// Errors: TypeError in the words of asyncio's TLS.
+#[inline]
+pub(crate) fn for_tls(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    let Some(chunk) = take(data)? else {
+        let text =
+            format!("data: expecting a bytes-like instance, got {}", data.get_type().name()?);
+        return Err(PyTypeError::new_err(text));
+    };
+    Ok(chunk)
+}
+
 /// What `writelines` was given, which may be whatever has a buffer.
 ///
 /// Errors: TypeError for what has none.

@@ -2,6 +2,7 @@
 //!
 //! What a callback will write shows only afterwards, so it is taken for what the one before was.
 
+use super::HIGH_WATER;
 use crate::event_loop::Batch;
 
 /// What is known of a connection's writes so far.
@@ -16,9 +17,9 @@ pub(super) struct Habit {
 }
 
 impl Habit {
-    /// More than this is not held back. It equals the default high-water mark (S0.29), so that corking
-    /// hides from no writer that it should pause.
-    pub(super) const LIMIT: usize = 64 * 1024;
+    /// More than the default high-water mark is not held back, so that corking hides from no writer that
+    /// it should pause.
+    pub(super) const LIMIT: usize = HIGH_WATER as usize;
     /// From a writer whose peer reads as fast as it writes it has nothing to hide. A mebibyte sent at
     /// once costs a third less than in four parts.
     const LARGE: usize = 1024 * 1024;

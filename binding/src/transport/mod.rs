@@ -48,6 +48,9 @@ pub(crate) use descriptor::Descriptor;
 pub(crate) use protocol::check_room;
 pub(crate) use stream::StreamTransport;
 
+/// The default high-water mark in bytes (S0.29).
+const HIGH_WATER: u32 = 64 * 1024;
+
 /// What all transports have in common (asyncio.BaseTransport). Never made by itself.
 #[pyclass(frozen, subclass, dict, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct BaseTransport {
@@ -130,7 +133,7 @@ impl BaseTransport {
         Ok(Self {
             cell: LoopCell::new(State {
                 stream,
-                marks: WaterMarks::new(),
+                marks: WaterMarks::new(HIGH_WATER.into()),
                 token: Token::new(parts.descriptor.fd(), 0),
                 descriptor: parts.descriptor,
                 interest: None,

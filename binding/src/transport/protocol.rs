@@ -9,7 +9,7 @@ use pyo3::types::PyString;
 use super::writing::Caller;
 use super::{BaseTransport, State};
 use crate::cell::Share;
-use crate::errors::{self, Report};
+use crate::errors;
 use crate::event_loop::EventLoop;
 use crate::handle::{Args, Call};
 use crate::tls::TlsLayer;
@@ -145,12 +145,6 @@ impl BaseTransport {
         let Err(error) = outcome else {
             return Ok(());
         };
-        if errors::is_exit_request(py, &error) {
-            return Err(error);
-        }
-        Report::new(py, &format!("protocol.{method}() failed"), error)?
-            .with("transport", this)?
-            .with("protocol", target.protocol)?
-            .send(event_loop)
+        errors::signal_failed(event_loop, method, this, target.protocol, error)
     }
 }

@@ -102,6 +102,8 @@ impl StreamTransport {
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
+    ///
+    /// Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is sent.
     #[inline]
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.as_super().as_super();
@@ -110,7 +112,7 @@ impl StreamTransport {
         BaseTransport::write(this, chunk)
     }
 
-    /// Sends all the chunks of an iterable.
+    /// Sends all the chunks of an iterable. Raises what `write()` raises, and then sends none of them.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         // Until 3.12 asyncio's writelines was a write of everything joined, and said so; since then
         // it tries to send at once, whatever waits.

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::{FUNCTIONS, Functions, Pointer, Room, Ssl};
+use super::{FUNCTIONS, Functions, Output, Pointer, Ssl};
 
 /// From how many bytes on it is cheaper to lend records than to copy them.
 const LENDS: usize = 8 * 1024;
@@ -51,7 +51,7 @@ impl Drop for Lent<'_> {
 
 /// Where the records of a lent BIO go.
 struct Sink<'a, 'b> {
-    room: &'a mut Room<'b>,
+    output: &'a mut Output<'b>,
     ssl: &'a Ssl,
 }
 
@@ -88,16 +88,16 @@ impl Ssl {
         Ok(lent)
     }
 
-    /// Calls `make_record` with the SSL writing into `room`, until that is full or the answer is that there
+    /// Calls `make_record` with the SSL writing into `output`, until that is full or the answer is that there
     /// are no more. What is too long goes on in the outgoing BIO. Errors: MemoryError.
     pub(in super::super) fn writing(
         &self,
         py: Python<'_>,
-        room: &mut Room<'_>,
+        output: &mut Output<'_>,
         mut make_record: impl FnMut() -> bool,
     ) -> PyResult<()> {
         let functions = self.functions;
-        let mut sink = Sink { room, ssl: self };
+        let mut sink = Sink { output, ssl: self };
         let sink = &raw mut sink;
         let method = METHOD.get_or_try_init(py, || Method::new(functions))?;
         // SAFETY: a method that is never freed.
@@ -108,7 +108,7 @@ impl Ssl {
         // SAFETY: the same.
         unsafe { (functions.bio_set_init)(bio, 1) };
         // SAFETY: nobody writes now.
-        while !unsafe { (*sink).room.is_full() } && make_record() {}
+        while !unsafe { (*sink).output.is_full() } && make_record() {}
         drop(lent);
         Ok(())
     }
@@ -156,7 +156,7 @@ unsafe extern "C" fn write(
     let Some(sink) = (unsafe { sink.cast::<Sink<'_, '_>>().as_mut() }) else { return 0 };
     // SAFETY: OpenSSL's memory, of that length.
     let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), length) };
-    let mut count = sink.room.push(data);
+    let mut count = sink.output.push(data);
     if count == 0 && sink.ssl.put(py, sink.ssl.outgoing, data).is_ok() {
         count = length;
     }
