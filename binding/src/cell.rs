@@ -92,6 +92,17 @@ impl<T: Send> LoopCell<T> {
         open(value, Share(py))
     }
 
+    /// A reference to the object that `find` finds.
+    #[inline]
+    pub(crate) fn shared<'py, U>(
+        &self,
+        py: Python<'py>,
+        find: impl FnOnce(&T) -> Option<&Py<U>> + Send,
+    ) -> Option<Bound<'py, U>> {
+        let found = self.with(py, |value, share| find(value).map(|object| share.share(object)));
+        found.map(|object| object.into_bound(py))
+    }
+
     /// Shows the value to the garbage collector; skipped while the cell is open or not yet filled,
     /// which makes an incomplete (and so legal) traversal.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {

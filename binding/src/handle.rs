@@ -249,9 +249,8 @@ impl Handle {
         self.event_loop.bind(py).clone()
     }
 
-    pub(crate) fn callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell
-            .with(py, |state, share| state.call.as_ref().map(|call| share.share(&call.callback)))
+    pub(crate) fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.call.as_ref().map(|call| &call.callback))
     }
 
     fn args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
@@ -261,10 +260,8 @@ impl Handle {
         args.map(|args| args.tuple(py)).transpose()
     }
 
-    pub(crate) fn source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell.with(py, |state, share| {
-            state.debug.as_ref()?.source_traceback.as_ref().map(|stack| share.share(stack))
-        })
+    pub(crate) fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.debug.as_ref()?.source_traceback.as_ref())
     }
 
     fn remember_repr(this: &Bound<'_, Self>) -> PyResult<()> {
@@ -319,7 +316,7 @@ impl Handle {
     }
 
     #[getter(_callback)]
-    fn get_callback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.callback(py)
     }
 
@@ -344,15 +341,13 @@ impl Handle {
     }
 
     #[getter(_source_traceback)]
-    fn get_source_traceback(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn get_source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.source_traceback(py)
     }
 
     #[getter(_repr)]
-    fn get_repr(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell.with(py, |state, share| {
-            state.debug.as_ref()?.repr.as_ref().map(|text| share.share(text))
-        })
+    fn get_repr<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.debug.as_ref()?.repr.as_ref())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

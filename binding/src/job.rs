@@ -156,7 +156,7 @@ fn describe<'py>(subject: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> 
     let py = subject.py();
     if let Ok(handle) = subject.cast::<Handle>()
         && let Some(callback) = handle.get().callback(py)
-        && let Ok(owner) = callback.bind(py).getattr(intern!(py, "__self__"))
+        && let Ok(owner) = callback.getattr(intern!(py, "__self__"))
         && owner.is_instance(names::task_class(py)?)?
     {
         return owner.repr();

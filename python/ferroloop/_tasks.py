@@ -108,3 +108,4 @@ if sys.version_info >= (3, 14):
     create_task = _create_by_keywords
 else:
     create_task = _create_by_keywords if sys.version_info[:3] == (3, 13, 3) else _create_named
+create_task.__qualname__ = "create_task"  # for the texts of wrong calls

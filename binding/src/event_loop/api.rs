@@ -245,9 +245,8 @@ impl EventLoop {
     }
 
     #[getter(_task_factory)]
-    fn get_task_factory(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.task_factory
-            .with(py, |factory, share| factory.as_ref().map(|factory| share.share(factory)))
+    fn get_task_factory<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task_factory.shared(py, Option::as_ref)
     }
 
     #[setter(_task_factory)]
@@ -262,9 +261,8 @@ impl EventLoop {
     }
 
     #[getter(_current_handle)]
-    fn get_current_handle(&self, py: Python<'_>) -> Option<Py<Handle>> {
-        self.current_handle
-            .with(py, |handle, share| handle.as_ref().map(|handle| share.share(handle)))
+    fn get_current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Handle>> {
+        self.current_handle.shared(py, Option::as_ref)
     }
 
     #[getter(_custom_clock)]

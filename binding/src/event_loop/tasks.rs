@@ -59,12 +59,8 @@ impl EventLoop {
     /// while the loop is open: a dict for each of them is a tenth of what they cost.
     pub(crate) fn as_keyword<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = this.py();
-        let known = this
-            .get()
-            .keyword
-            .with(py, |keyword, share| keyword.as_ref().map(|keyword| share.share(keyword)));
-        if let Some(keyword) = known {
-            return Ok(keyword.into_bound(py));
+        if let Some(keyword) = this.get().keyword.shared(py, Option::as_ref) {
+            return Ok(keyword);
         }
         let keyword = PyDict::new(py);
         keyword.set_item(intern!(py, "loop"), this)?;

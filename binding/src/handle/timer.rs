@@ -77,7 +77,7 @@ impl TimerHandle {
         let py = this.py();
         let (a, b) = (this.as_super().get(), other.as_super().get());
         let same_callback = match (a.callback(py), b.callback(py)) {
-            (Some(a), Some(b)) => a.bind(py).eq(b)?,
+            (Some(a), Some(b)) => a.eq(b)?,
             (None, None) => true,
             _ => false,
         };

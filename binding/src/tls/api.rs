@@ -120,8 +120,8 @@ impl TlsLayer {
     }
 
     #[getter(_transport)]
-    fn get_transport(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell.with(py, |state, share| state.below.as_ref().map(|below| share.share(below)))
+    fn get_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.below.as_ref())
     }
 
     #[setter(_transport)]

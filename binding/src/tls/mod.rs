@@ -172,9 +172,7 @@ impl TlsLayer {
     }
 
     fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let protocol =
-            self.cell.with(py, |state, share| state.protocol.as_ref().map(|p| share.share(p)));
-        protocol.map(|protocol| protocol.into_bound(py))
+        self.cell.shared(py, |state| state.protocol.as_ref())
     }
 
     fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, EventLoop> {

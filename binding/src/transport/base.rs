@@ -52,9 +52,8 @@ impl BaseTransport {
     }
 
     /// The protocol; None after `connection_lost`.
-    fn get_protocol(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.cell
-            .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.protocol)))
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.ties.as_ref().map(|ties| &ties.protocol))
     }
 
     #[getter(_loop)]
@@ -63,7 +62,7 @@ impl BaseTransport {
     }
 
     #[getter(_protocol)]
-    fn protocol_attribute(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn protocol_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.get_protocol(py)
     }
 

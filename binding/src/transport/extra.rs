@@ -56,12 +56,8 @@ impl BaseTransport {
 
     fn extra<'py>(this: &Bound<'py, Self>) -> Bound<'py, PyDict> {
         let py = this.py();
-        let extra = this
-            .get()
-            .cell
-            .with(py, |state, share| state.extra.as_ref().map(|extra| share.share(extra)));
-        if let Some(extra) = extra {
-            return extra.into_bound(py);
+        if let Some(extra) = this.get().cell.shared(py, |state| state.extra.as_ref()) {
+            return extra;
         }
         let fresh = PyDict::new(py);
         let shared = fresh.clone().unbind();

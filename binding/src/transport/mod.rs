@@ -29,7 +29,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use crate::cell::{LoopCell, Share};
+use crate::cell::LoopCell;
 use crate::event_loop::EventLoop;
 use crate::ffi::add_finalizer;
 use crate::future;
@@ -194,10 +194,7 @@ impl BaseTransport {
     /// The loop, while the connection lives.
     #[inline]
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
-        let event_loop = self
-            .cell
-            .with(py, |state, share| state.ties.as_ref().map(|ties| share.share(&ties.event_loop)));
-        event_loop.map(|event_loop| event_loop.into_bound(py))
+        self.cell.shared(py, |state| state.ties.as_ref().map(|ties| &ties.event_loop))
     }
 
     #[inline]
@@ -239,10 +236,6 @@ impl State {
             return interest.with(Interest::WRITE);
         }
         interest
-    }
-
-    fn server(&self, share: Share<'_>) -> Option<Py<PyAny>> {
-        self.ties.as_ref()?.server.as_ref().map(|server| share.share(server))
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

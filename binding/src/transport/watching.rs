@@ -22,9 +22,9 @@ impl BaseTransport {
         let watch = Watch::Stream(this.clone().unbind());
         let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
         this.get().cell.with(py, |state, _| state.token = token);
-        let server = this.get().cell.with(py, |state, share| state.server(share));
+        let server = this.get().cell.shared(py, |state| state.ties.as_ref()?.server.as_ref());
         if let Some(server) = server {
-            server.call_method1(py, intern!(py, "_attach"), (this,))?;
+            server.call_method1(intern!(py, "_attach"), (this,))?;
         }
         Self::start(this, event_loop, waiter);
         Ok(())

@@ -142,9 +142,7 @@ impl BaseTransport {
 
     /// The Python socket, which every datagram transport is made of.
     pub(super) fn socket_object<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        let socket =
-            self.cell.with(py, |state, share| state.descriptor.object().map(|it| share.share(it)));
-        socket.map(|socket| socket.into_bound(py))
+        self.cell.shared(py, |state| state.descriptor.object())
     }
 }
 
