@@ -165,17 +165,15 @@ impl<'py> Parts<'py> {
     ) -> (usize, PyResult<bool>) {
         let py = self.py();
         let Some(ssl) = &self.ssl else { return self.portable.fill(buffer, 0, room) };
-        let filling = ssl.reading(py, fresh, |ssl| {
-            ffi::with_writable_buffer(buffer, |memory| {
-                let mut output = Output::of(memory);
-                let step = ssl.fill(py, &mut output);
-                (output.filled(), step)
-            })
+        let filling = ffi::with_writable_buffer(buffer, |memory| {
+            let mut output = Output::of(memory);
+            let step = ssl.reading(py, fresh, |ssl| ssl.fill(py, &mut output));
+            step.map(|step| (output.filled(), step))
         });
         match filling {
-            Err(error) => (0, Err(error)),
-            // The SSLObject says what is wrong with the buffer.
-            Ok(Err(_)) => self.portable.fill(buffer, 0, room),
+            // The SSLObject says what is wrong with the buffer: nobody will ask for the records.
+            Err(_) => self.portable.fill(buffer, 0, room),
+            Ok(Err(error)) => (0, Err(error)),
             Ok(Ok((filled, Step::Stuck))) => self.portable.fill(buffer, filled, room),
             Ok(Ok((filled, _))) => (filled, Ok(false)),
         }

@@ -337,7 +337,7 @@ impl Ssl {
     fn put(&self, _py: Python<'_>, bio: Pointer, records: &[u8]) -> PyResult<()> {
         let mut count = 0;
         let start = records.as_ptr().cast();
-        // SAFETY: a living BIO, which `owner` keeps; copies that many bytes.
+        // SAFETY: a living BIO, one of the connection's; copies that many bytes.
         unsafe { (self.functions.bio_write)(bio, start, records.len(), &raw mut count) };
         if count < records.len() {
             return Err(PyMemoryError::new_err(()));

@@ -34,7 +34,9 @@ impl<'a> Lent<'a> {
         if bio.is_null() {
             return Err(PyMemoryError::new_err(()));
         }
-        // SAFETY: a living SSL takes over the new BIO. It gives up its share of its own, which `owner` keeps.
+        // SAFETY: a living BIO: the SSL has a share of it, and now we have one.
+        unsafe { (ssl.functions.bio_share)(own) };
+        // SAFETY: a living SSL takes over the new BIO, and gives up its share of its own.
         unsafe { set(ssl.handle, bio) };
         Ok(Self { ssl, set, own, bio })
     }
@@ -42,9 +44,8 @@ impl<'a> Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        // SAFETY: a living BIO, which `owner` keeps, shared with the SSL once more.
-        unsafe { (self.ssl.functions.bio_share)(self.own) };
-        // SAFETY: the SSL takes over that share. It gives up the lent BIO, which nobody else has.
+        // SAFETY: a living SSL takes over our share of its own BIO, and gives up the lent one, which nobody
+        // else has.
         unsafe { (self.set)(self.ssl.handle, self.own) };
     }
 }
@@ -56,8 +57,8 @@ struct Sink<'a, 'b> {
 }
 
 impl Ssl {
-    /// Does some work with the SSL reading `records` next. What it leaves of them is in the incoming BIO
-    /// afterwards. Errors: MemoryError.
+    /// Does some work with the SSL reading `records` next, and without a call of Python's: nobody else may
+    /// read meanwhile. What it leaves of them is in the incoming BIO afterwards. Errors: MemoryError.
     pub(in super::super) fn reading<T>(
         &self,
         py: Python<'_>,
