@@ -7,7 +7,7 @@ Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on a
 which paths are hot: the interpreter, with the dependency group `test`, runs `bench/training.py` on an instrumented
 build. That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or
 its path in LLVM_PROFDATA); without it the wheel is built without a profile, and the script says so. The profile is kept
-in ENVIRONMENT. The same sources, toolchain and profile give the same bytes, wherever they are.
+in ENVIRONMENT until the sources change. The same sources, toolchain and profile give the same bytes, wherever they are.
 """
 
 import base64
@@ -35,7 +35,8 @@ def main(tools: Path, environment: Path, out: Path) -> None:
     """Train, unless that has been done, and build."""
     out.mkdir(parents=True, exist_ok=True)
     python, profile = environment / "bin" / "python", environment / "ferroloop.profdata"
-    if not profile.exists():
+    if not is_current(profile):
+        profile.unlink(missing_ok=True)
         train(tools, python, profile)
     # The compiler tells of each function that the profile does not know: all of them if it is that of another build.
     flags = f"-Cprofile-use={profile} -Cllvm-args=-pgo-warn-missing-function" if profile.exists() else ""
@@ -84,6 +85,12 @@ def _line_of_record(line: str, changed: dict[str, bytes]) -> str:
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         line = f"{name},sha256={digest},{len(content)}"
     return f"{line}\n"
+
+
+def is_current(profile: Path) -> bool:
+    """Whether there is a profile, and it knows the sources as they are."""
+    sources = [ROOT / "Cargo.lock", *ROOT.glob("binding/src/**/*.rs"), *ROOT.glob("engine/src/**/*.rs")]
+    return profile.exists() and all(source.stat().st_mtime < profile.stat().st_mtime for source in sources)
 
 
 def train(tools: Path, python: Path, profile: Path) -> None:
