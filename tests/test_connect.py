@@ -351,6 +351,33 @@ def test_second_transport_on_one_fd(loop: Loop, run: Run) -> None:
     run(main())
 
 
+class Refusing:
+    """A server that takes no connection any more."""
+
+    def _attach(self, *_: Any) -> None:
+        raise Boom
+
+    def _detach(self, *_: Any) -> None:
+        """Nothing was attached."""
+
+
+@ferroloop_only("asyncio's transport lives until the collector finds it, and closes the socket", "S16.27")
+def test_a_transport_that_its_server_refuses(loop: Any) -> None:
+    """S16.27: it came to nothing: its protocol is free, and the number is its socket's."""
+    left, right = tcp_pair()
+    protocol = Recorder()
+    alive = weakref.ref(protocol)
+    with pytest.raises(Boom):
+        loop._make_socket_transport(left, protocol, server=Refusing())
+    del protocol
+    gc.collect()
+    assert alive() is None
+    loop.add_reader(left, print)
+    assert loop.remove_reader(left)
+    left.close()
+    right.close()
+
+
 def test_cancelled_while_connecting(loop_class: type) -> None:
     """S14.11, S14.21."""
     socks: list[socket.socket] = []
