@@ -221,6 +221,42 @@ def in_child(work):
 """
 
 
+def test_running_the_inherited_loop(run_script: RunScript) -> None:
+    """S6.9: what ends in the child ends for it, and what is left readable does not keep it busy."""
+    run_script(
+        FORK
+        + """
+import time
+left.setblocking(False)
+loop.add_reader(left, print)
+loop.remove_reader(left)
+
+async def main():
+    for _ in range(100):
+        ready = loop.create_future()
+        loop.add_reader(left, ready.set_result, None)
+        right.send(b"x")
+        await ready
+        loop.remove_reader(left)
+        assert left.recv(10) == b"x"
+        near, far = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        far.send(b"y")
+        far.close()
+        assert await reader.read() == b"y"
+        writer.close()
+        await writer.wait_closed()
+    right.send(b"nobody reads this")
+    cpu = time.process_time()
+    await asyncio.sleep(0.3)
+    assert time.process_time() - cpu < 0.1
+
+in_child(lambda: loop.run_until_complete(main()))
+loop.close()
+"""
+    )
+
+
 def test_dropping_what_was_inherited(run_script: RunScript) -> None:
     """S6.9: a finalizer in the child does not take the parent's connection out of the poller they share."""
     run_script(

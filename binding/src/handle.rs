@@ -76,9 +76,9 @@ impl State {
 pub(crate) struct Handle {
     event_loop: Py<EventLoop>,
     cancelled: AtomicBool,
-    /// Scheduled by `call_soon_threadsafe`, and the thread in which its callback runs; see
-    /// `Handle::cancel`.
+    /// Scheduled by `call_soon_threadsafe`.
     threadsafe: bool,
+    /// The thread in which the callback of such a handle runs; see `Handle::cancel`.
     runner: AtomicUsize,
     cell: LoopCell<State>,
 }

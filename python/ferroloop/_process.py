@@ -120,7 +120,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self.send_signal(signal.SIGKILL)
 
     def is_closing(self) -> bool:
-        """True once `close()` was called or the process has ended with its pipes."""
+        """True once `close()` was called."""
         return self._closed
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 //! The direct engine: the same objects' `SSL` and BIOs, without a Python call for every record.
 //!
-//! Many records are decrypted where they were received, and those made are taken out of the BIO one by
-//! one, so that the BIOs stay small whatever comes.
+//! Many records are decrypted where they were received, and made where they are to lie, so that the BIOs
+//! stay small whatever comes.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::getpid;
 
 use super::{Poller, WAKER};
 use crate::readiness::{Interest, Readiness};
@@ -179,6 +180,7 @@ impl<W> Poller<W> {
             wait.move_to(kernel.clone());
         }
         self.kernel = kernel;
+        self.process = getpid();
         self.haunted = 0;
         for (fd, slot) in self.table.iter_mut() {
             slot.disarmed();
