@@ -1,4 +1,4 @@
-//! Corks: what the jobs of one batch write leaves together (design D3).
+//! Corks: what the jobs of one batch write leaves together.
 //!
 //! A send to a peer that sleeps wakes it, and the sender pays for that: on loopback a third of what
 //! a whole small HTTP response costs. Sent one right after the other, the responses of a batch wake
