@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any, NoReturn
 
+    from ._start_tls import TlsOptions
 
 try:
     from ssl import SSLSocket
@@ -48,14 +49,27 @@ def check_non_blocking(sock: socket.socket) -> None:
         raise ValueError("the socket must be non-blocking")
 
 
-def check_tls_timeouts(
-    ssl: SSLContext | bool | None, handshake_timeout: float | None, shutdown_timeout: float | None
-) -> None:
-    """Raise ValueError for a TLS timeout without TLS."""
-    if handshake_timeout is not None and not ssl:
+def tls_options(
+    ssl: SSLContext | bool | None,
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+    *,
+    server_side: bool = False,
+    server_hostname: str | None = None,
+) -> TlsOptions | None:
+    """Return what a recipe's TLS keywords ask for, None without `ssl`.
+
+    Raises ValueError for a timeout without `ssl`, RuntimeError for `ssl` on a Python built without OpenSSL.
+    """
+    if ssl:
+        from ._start_tls import TlsOptions  # by those alone who ask for TLS
+
+        return TlsOptions(ssl, server_side, server_hostname, handshake_timeout, shutdown_timeout)
+    if handshake_timeout is not None:
         raise ValueError("ssl_handshake_timeout is only meaningful with ssl")
-    if shutdown_timeout is not None and not ssl:
+    if shutdown_timeout is not None:
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
+    return None
 
 
 def check_server_name(ssl: SSLContext | bool | None, server_hostname: str | None, host: Any) -> None:

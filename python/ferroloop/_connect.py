@@ -8,7 +8,7 @@ import socket
 from asyncio.log import logger
 
 from ._bind import bind_error
-from ._checks import check_not_ssl_socket, check_server_name, check_source, check_stream_socket, check_tls_timeouts
+from ._checks import check_not_ssl_socket, check_server_name, check_source, check_stream_socket, tls_options
 from ._compat import of_this_python
 from ._eyeballs import interleave_addrinfos, race
 from ._transports import connect_transport
@@ -58,11 +58,10 @@ async def create_connection(
     `ssl.SSLError` if the handshake fails. The socket is closed unless the call succeeds.
     """
     check_server_name(ssl, server_hostname, host)
-    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    name = str(host or "") if server_hostname is None else server_hostname
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=name)
     by_name = host is not None or port is not None
     check_source(by_name, sock, "host and port was not specified and no sock specified")
-    name = str(host or "") if server_hostname is None else server_hostname
-    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=name) if ssl else None
     if sock is None:
         resolve = functools.partial(_resolve, loop, family=family, proto=proto, flags=flags)
         infos = await resolve((host, port))
@@ -94,9 +93,8 @@ async def connect_accepted_socket(
     fails. The socket is closed unless the call succeeds.
     """
     check_stream_socket(sock)
-    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     check_not_ssl_socket(sock)
-    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     transport, protocol = await connect_transport(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)

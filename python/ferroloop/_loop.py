@@ -133,7 +133,6 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     create_unix_server = _unix.create_unix_server  # type: ignore[assignment]
     create_datagram_endpoint = _datagram.create_datagram_endpoint  # type: ignore[assignment]  # no reuse_address
     start_tls = _start_tls.start_tls
-    _tls_options = _start_tls._tls_options  # a method, so that TLS is imported by those who ask for it
     set_tls_engine = _tls_engine.set_tls_engine
     get_tls_engine = _tls_engine.get_tls_engine
     _make_socket_transport = _transports._make_socket_transport

@@ -12,7 +12,7 @@ from asyncio.log import logger
 from collections.abc import Iterable
 
 from ._bind import bind_error, set_reuse_port
-from ._checks import check_source, check_tls_timeouts
+from ._checks import check_source, tls_options
 from ._compat import of_this_python
 from ._server import open_server
 
@@ -57,10 +57,9 @@ async def create_server(
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
-    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     by_name = host is not None or port is not None
     check_source(by_name, sock, "Neither host/port nor sock were specified")
-    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     if sock is not None:
         sockets = [sock]
     else:

@@ -164,14 +164,7 @@ async def _make_subprocess_transport(
         if loop.get_debug():
             program = args if isinstance(args, bytes | str) else args[0]
             logger.debug("process %r created: pid %s", program, process.pid)
-        try:
-            watcher.add_child_handler(process.pid, _child_ended, loop, transport)
-        except ProcessLookupError:
-            # Gone already, and its status with it: where SIGCHLD is ignored the system itself reaps children.
-            _child_ended(process.pid, known_code(process.pid, None, loop.get_debug()), loop, transport)
-        except BaseException:
-            _dispose(transport, process)
-            raise
+        _watch(loop, watcher, process, transport)
     try:
         if cancelled is not None:
             raise cancelled
@@ -190,10 +183,16 @@ async def _make_subprocess_transport(
     return transport
 
 
-def _dispose(transport: SubprocessTransport, process: _Popen) -> None:
-    """Nobody will notice the end of this process: end it here."""
-    transport.close()
-    process.wait()
+def _watch(loop: EventLoop, watcher: Any, process: _Popen, transport: SubprocessTransport) -> None:
+    try:
+        watcher.add_child_handler(process.pid, _child_ended, loop, transport)
+    except ProcessLookupError:
+        # Gone already, and its status with it: where SIGCHLD is ignored the system itself reaps children.
+        _child_ended(process.pid, known_code(process.pid, None, loop.get_debug()), loop, transport)
+    except BaseException:  # nobody will notice the end of this process: it ends here
+        transport.close()
+        process.wait()
+        raise
 
 
 def _child_ended(_pid: int, returncode: int, loop: EventLoop, transport: SubprocessTransport) -> None:

@@ -28,6 +28,8 @@ class TlsOptions:
         handshake_timeout: float | None,
         shutdown_timeout: float | None,
     ) -> None:
+        """Raise RuntimeError on a Python built without OpenSSL."""
+        _check_available()
         self.context = context
         self.server_side = server_side
         self.server_hostname = server_hostname
@@ -68,20 +70,6 @@ class TlsOptions:
             return layer
 
         return factory
-
-
-def _tls_options(
-    loop: EventLoop,
-    sslcontext: ssl.SSLContext | bool,
-    handshake_timeout: float | None,
-    shutdown_timeout: float | None,
-    *,
-    server_side: bool = False,
-    server_hostname: str | None = None,
-) -> TlsOptions:
-    """What a recipe's TLS keywords ask for, if they do. Raises RuntimeError on a Python without OpenSSL."""
-    _check_available()
-    return TlsOptions(sslcontext, server_side, server_hostname, handshake_timeout, shutdown_timeout)
 
 
 def _check_available() -> None:

@@ -9,7 +9,7 @@ import sys
 from asyncio.log import logger
 
 from ._bind import is_abstract, remove_stale_file
-from ._checks import check_not_ssl_socket, check_tls_timeouts
+from ._checks import check_not_ssl_socket, tls_options
 from ._compat import of_this_python
 from ._server import open_server
 from ._transports import connect_transport
@@ -53,13 +53,8 @@ async def create_unix_connection(
         raise ValueError("you have to pass server_hostname when using ssl")
     if server_hostname is not None and not ssl:
         raise ValueError("server_hostname is only meaningful with ssl")
-    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
     target = _target(path, sock, "no path and sock were specified")
-    tls = (
-        loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
-        if ssl
-        else None
-    )
     if isinstance(target, str | bytes):
         target = await _connect(loop, target)
     return await connect_transport(loop, target, protocol_factory, tls)
@@ -89,9 +84,8 @@ async def create_unix_server(
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
-    check_tls_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     target = _target(path, sock, "path was not specified, and no sock specified")
-    tls = loop._tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True) if ssl else None
     if isinstance(target, str | bytes):
         target = _bound(target)
     socket_file = SocketFile.of(target) if cleanup_socket else None
