@@ -4,7 +4,7 @@ The native `create_task` makes a plain task of a coroutine by itself. With keywo
 it calls what is here.
 
 Which keywords `create_task` takes, and which of them a factory sees, changed with 3.14, so it is written once per
-contract. Both drop their reference to the task on the way out: a failed task keeps its traceback, and a frame in there
+contract. No frame keeps a reference to the task on its way out: a failed task keeps its traceback, and a frame in there
 would otherwise keep the task.
 """
 
@@ -49,17 +49,9 @@ def _create_by_keywords(loop: EventLoop, coro: _Coroutine[_T], **kwargs: Any) ->
     loop is closed.
     """
     loop._check_closed()
-    task: Any
     if loop._task_factory is None:
-        task = asyncio.tasks.Task(coro, loop=loop, **kwargs)  # type: ignore[arg-type, unused-ignore]
-        if task._source_traceback:
-            del task._source_traceback[-1]  # this frame: the user's is the last one
-    else:
-        task = loop._task_factory(loop, coro, **kwargs)
-    try:
-        return task  # type: ignore[no-any-return]
-    finally:
-        del task
+        return _plain_task(loop, coro, **kwargs)
+    return loop._task_factory(loop, coro, **kwargs)  # type: ignore[return-value]
 
 
 def _create_named(
@@ -73,19 +65,24 @@ def _create_named(
     if kwargs and sys.version_info < (3, 13, 4):
         raise TypeError(f"create_task() got an unexpected keyword argument {next(iter(kwargs))!r}")
     loop._check_closed()
-    task: Any
     if loop._task_factory is None:
-        kwargs |= {"name": name, "context": context}
-        task = asyncio.tasks.Task(coro, loop=loop, **kwargs)  # type: ignore[arg-type, unused-ignore]
-        if task._source_traceback:
-            del task._source_traceback[-1]  # this frame: the user's is the last one
-    else:
-        if context is not None:
-            kwargs["context"] = context
-        task = loop._task_factory(loop, coro, **kwargs)
+        return _plain_task(loop, coro, name=name, context=context, **kwargs)
+    if context is not None:
+        kwargs["context"] = context
+    task: Any = loop._task_factory(loop, coro, **kwargs)
+    try:
         if name is not None:
             _set_name(task, name)
+        return task  # type: ignore[no-any-return]
+    finally:
+        del task
+
+
+def _plain_task(loop: EventLoop, coro: _Coroutine[_T], **kwargs: Any) -> asyncio.Task[_T]:
+    task: Any = asyncio.tasks.Task(coro, loop=loop, **kwargs)  # type: ignore[arg-type, unused-ignore]
     try:
+        if task._source_traceback:
+            del task._source_traceback[-2:]  # frames of this module: the user's is the last one
         return task  # type: ignore[no-any-return]
     finally:
         del task
