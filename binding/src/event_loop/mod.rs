@@ -176,16 +176,16 @@ impl EventLoop {
         drop(old);
     }
 
-    /// The read buffer, lent until [`EventLoop::return_scratch`].
+    /// Lends the read buffer to `work`, which may call Python.
     #[inline]
-    pub(crate) fn lend_scratch(&self, py: Python<'_>) -> Vec<u8> {
-        let scratch = self.cell.with(py, |state, _| std::mem::take(&mut state.scratch));
-        if scratch.is_empty() { vec![0; SCRATCH_SIZE] } else { scratch }
-    }
-
-    #[inline]
-    pub(crate) fn return_scratch(&self, py: Python<'_>, scratch: Vec<u8>) {
-        self.cell.with(py, |state, _| state.scratch = scratch);
+    pub(crate) fn with_scratch<R>(&self, py: Python<'_>, work: impl FnOnce(&mut [u8]) -> R) -> R {
+        let mut scratch = self.cell.with(py, |state, _| std::mem::take(&mut state.scratch));
+        if scratch.is_empty() {
+            scratch = vec![0; SCRATCH_SIZE];
+        }
+        let result = work(&mut scratch);
+        self.cell.with(py, move |state, _| state.scratch = scratch);
+        result
     }
 
     /// Enters an object as the owner of `fd`, to be watched when it says for what.

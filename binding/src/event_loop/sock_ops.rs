@@ -39,10 +39,9 @@ fn recv_up_to<'py>(
     if limit > SCRATCH_SIZE {
         return recv_large(py, fd, limit);
     }
-    let mut scratch = event_loop.get().lend_scratch(py);
-    let received = recv_bytes(py, fd, scratch.get_mut(..limit).unwrap_or_default());
-    event_loop.get().return_scratch(py, scratch);
-    received
+    event_loop.get().with_scratch(py, |scratch| {
+        recv_bytes(py, fd, scratch.get_mut(..limit).unwrap_or_default())
+    })
 }
 
 /// More than the scratch buffer holds goes straight into a new `bytes`, for which there may be no

@@ -70,9 +70,7 @@ impl BaseTransport {
                 event_loop.get().push(py, Job::Eof(this.clone().unbind()));
                 Self::force_close(this, event_loop, None)
             }
-            Err(error) => {
-                Self::fatal(this, event_loop, error, channel::read_error(Channel::ReadEnd))
-            }
+            Err(error) => Self::read_failed(this, event_loop, error),
         }
     }
 

@@ -6,9 +6,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::BaseTransport;
 use super::writing::Caller;
-use super::{BaseTransport, State};
-use crate::cell::Share;
 use crate::errors;
 use crate::event_loop::EventLoop;
 use crate::handle::{Args, Call};
@@ -51,6 +50,7 @@ pub(crate) fn check_room(buffer: &Bound<'_, PyAny>) -> PyResult<()> {
 /// A protocol and where to call it.
 pub(super) struct Target<'py> {
     pub(super) protocol: Bound<'py, PyAny>,
+    pub(super) receives: Receives,
     context: Bound<'py, PyAny>,
 }
 
@@ -72,20 +72,16 @@ impl<'py> Target<'py> {
     }
 }
 
-impl State {
-    #[inline]
-    pub(super) fn share_target(&self, share: Share<'_>) -> Option<(Py<PyAny>, Py<PyAny>)> {
-        let ties = self.ties.as_ref()?;
-        Some((share.share(&ties.protocol), share.share(&ties.context)))
-    }
-}
-
 impl BaseTransport {
     /// The protocol, while the connection lives.
     #[inline]
     pub(super) fn target<'py>(&self, py: Python<'py>) -> Option<Target<'py>> {
-        let (protocol, context) = self.cell.with(py, |state, share| state.share_target(share))?;
-        Some(Target { protocol: protocol.into_bound(py), context: context.into_bound(py) })
+        let (protocol, receives, context) = self.cell.with(py, |state, share| {
+            let ties = state.ties.as_ref()?;
+            Some((share.share(&ties.protocol), ties.receives, share.share(&ties.context)))
+        })?;
+        let (protocol, context) = (protocol.into_bound(py), context.into_bound(py));
+        Some(Target { protocol, receives, context })
     }
 
     /// Calls a method whose failure is a failed callback and no more: `connection_made`,

@@ -33,6 +33,17 @@ pub(super) enum Received<T> {
     Nothing,
 }
 
+impl<T> Received<T> {
+    #[inline]
+    fn try_map<U>(self, make: impl FnOnce(T) -> PyResult<U>) -> PyResult<Received<U>> {
+        match self {
+            Self::Data(data) => make(data).map(Received::Data),
+            Self::Eof => Ok(Received::Eof),
+            Self::Nothing => Ok(Received::Nothing),
+        }
+    }
+}
+
 impl BaseTransport {
     #[inline]
     pub(super) fn on_readable<'py>(
@@ -40,19 +51,16 @@ impl BaseTransport {
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<()> {
         let py = this.py();
-        let (channel, receives) = this.get().cell.with(py, |state, _| {
-            (state.stream.channel(), state.ties.as_ref().map(|ties| ties.receives))
-        });
         if let Err(error) = this.get().check_descriptor(py) {
-            return Self::fatal(this, event_loop, error, channel::read_error(channel));
+            return Self::read_failed(this, event_loop, error);
         }
-        match channel {
+        match this.get().channel(py) {
             Channel::Socket => {
                 let Some(target) = this.get().target(py) else { return Ok(()) };
-                match receives {
-                    Some(Receives::Buffers) => Self::read_into_buffer(this, event_loop, &target),
-                    Some(Receives::Records) => Self::read_records(this, event_loop, &target),
-                    _ => Self::read_data(this, event_loop, &target),
+                match target.receives {
+                    Receives::Data => Self::read_data(this, event_loop, &target),
+                    Receives::Buffers => Self::read_into_buffer(this, event_loop, &target),
+                    Receives::Records => Self::read_records(this, event_loop, &target),
                 }
             }
             Channel::Datagram => Self::read_datagrams(this, event_loop),
@@ -68,21 +76,14 @@ impl BaseTransport {
         event_loop: &Bound<'py, EventLoop>,
         target: &Target<'py>,
     ) -> PyResult<()> {
-        let py = this.py();
-        match this.get().receive_bytes(event_loop) {
-            Ok(Received::Nothing) => Ok(()),
-            Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
-            Ok(Received::Data(data)) => match target.call(intern!(py, "data_received"), (data,)) {
-                Ok(_) => Ok(()),
-                Err(error) => Self::protocol_failed(this, event_loop, error, "data_received"),
-            },
-            Err(error) => {
-                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
-            }
-        }
+        let received = this.get().receive_bytes(event_loop);
+        Self::deliver(this, event_loop, target, received, "data_received", |data| {
+            target.call(intern!(this.py(), "data_received"), (data,)).map(drop)
+        })
     }
 
-    /// The same for TLS, which takes the records out of the loop's buffer by itself.
+    /// One read for TLS, which takes the records out of the loop's buffer by itself. asyncio's TLS
+    /// brings buffers of its own, and an error in it goes by the name of their method.
     #[inline]
     fn read_records<'py>(
         this: &Bound<'py, Self>,
@@ -90,18 +91,40 @@ impl BaseTransport {
         target: &Target<'py>,
     ) -> PyResult<()> {
         let layer = target.protocol.cast::<TlsLayer>()?;
-        let deliver = |data: &[u8]| Ok(target.run(|| TlsLayer::receive_records(layer, data)));
-        match this.get().receive_and(event_loop, deliver) {
+        let take = |data: &[u8]| Ok(target.run(|| TlsLayer::receive_records(layer, data)));
+        let received = this.get().receive_and(event_loop, take);
+        Self::deliver(this, event_loop, target, received, "buffer_updated", |taken| taken)
+    }
+
+    /// Has `call` give the protocol what was received; `method` is whom its error is put down to.
+    #[inline]
+    fn deliver<'py, T>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        target: &Target<'py>,
+        received: PyResult<Received<T>>,
+        method: &str,
+        call: impl FnOnce(T) -> PyResult<()>,
+    ) -> PyResult<()> {
+        match received {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
-            Ok(Received::Data(delivered)) => match delivered {
-                Ok(()) => Ok(()),
-                Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
-            },
-            Err(error) => {
-                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
+            Ok(Received::Data(data)) => {
+                call(data).or_else(|error| Self::protocol_failed(this, event_loop, error, method))
             }
+            Err(error) => Self::read_failed(this, event_loop, error),
         }
+    }
+
+    /// The error ends the connection.
+    #[cold]
+    pub(super) fn read_failed<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let message = channel::read_error(this.get().channel(this.py()));
+        Self::fatal(this, event_loop, error, message)
     }
 
     /// Makes an exact `bytes` of what came.
@@ -124,11 +147,7 @@ impl BaseTransport {
             outcome = self.receive(py, |stream, fd| stream.recv_uninit(fd, room));
             if let Ok(Received::Data(length)) = outcome { length } else { 0 }
         })?;
-        Ok(match outcome? {
-            Received::Data(_) => Received::Data(data),
-            Received::Eof => Received::Eof,
-            Received::Nothing => Received::Nothing,
-        })
+        outcome?.try_map(|_| Ok(data))
     }
 
     /// Reads into the loop's buffer and has `take` make something of what came.
@@ -139,17 +158,10 @@ impl BaseTransport {
         take: impl FnOnce(&[u8]) -> PyResult<T>,
     ) -> PyResult<Received<T>> {
         let py = event_loop.py();
-        let mut scratch = event_loop.get().lend_scratch(py);
-        let outcome = self.receive(py, |stream, fd| stream.recv(fd, &mut scratch));
-        let received = outcome.and_then(|received| match received {
-            Received::Data(length) => {
-                take(scratch.get(..length).unwrap_or_default()).map(Received::Data)
-            }
-            Received::Eof => Ok(Received::Eof),
-            Received::Nothing => Ok(Received::Nothing),
-        });
-        event_loop.get().return_scratch(py, scratch);
-        received
+        event_loop.get().with_scratch(py, |scratch| {
+            self.receive(py, |stream, fd| stream.recv(fd, scratch))?
+                .try_map(|length| take(scratch.get(..length).unwrap_or_default()))
+        })
     }
 
     /// Receives if the stream still wants to: the events of one poll are older than its jobs.
@@ -189,19 +201,10 @@ impl BaseTransport {
         let received = ffi::with_writable_buffer(&buffer, |memory| {
             this.get().receive(py, |stream, fd| stream.recv(fd, memory))
         });
-        match received.unwrap_or_else(|_| Err(not_writable(&buffer))) {
-            Ok(Received::Nothing) => Ok(()),
-            Ok(Received::Eof) => Self::on_eof(this, event_loop, target),
-            Ok(Received::Data(length)) => {
-                match target.call(intern!(py, "buffer_updated"), (length,)) {
-                    Ok(_) => Ok(()),
-                    Err(error) => Self::protocol_failed(this, event_loop, error, "buffer_updated"),
-                }
-            }
-            Err(error) => {
-                Self::fatal(this, event_loop, error, channel::read_error(Channel::Socket))
-            }
-        }
+        let received = received.unwrap_or_else(|_| Err(not_writable(&buffer)));
+        Self::deliver(this, event_loop, target, received, "buffer_updated", |length| {
+            target.call(intern!(py, "buffer_updated"), (length,)).map(drop)
+        })
     }
 
     /// The peer will send no more: the protocol says whether we may still write (S16.8).

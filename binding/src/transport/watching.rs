@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
-use super::{BaseTransport, channel};
+use super::BaseTransport;
 use crate::event_loop::{EventLoop, Side, Watch};
 
 impl BaseTransport {
@@ -91,8 +91,7 @@ impl BaseTransport {
             } else if is_on && !was_on {
                 let Err(error) = EventLoop::listen(event_loop, fd, side, this) else { continue };
                 // What cannot be watched would never be heard of again.
-                let message = channel::read_error(this.get().channel(this.py()));
-                return Self::fatal(this, event_loop, error, message);
+                return Self::read_failed(this, event_loop, error);
             }
         }
         Ok(())

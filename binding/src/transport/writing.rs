@@ -92,7 +92,7 @@ impl BaseTransport {
                 Ok(())
             }
             Plan::Flush => Self::pump(this, &event_loop, Caller::Application),
-            Plan::Blocked => Self::pause_if_above(this, &event_loop),
+            Plan::Blocked => Self::pause_if_above(this, &event_loop, Caller::Application),
         }
     }
 
@@ -203,7 +203,7 @@ impl BaseTransport {
         if relieved {
             Self::judge_pressure(this, event_loop, caller)
         } else {
-            Self::pause_if_above(this, event_loop)
+            Self::pause_if_above(this, event_loop, caller)
         }
     }
 
@@ -270,7 +270,7 @@ impl BaseTransport {
         let outcome = this.get().cell.with(py, |state, _| state.marks.set_limits(high, low));
         outcome.map_err(|limits| errors::invalid_limits(&limits))?;
         match this.get().event_loop(py) {
-            Some(event_loop) => Self::pause_if_above(this, &event_loop),
+            Some(event_loop) => Self::pause_if_above(this, &event_loop, Caller::Application),
             None => Ok(()),
         }
     }
@@ -280,6 +280,7 @@ impl BaseTransport {
     pub(super) fn pause_if_above(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
+        caller: Caller,
     ) -> PyResult<()> {
         let py = this.py();
         let rises =
@@ -287,7 +288,7 @@ impl BaseTransport {
         if !rises {
             return Ok(());
         }
-        Self::signal(this, event_loop, intern!(py, "pause_writing"), Caller::Application)
+        Self::signal(this, event_loop, intern!(py, "pause_writing"), caller)
     }
 
     /// The limits as (low, high).

@@ -12,7 +12,7 @@ use crate::event_loop::{EventLoop, SCRATCH_SIZE};
 use crate::ffi;
 use crate::handle::Args;
 use crate::transport::address::{Family, address_to_python};
-use crate::transport::{BaseTransport, State, channel};
+use crate::transport::{BaseTransport, State};
 
 /// Datagrams taken at one event: enough to save most polls under load, few enough that nobody else
 /// waits for long (S4.14).
@@ -43,8 +43,7 @@ impl BaseTransport {
             }
             if let Err(error) = this.get().check_descriptor(py) {
                 // There is no socket any more that could live on.
-                let message = channel::read_error(this.get().channel(py));
-                return Self::fatal(this, event_loop, error, message);
+                return Self::read_failed(this, event_loop, error);
             }
             match this.get().receive_datagram(event_loop) {
                 Ok(None) => return Ok(()),
@@ -78,8 +77,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         if !error.is_instance_of::<PyOSError>(py) {
-            let message = channel::read_error(this.get().channel(py));
-            return Self::fatal(this, event_loop, error, message);
+            return Self::read_failed(this, event_loop, error);
         }
         let method = intern!(py, "error_received");
         Self::notify(this, event_loop, method, Some(error.value(py).as_any()))
@@ -95,23 +93,18 @@ impl BaseTransport {
         if self.mail_family(py) == Family::Foreign {
             return self.receive_by_python(py);
         }
-        let mut scratch = event_loop.get().lend_scratch(py);
-        let received = self
-            .cell
-            .with(py, |state, share| state.receive_datagram(&mut scratch, |it| share.share(it)));
-        let message = |length| ffi::bytes_of(py, scratch.get(..length).unwrap_or_default());
-        let arrival = match received {
-            Ok(Received::Nothing) => Ok(None),
-            Ok(Received::Known(length, sender)) => {
-                message(length).map(|message| Some((message, sender.into_bound(py))))
-            }
-            Ok(Received::From(length, sender)) => self
-                .sender(py, sender)
-                .and_then(|sender| message(length).map(|message| Some((message, sender)))),
-            Err(error) => Err(os_error(py, &error)),
-        };
-        event_loop.get().return_scratch(py, scratch);
-        arrival
+        event_loop.get().with_scratch(py, |scratch| {
+            let received = self
+                .cell
+                .with(py, |state, share| state.receive_datagram(scratch, |it| share.share(it)));
+            let (length, sender) = match received.map_err(|error| os_error(py, &error))? {
+                Received::Nothing => return Ok(None),
+                Received::Known(length, sender) => (length, sender.into_bound(py)),
+                Received::From(length, sender) => (length, self.sender(py, sender)?),
+            };
+            let message = ffi::bytes_of(py, scratch.get(..length).unwrap_or_default())?;
+            Ok(Some((message, sender)))
+        })
     }
 
     /// The address in Python's form, remembered for the datagrams to come.

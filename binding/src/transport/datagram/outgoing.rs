@@ -82,7 +82,7 @@ impl BaseTransport {
         }
         let Some(event_loop) = this.get().event_loop(py) else { return Ok(()) };
         Self::update_interest(this, &event_loop)?;
-        Self::pause_if_above(this, &event_loop)
+        Self::pause_if_above(this, &event_loop, Caller::Application)
     }
 
     /// One attempt; false if there is no room now.
