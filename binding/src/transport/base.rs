@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::protocol::Receives;
-use super::{BaseTransport, Descriptor, State, WriteTransport, channel};
+use super::{Base, BaseTransport, Descriptor, State, WriteTransport, channel};
 use crate::event_loop::EventLoop;
 
 #[pymethods]
@@ -34,6 +34,24 @@ impl BaseTransport {
         // Whoever gets the socket may use it beside us: what was written before goes first.
         Self::uncork_now(slf)?;
         Ok(Self::extra_info(slf, name)?.or(default))
+    }
+
+    /// Stops `data_received` or `datagram_received`; again, or when closing, does nothing.
+    #[pyo3(name = "pause_reading")]
+    fn py_pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::pause_reading(slf)
+    }
+
+    /// Undoes `pause_reading()`.
+    #[pyo3(name = "resume_reading")]
+    fn py_resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::resume_reading(slf)
+    }
+
+    /// True if data is asked for.
+    #[pyo3(name = "is_reading")]
+    fn py_is_reading(&self, py: Python<'_>) -> bool {
+        self.is_reading(py)
     }
 
     /// Hands the connection to another protocol.
@@ -85,7 +103,7 @@ impl BaseTransport {
 impl WriteTransport {
     /// Drops what is buffered; `connection_lost(None)` in a later iteration.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super(), None)
+        BaseTransport::abort(slf.base(), None)
     }
 
     /// Sets the buffer sizes in bytes above and below which the protocol is paused and resumed.
@@ -97,17 +115,17 @@ impl WriteTransport {
         high: Option<i64>,
         low: Option<i64>,
     ) -> PyResult<()> {
-        BaseTransport::set_limits(slf.as_super(), high, low)
+        BaseTransport::set_limits(slf.base(), high, low)
     }
 
     /// The limits as (low, high), in bytes.
     fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
-        slf.as_super().get().limits(slf.py())
+        slf.base().get().limits(slf.py())
     }
 
     /// Bytes the kernel has not taken yet; of datagrams each counts 8 more on Python 3.13 and later.
     fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        BaseTransport::buffer_size(slf.as_super())
+        BaseTransport::buffer_size(slf.base())
     }
 }
 

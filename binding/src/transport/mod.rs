@@ -61,6 +61,30 @@ pub(crate) struct BaseTransport {
 #[pyclass(frozen, subclass, extends = BaseTransport, module = "ferroloop._ferroloop")]
 pub(crate) struct WriteTransport;
 
+/// What a transport of any kind has in common with the others.
+trait Base<'py> {
+    fn base(&self) -> &Bound<'py, BaseTransport>;
+}
+
+macro_rules! based {
+    ($($class:ty: $($up:ident).+;)*) => {$(
+        impl<'py> Base<'py> for Bound<'py, $class> {
+            #[inline]
+            fn base(&self) -> &Bound<'py, BaseTransport> {
+                self$(.$up())+
+            }
+        }
+    )*};
+}
+
+based! {
+    WriteTransport: as_super;
+    StreamTransport: as_super.as_super;
+    DatagramTransport: as_super.as_super;
+    ReadPipeTransport: as_super;
+    WritePipeTransport: as_super.as_super;
+}
+
 struct State {
     stream: Stream<Chunk>,
     marks: WaterMarks,

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::reading::Received;
-use super::{BaseTransport, Parts, WriteTransport, channel, chunk};
+use super::{Base, BaseTransport, Parts, WriteTransport, channel, chunk};
 use crate::event_loop::EventLoop;
 use crate::handle::Args;
 use crate::job::Job;
@@ -128,22 +128,7 @@ impl ReadPipeTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) {
-        BaseTransport::start(slf.as_super(), r#loop, waiter);
-    }
-
-    /// Stops `data_received`; again, or when closing, does nothing.
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::pause_reading(slf.as_super())
-    }
-
-    /// Undoes `pause_reading()`.
-    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::resume_reading(slf.as_super())
-    }
-
-    /// True if data is asked for.
-    fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().get().is_reading(slf.py())
+        BaseTransport::start(slf.base(), r#loop, waiter);
     }
 
     /// As for `StreamTransport`.
@@ -180,24 +165,24 @@ impl WritePipeTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) {
-        BaseTransport::start(slf.as_super().as_super(), r#loop, waiter);
+        BaseTransport::start(slf.base(), r#loop, waiter);
     }
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
     ///
     /// Raises AssertionError for anything else.
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        BaseTransport::write(slf.as_super().as_super(), chunk::for_pipe(data)?)
+        BaseTransport::write(slf.base(), chunk::for_pipe(data)?)
     }
 
     /// Sends all the chunks of an iterable.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        BaseTransport::write_all(slf.as_super().as_super(), chunk::each_of(list_of_data)?, false)
+        BaseTransport::write_all(slf.base(), chunk::each_of(list_of_data)?, false)
     }
 
     /// `close()`: a pipe ends by being closed (S31.15).
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::close(slf.as_super().as_super())
+        BaseTransport::close(slf.base())
     }
 
     /// True.

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::chunk::{self, Chunk};
-use super::{BaseTransport, Descriptor, Parts, WriteTransport, extra};
+use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
 
@@ -23,8 +23,8 @@ impl StreamTransport {
         let initializer =
             PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self);
         let this = Bound::new(event_loop.py(), initializer)?;
-        BaseTransport::enter(this.as_super().as_super(), event_loop, None)
-            .or_else(|error| BaseTransport::release(this.as_super().as_super()).and(Err(error)))
+        BaseTransport::enter(this.base(), event_loop, None)
+            .or_else(|error| BaseTransport::release(this.base()).and(Err(error)))
     }
 
     /// `write()` of what TLS made.
@@ -32,9 +32,9 @@ impl StreamTransport {
         this: &Bound<'py, Self>,
         records: Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<()> {
-        Self::check_takes_writes(this.as_super().as_super().get(), this.py(), "write")?;
+        Self::check_takes_writes(this.base().get(), this.py(), "write")?;
         let chunks = records.into_iter().map(Chunk::from).collect();
-        BaseTransport::write_all(this.as_super().as_super(), chunks, false)
+        BaseTransport::write_all(this.base(), chunks, false)
     }
 
     /// RuntimeError after `write_eof()` or while a file is being sent (S16.12).
@@ -97,7 +97,7 @@ impl StreamTransport {
         _args: &Bound<'py, PyTuple>,
         _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
-        let this = slf.as_super().as_super();
+        let this = slf.base();
         BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 
@@ -106,7 +106,7 @@ impl StreamTransport {
     /// Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is sent.
     #[inline]
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let this = slf.as_super().as_super();
+        let this = slf.base();
         let chunk = chunk::from_object(data)?;
         Self::check_takes_writes(this.get(), slf.py(), "write")?;
         BaseTransport::write(this, chunk)
@@ -118,14 +118,14 @@ impl StreamTransport {
         // it tries to send at once, whatever waits.
         let own = slf.py().version_info() >= (3, 12);
         let method = if own { "writelines" } else { "write" };
-        Self::check_takes_writes(slf.as_super().as_super().get(), slf.py(), method)?;
+        Self::check_takes_writes(slf.base().get(), slf.py(), method)?;
         let chunks = chunk::each_of(list_of_data)?;
-        BaseTransport::write_all(slf.as_super().as_super(), chunks, own)
+        BaseTransport::write_all(slf.base(), chunks, own)
     }
 
     /// Ends our side after what is buffered; the peer reads EOF.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::end_writing(slf.as_super().as_super())
+        BaseTransport::end_writing(slf.base())
     }
 
     /// True: stream sockets can be shut down one way.
@@ -133,25 +133,10 @@ impl StreamTransport {
         true
     }
 
-    /// Stops `data_received`; again, or when closing, does nothing.
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::pause_reading(slf.as_super().as_super())
-    }
-
-    /// Undoes `pause_reading()`.
-    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::resume_reading(slf.as_super().as_super())
-    }
-
-    /// True if data is asked for.
-    fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().as_super().get().is_reading(slf.py())
-    }
-
     /// Reading was paused, and nothing has ended it (asyncio's private spelling).
     #[getter(_paused)]
     fn is_paused(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().as_super().get().cell.with(slf.py(), |state, _| {
+        slf.base().get().cell.with(slf.py(), |state, _| {
             state.stream.phase() == Phase::Open
                 && !state.stream.is_reading()
                 && !state.stream.eof_received()
@@ -161,25 +146,25 @@ impl StreamTransport {
     /// The protocol has been told to pause writing (asyncio's private spelling).
     #[getter]
     fn _protocol_paused(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().as_super().get().cell.with(slf.py(), |state, _| state.marks.is_paused())
+        slf.base().get().cell.with(slf.py(), |state, _| state.marks.is_paused())
     }
 
     /// `abort()` with a reason for `connection_lost` (asyncio's private spelling).
     #[pyo3(signature = (exc))]
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Py<PyAny>>) -> PyResult<()> {
-        BaseTransport::abort(slf.as_super().as_super(), exc)
+        BaseTransport::abort(slf.base(), exc)
     }
 
     /// Begins to send a file: writes are refused until `_end_sendfile()`.
     ///
     /// Raises RuntimeError if that has begun already.
     fn _begin_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::begin_sendfile(slf.as_super().as_super())
+        BaseTransport::begin_sendfile(slf.base())
     }
 
     /// A future that is done when a chunk may be sent; ConnectionError if the connection is lost.
     fn _room<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        BaseTransport::room(slf.as_super().as_super())
+        BaseTransport::room(slf.base())
     }
 
     /// Sends a chunk of a file in one system call; the number of bytes, 0 at the end of the file,
@@ -190,12 +175,12 @@ impl StreamTransport {
         offset: u64,
         count: usize,
     ) -> PyResult<Option<usize>> {
-        BaseTransport::send_chunk(slf.as_super().as_super(), fd, offset, count)
+        BaseTransport::send_chunk(slf.base(), fd, offset, count)
     }
 
     /// Ends what `_begin_sendfile()` began.
     fn _end_sendfile(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::end_sendfile(slf.as_super().as_super())
+        BaseTransport::end_sendfile(slf.base())
     }
 
     /// `loop.sendfile` tries the system call on this transport.

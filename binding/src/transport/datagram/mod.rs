@@ -16,7 +16,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use self::contacts::{Contacts, Correspondent};
 use super::address::Family;
 use super::chunk::{self, Chunk};
-use super::{BaseTransport, Descriptor, Parts, WriteTransport, extra};
+use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
@@ -121,7 +121,7 @@ impl DatagramTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         let _ = (sock, protocol, address, extra);
-        let this = slf.as_super().as_super();
+        let this = slf.base();
         BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 
@@ -138,22 +138,7 @@ impl DatagramTransport {
         data: &Bound<'_, PyAny>,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        BaseTransport::send_datagram(slf.as_super().as_super(), chunk::for_datagram(data)?, addr)
-    }
-
-    /// Stops `datagram_received`; again, or when closing, does nothing.
-    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::pause_reading(slf.as_super().as_super())
-    }
-
-    /// Undoes `pause_reading()`.
-    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        BaseTransport::resume_reading(slf.as_super().as_super())
-    }
-
-    /// True if datagrams are asked for.
-    fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.as_super().as_super().get().is_reading(slf.py())
+        BaseTransport::send_datagram(slf.base(), chunk::for_datagram(data)?, addr)
     }
 
     /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream transports.
