@@ -41,7 +41,6 @@ use datagram::{DatagramTransport, Mail};
 use habit::Habit;
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
-use sendfile::Sendfile;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
@@ -97,8 +96,10 @@ struct State {
     habit: Habit,
     /// Writes since the end of writing, which after some are worth a warning (S16.18, S31.14).
     lost_writes: LostWrites,
-    /// While a file is being sent.
-    sendfile: Option<Sendfile>,
+    /// A file is being sent, and nothing may be written.
+    sends_file: bool,
+    /// What its sender waits for: a future that is done when there is room.
+    room: Option<Py<PyAny>>,
     /// What the transport lets go of when the connection is lost.
     ties: Option<Ties>,
     /// Both addresses of an accepted connection; other sockets have theirs in `extra`.
@@ -164,7 +165,8 @@ impl BaseTransport {
                 corked: false,
                 habit: Habit::default(),
                 lost_writes: channel::lost_writes(channel),
-                sendfile: None,
+                sends_file: false,
+                room: None,
                 ties: Some(ties),
                 names: parts.names,
                 extra: parts.extra.map(Bound::unbind),
@@ -264,9 +266,7 @@ impl State {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.extra)?;
-        if let Some(sendfile) = &self.sendfile {
-            visit.call(&sendfile.room)?;
-        }
+        visit.call(&self.room)?;
         self.mail.iter().try_for_each(|mail| mail.traverse(visit))?;
         self.descriptor.traverse(visit)?;
         let Some(ties) = &self.ties else {

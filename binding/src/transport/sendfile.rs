@@ -14,23 +14,15 @@ use super::{BaseTransport, State};
 use crate::event_loop::{EventLoop, try_sendfile};
 use crate::future;
 
-/// A file is being sent.
-#[derive(Default)]
-pub(super) struct Sendfile {
-    /// A future that is done when there is room.
-    pub(super) room: Option<Py<PyAny>>,
-}
-
 impl BaseTransport {
     /// Refuses writes from now on; what was written before goes first.
     pub(super) fn begin_sendfile(this: &Bound<'_, Self>) -> PyResult<()> {
         Self::uncork_now(this)?;
-        let refused = this.get().cell.with(this.py(), |state, _| {
-            let busy = state.sendfile.is_some();
-            state.sendfile.get_or_insert_default();
-            busy
-        });
-        if refused {
+        let begun = this
+            .get()
+            .cell
+            .with(this.py(), |state, _| std::mem::replace(&mut state.sends_file, true));
+        if begun {
             return Err(PyRuntimeError::new_err("Empty waiter is already set"));
         }
         Ok(())
@@ -39,8 +31,11 @@ impl BaseTransport {
     /// Takes writes again.
     pub(super) fn end_sendfile(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let ended = this.get().cell.with(py, |state, _| state.sendfile.take());
-        drop(ended);
+        let waiter = this.get().cell.with(py, |state, _| {
+            state.sends_file = false;
+            state.room.take()
+        });
+        drop(waiter);
         match this.get().event_loop(py) {
             Some(event_loop) => Self::update_interest(this, &event_loop),
             None => Ok(()),
@@ -53,10 +48,7 @@ impl BaseTransport {
         let Some(event_loop) = this.get().event_loop(py) else { return Err(closed_by_peer()) };
         let room = future::create(&event_loop)?;
         let waiter = room.clone().unbind();
-        let old = this
-            .get()
-            .cell
-            .with(py, move |state, _| state.sendfile.get_or_insert_default().room.replace(waiter));
+        let old = this.get().cell.with(py, move |state, _| state.room.replace(waiter));
         drop(old);
         Self::update_interest(this, &event_loop)?;
         Ok(room)
@@ -83,10 +75,10 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
         let py = this.py();
-        let room = this.get().cell.with(py, |state, _| {
-            let has_room = state.has_room();
-            state.sendfile.as_mut().filter(|_| has_room)?.room.take()
-        });
+        let room = this
+            .get()
+            .cell
+            .with(py, |state, _| if state.has_room() { state.room.take() } else { None });
         let Some(room) = room else { return Ok(()) };
         Self::update_interest(this, event_loop)?;
         future::wake(room.bind(py), event_loop)
@@ -99,7 +91,7 @@ impl BaseTransport {
         reason: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = this.py();
-        let room = this.get().cell.with(py, |state, _| state.sendfile.as_mut()?.room.take());
+        let room = this.get().cell.with(py, |state, _| state.room.take());
         let Some(room) = room else { return Ok(()) };
         let error =
             if reason.is_none() { closed_by_peer() } else { PyErr::from_value(reason.clone()) };
@@ -110,8 +102,7 @@ impl BaseTransport {
 impl State {
     /// Whether a sender waits for room that may still come.
     pub(super) fn wants_room(&self) -> bool {
-        let waits = self.sendfile.as_ref().is_some_and(|sendfile| sendfile.room.is_some());
-        waits && self.stream.phase() == Phase::Open
+        self.room.is_some() && self.stream.phase() == Phase::Open
     }
 
     fn has_room(&self) -> bool {

@@ -41,7 +41,7 @@ impl StreamTransport {
     #[inline]
     fn check_takes_writes(this: &BaseTransport, py: Python<'_>, method: &str) -> PyResult<()> {
         let (ended, busy) =
-            this.cell.with(py, |state, _| (state.stream.eof_written(), state.sendfile.is_some()));
+            this.cell.with(py, |state, _| (state.stream.eof_written(), state.sends_file));
         if ended {
             let text = format!("Cannot call {method}() after write_eof()");
             return Err(PyRuntimeError::new_err(text));
