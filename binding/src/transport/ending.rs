@@ -65,14 +65,14 @@ impl BaseTransport {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
             let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
         }
-        let (mut unsent, mut letters) = (Vec::new(), Vec::new());
+        let (mut unsent, mut datagrams) = (Vec::new(), Vec::new());
         let lost = this.get().cell.with(py, |state, _| {
-            if let Some(mail) = &mut state.mail {
-                mail.queue.clear(&mut letters);
+            if let Some(queue) = &mut state.datagrams {
+                queue.clear(&mut datagrams);
             }
             state.stream.lose(&mut unsent)
         });
-        drop((unsent, letters));
+        drop((unsent, datagrams));
         if lost {
             Self::update_interest(this, event_loop)?;
             event_loop.get().push(py, Job::Lost(this.clone().unbind(), reason));

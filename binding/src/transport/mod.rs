@@ -37,7 +37,7 @@ use crate::job::Job;
 use crate::lost_writes::LostWrites;
 use crate::names;
 use chunk::Chunk;
-use datagram::{DatagramTransport, Mail};
+use datagram::DatagramTransport;
 use habit::Habit;
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
@@ -105,8 +105,8 @@ struct State {
     /// Both addresses of an accepted connection; other sockets have theirs in `extra`.
     names: Option<Names>,
     extra: Option<Py<PyDict>>,
-    /// What goes out of a datagram transport, in place of the stream's outbox.
-    mail: Option<Box<Mail>>,
+    /// What waits in a datagram transport, in place of the stream's outbox.
+    datagrams: Option<Box<datagram::Queue>>,
 }
 
 /// The addresses of a connection, made into Python objects when somebody asks.
@@ -170,7 +170,7 @@ impl BaseTransport {
                 ties: Some(ties),
                 names: parts.names,
                 extra: parts.extra.map(Bound::unbind),
-                mail: None,
+                datagrams: None,
             }),
         })
     }
@@ -238,8 +238,8 @@ impl State {
     /// Bytes that wait for the kernel to take them.
     #[inline]
     fn waiting(&self) -> usize {
-        match &self.mail {
-            Some(mail) => mail.queue.len_bytes(),
+        match &self.datagrams {
+            Some(queue) => queue.len_bytes(),
             None => self.stream.outbox().len_bytes(),
         }
     }
@@ -247,8 +247,8 @@ impl State {
     /// Nothing is left to send, not even an empty datagram.
     #[inline]
     fn is_drained(&self) -> bool {
-        match &self.mail {
-            Some(mail) => mail.queue.is_empty(),
+        match &self.datagrams {
+            Some(queue) => queue.is_empty(),
             None => self.stream.outbox().is_empty(),
         }
     }
@@ -257,8 +257,8 @@ impl State {
     #[inline]
     fn wanted(&self) -> Interest {
         let interest = self.stream.interest();
-        let mail_waits = self.mail.as_ref().is_some_and(|mail| !mail.queue.is_empty());
-        if mail_waits || self.wants_room() {
+        let queued = self.datagrams.as_ref().is_some_and(|queue| !queue.is_empty());
+        if queued || self.wants_room() {
             return interest.with(Interest::WRITE);
         }
         interest
@@ -267,7 +267,7 @@ impl State {
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.extra)?;
         visit.call(&self.room)?;
-        self.mail.iter().try_for_each(|mail| mail.traverse(visit))?;
+        self.datagrams.iter().try_for_each(|queue| datagram::traverse(queue, visit))?;
         self.descriptor.traverse(visit)?;
         let Some(ties) = &self.ties else {
             return Ok(());

@@ -15,7 +15,7 @@ use pyo3::types::PyBytes;
 use super::chunk::Chunk;
 use super::protocol::{Receives, Target, check_room};
 use super::writing::Caller;
-use super::{BaseTransport, channel};
+use super::{BaseTransport, DatagramTransport, channel};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
@@ -63,7 +63,7 @@ impl BaseTransport {
                     Receives::Records => Self::read_records(this, event_loop, &target),
                 }
             }
-            Channel::Datagram => Self::read_datagrams(this, event_loop),
+            Channel::Datagram => DatagramTransport::on_readable(this.cast()?, event_loop),
             Channel::ReadEnd => Self::read_pipe(this, event_loop),
             Channel::WriteEnd => Self::on_lost_reader(this, event_loop),
         }

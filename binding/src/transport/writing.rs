@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::chunk::Chunk;
 use super::habit::Habit;
-use super::{BaseTransport, State, channel};
+use super::{BaseTransport, DatagramTransport, State, channel};
 use crate::errors::{self, os_error};
 use crate::event_loop::{Batch, EventLoop};
 use crate::job::Job;
@@ -168,7 +168,7 @@ impl BaseTransport {
             return Ok(());
         }
         if channel == Channel::Datagram {
-            return Self::send_queued(this, event_loop);
+            return DatagramTransport::on_writable(this.cast()?, event_loop);
         }
         let pumped = Self::pump(this, event_loop, Caller::Loop);
         // An exit request of the protocol's must not keep the transport from its end.

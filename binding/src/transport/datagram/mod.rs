@@ -3,31 +3,29 @@
 //! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and an
 //! error of the socket concerns one message: `error_received` is told, and the transport lives on.
 
-mod contacts;
 mod incoming;
+mod known;
 mod outgoing;
 
-use ferroloop_engine::{Channel, Datagrams};
+use ferroloop_engine::Channel;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
-use self::contacts::{Contacts, Correspondent};
+use self::known::KnownAddresses;
+pub(super) use self::outgoing::{Queue, traverse};
 use super::address::Family;
-use super::chunk::{self, Chunk};
+use super::chunk;
 use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
+use crate::cell::LoopCell;
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
 
 /// A socket that sends and receives whole messages (asyncio.DatagramTransport).
 #[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
-pub(crate) struct DatagramTransport;
-
-/// What a datagram transport has besides the state of every transport.
-pub(super) struct Mail {
-    pub(super) queue: Datagrams<Chunk, Py<PyAny>>,
+pub(crate) struct DatagramTransport {
     /// The only address that datagrams may go to, if there is one.
     peer: Option<Py<PyAny>>,
     /// The socket knows where datagrams go.
@@ -35,9 +33,7 @@ pub(super) struct Mail {
     /// That has a name: then it gets them whatever address is given.
     has_named_peer: bool,
     family: Family,
-    heard_from: Contacts,
-    /// Programs write to the address they heard from or wrote to last: those need no translation.
-    wrote_to: Option<Correspondent>,
+    known: LoopCell<KnownAddresses>,
 }
 
 /// Bytes that each queued datagram counts besides its own, so that empty ones count (S27.7).
@@ -45,14 +41,13 @@ fn overhead(py: Python<'_>) -> usize {
     if py.version_info() >= (3, 13) { 8 } else { 0 }
 }
 
-impl Mail {
+impl DatagramTransport {
     fn new(
-        socket: &Bound<'_, PyAny>,
         descriptor: &Descriptor,
         extra: &Bound<'_, PyDict>,
         peer: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let py = socket.py();
+        let py = extra.py();
         let family = Family::of(descriptor.fd()).map_err(|error| os_error(py, &error))?;
         let name = extra.get_item(intern!(py, "peername"))?.filter(|name| !name.is_none());
         let peer = match peer {
@@ -60,21 +55,12 @@ impl Mail {
             _ => None,
         };
         Ok(Self {
-            queue: Datagrams::new(overhead(py)),
             peer,
             connected: name.is_some(),
             has_named_peer: name.map_or(Ok(false), |name| name.is_truthy())?,
             family,
-            heard_from: Contacts::default(),
-            wrote_to: None,
+            known: LoopCell::new(KnownAddresses::default()),
         })
-    }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.peer)?;
-        self.heard_from.traverse(visit)?;
-        self.wrote_to.iter().try_for_each(|known| visit.call(&known.object))?;
-        outgoing::traverse(&self.queue, visit)
     }
 }
 
@@ -96,7 +82,7 @@ impl DatagramTransport {
         EventLoop::ensure_no_transport(r#loop, sock)?;
         let descriptor = Descriptor::of(sock)?;
         let extra = extra::of_socket(sock, extra)?;
-        let mail = Box::new(Mail::new(sock, &descriptor, &extra, address)?);
+        let this = Self::new(&descriptor, &extra, address)?;
         let parts = Parts {
             descriptor,
             protocol,
@@ -106,8 +92,9 @@ impl DatagramTransport {
             extra: Some(extra),
         };
         let base = BaseTransport::new(r#loop, Channel::Datagram, parts)?;
-        base.cell.with(py, move |state, _| state.mail = Some(mail));
-        Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self))
+        let queue = Box::new(Queue::new(overhead(py)));
+        base.cell.with(py, move |state, _| state.datagrams = Some(queue));
+        Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(this))
     }
 
     #[pyo3(signature = (r#loop, sock, protocol, address = None, waiter = None, extra = None))]
@@ -138,7 +125,7 @@ impl DatagramTransport {
         data: &Bound<'_, PyAny>,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        BaseTransport::send_datagram(slf.base(), chunk::for_datagram(data)?, addr)
+        Self::send(slf, chunk::for_datagram(data)?, addr)
     }
 
     /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream transports.
@@ -161,6 +148,11 @@ impl DatagramTransport {
     /// Raises NotImplementedError.
     fn can_write_eof(&self) -> PyResult<bool> {
         Err(PyNotImplementedError::new_err(()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.peer)?;
+        self.known.peek(|known| known.traverse(&visit)).unwrap_or(Ok(()))
     }
 
     /// As for `StreamTransport`.

@@ -1,23 +1,25 @@
 //! Datagrams that go out, from the protocol to the socket.
 
-use ferroloop_engine::{Address, Datagram, Datagrams, Delivery, Destination, Phase, borrow_fd};
+use ferroloop_engine::{Datagram, Datagrams, Delivery, Destination, Phase, borrow_fd};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::Mail;
-use super::contacts::Correspondent;
+use super::DatagramTransport;
 use super::incoming::would_block;
-use crate::cell::Share;
+use super::known::KnownAddress;
 use crate::errors::{self, os_error};
 use crate::event_loop::EventLoop;
 use crate::transport::address::address_from_python;
 use crate::transport::chunk::Chunk;
 use crate::transport::writing::Caller;
-use crate::transport::{BaseTransport, Descriptor, State, channel};
+use crate::transport::{Base, BaseTransport, Descriptor, State, channel};
 
-type Letter = Datagram<Chunk, Py<PyAny>>;
+type Message = Datagram<Chunk, Py<PyAny>>;
+
+/// The messages of a datagram transport that wait for the kernel.
+pub(in crate::transport) type Queue = Datagrams<Chunk, Py<PyAny>>;
 
 /// What becomes of a datagram.
 enum Handling {
@@ -27,46 +29,36 @@ enum Handling {
     Lose,
 }
 
-/// Where a datagram goes, as far as it can be told without asking Python.
-enum Route {
-    /// To the socket's own peer.
-    Peer,
-    Address(Address),
-    /// To an address to be translated.
-    Given,
-    /// To the endpoint's peer, which is translated.
-    Fixed(Py<PyAny>),
-}
-
-impl BaseTransport {
+impl DatagramTransport {
     /// `sendto()` of one datagram.
     #[inline]
-    pub(super) fn send_datagram(
+    pub(super) fn send(
         this: &Bound<'_, Self>,
         data: Chunk,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let py = this.py();
+        let (base, py) = (this.base(), this.py());
         // Until 3.13 asyncio took an empty one for nothing at all (S27.6).
         if data.is_empty() && super::overhead(py) == 0 {
             return Ok(());
         }
-        let letter = Datagram { data, to: this.get().destination(py, addr)? };
-        match this.get().cell.with(py, |state, _| state.handling()) {
-            Handling::Send => Self::send_or_queue(this, letter),
-            Handling::Queue => Self::queue_datagram(this, letter),
-            Handling::Lose => this.get().lose_write(py),
+        let message = Datagram { data, to: this.get().destination(py, addr)? };
+        let has_peer = this.get().peer.is_some();
+        match base.get().cell.with(py, |state, _| state.handling(has_peer)) {
+            Handling::Send => Self::send_or_queue(this, message),
+            Handling::Queue => Self::queue(base, message),
+            Handling::Lose => base.get().lose_write(py),
         }
     }
 
     #[inline]
-    fn send_or_queue(this: &Bound<'_, Self>, letter: Letter) -> PyResult<()> {
-        match this.get().attempt(this.py(), &letter) {
+    fn send_or_queue(this: &Bound<'_, Self>, message: Message) -> PyResult<()> {
+        match Self::attempt(this, &message) {
             Ok(true) => Ok(()),
-            Ok(false) => Self::queue_datagram(this, letter),
-            Err(error) => match this.get().event_loop(this.py()) {
+            Ok(false) => Self::queue(this.base(), message),
+            Err(error) => match this.base().get().event_loop(this.py()) {
                 Some(event_loop) => {
-                    Self::send_failed(this, &event_loop, error, Caller::Application)
+                    send_failed(this.base(), &event_loop, error, Caller::Application)
                 }
                 None => Ok(()),
             },
@@ -74,32 +66,34 @@ impl BaseTransport {
     }
 
     /// Keeps it until there is room. A socket about to be closed has no such time left.
-    fn queue_datagram(this: &Bound<'_, Self>, letter: Letter) -> PyResult<()> {
-        let py = this.py();
-        let refused = this.get().cell.with(py, move |state, _| state.queue(letter));
+    fn queue(base: &Bound<'_, BaseTransport>, message: Message) -> PyResult<()> {
+        let py = base.py();
+        let refused = base.get().cell.with(py, move |state, _| state.queue(message));
         if refused.is_some() {
-            return this.get().lose_write(py);
+            return base.get().lose_write(py);
         }
-        let Some(event_loop) = this.get().event_loop(py) else { return Ok(()) };
-        Self::update_interest(this, &event_loop)?;
-        Self::pause_if_above(this, &event_loop, Caller::Application)
+        let Some(event_loop) = base.get().event_loop(py) else { return Ok(()) };
+        BaseTransport::update_interest(base, &event_loop)?;
+        BaseTransport::pause_if_above(base, &event_loop, Caller::Application)
     }
 
     /// One attempt; false if there is no room now.
     #[inline]
-    fn attempt(&self, py: Python<'_>, letter: &Letter) -> PyResult<bool> {
-        if let Destination::Host(address) = &letter.to {
-            return self.send_by_python(py, &letter.data, address);
+    fn attempt(this: &Bound<'_, Self>, message: &Message) -> PyResult<bool> {
+        let (base, py) = (this.base().get(), this.py());
+        if let Destination::Host(address) = &message.to {
+            return Self::send_by_python(this, &message.data, address);
         }
-        self.check_descriptor(py)?;
-        let outcome = self.cell.with(py, |state, _| letter.send(borrow_fd(state.descriptor.fd())?));
-        outcome.map_err(|error| os_error(py, &error))
+        base.check_descriptor(py)?;
+        let sent = base.cell.with(py, |state, _| message.send(borrow_fd(state.descriptor.fd())?));
+        sent.map_err(|error| os_error(py, &error))
     }
 
     /// Python looks names up, knows the other families, and has the words for what is no address.
     #[cold]
-    fn send_by_python(&self, py: Python<'_>, data: &Chunk, address: &Py<PyAny>) -> PyResult<bool> {
-        let Some(socket) = self.socket_object(py) else { return Ok(false) };
+    fn send_by_python(this: &Bound<'_, Self>, data: &Chunk, address: &Py<PyAny>) -> PyResult<bool> {
+        let py = this.py();
+        let Some(socket) = Self::socket_object(this) else { return Ok(false) };
         match socket.call_method1(intern!(py, "sendto"), (data, address)) {
             Ok(_) => Ok(true),
             Err(error) if would_block(py, &error) => Ok(false),
@@ -107,66 +101,42 @@ impl BaseTransport {
         }
     }
 
-    /// An error of the system goes to the protocol; any other is fatal (S27.3).
-    #[cold]
-    fn send_failed(
-        this: &Bound<'_, Self>,
-        event_loop: &Bound<'_, EventLoop>,
-        error: PyErr,
-        caller: Caller,
-    ) -> PyResult<()> {
-        let py = this.py();
-        if errors::is_exit_request(py, &error) {
-            return Err(error);
-        }
-        if !error.is_instance_of::<PyOSError>(py) {
-            let message = channel::write_error(this.get().channel(py));
-            return Self::fatal(this, event_loop, error, message);
-        }
-        let method = intern!(py, "error_received");
-        match caller {
-            // What it raises is the caller's, as in asyncio.
-            Caller::Application => match this.get().target(py) {
-                Some(target) => target.protocol.call_method1(method, (error.value(py),)).map(drop),
-                None => Ok(()),
-            },
-            Caller::Loop => Self::notify(this, event_loop, method, Some(error.value(py).as_any())),
-        }
-    }
-
     /// There is room again. With the last datagram of a closing transport the connection is lost.
     ///
     /// After an error the rest is tried at the next event, which has been asked for (S27.9).
-    pub(in crate::transport) fn send_queued(
+    pub(in crate::transport) fn on_writable(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        if let Err(error) = this.get().flush_datagrams(this.py()) {
-            return Self::send_failed(this, event_loop, error, Caller::Loop);
+        let base = this.base();
+        if let Err(error) = Self::flush(this) {
+            return send_failed(base, event_loop, error, Caller::Loop);
         }
-        Self::update_interest(this, event_loop)?;
-        let judged = Self::judge_pressure(this, event_loop, Caller::Loop);
-        judged.and(Self::end_if_drained(this, event_loop))
+        BaseTransport::update_interest(base, event_loop)?;
+        let judged = BaseTransport::judge_pressure(base, event_loop, Caller::Loop);
+        judged.and(BaseTransport::end_if_drained(base, event_loop))
     }
 
-    fn flush_datagrams(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_descriptor(py)?;
+    fn flush(this: &Bound<'_, Self>) -> PyResult<()> {
+        let (base, py) = (this.base().get(), this.py());
+        base.check_descriptor(py)?;
         let mut sent = Vec::new();
-        let outcome = self.cell.with(py, |state, _| state.flush_datagrams(&mut sent));
+        let outcome = base.cell.with(py, |state, _| state.flush_datagrams(&mut sent));
         drop(sent);
         match outcome.map_err(|error| os_error(py, &error))? {
             Delivery::Done | Delivery::Blocked => Ok(()),
-            Delivery::Host => self.send_first_by_python(py),
+            Delivery::Host => Self::send_first_by_python(this),
         }
     }
 
     /// What follows in the queue waits for the next event.
-    fn send_first_by_python(&self, py: Python<'_>) -> PyResult<()> {
-        let first = self.cell.with(py, |state, _| state.mail.as_mut()?.queue.pop());
-        let Some(letter) = first else { return Ok(()) };
-        if !self.attempt(py, &letter)? {
-            self.cell.with(py, move |state, _| {
-                state.mail.as_mut().map(|mail| mail.queue.push_front(letter))
+    fn send_first_by_python(this: &Bound<'_, Self>) -> PyResult<()> {
+        let (base, py) = (this.base().get(), this.py());
+        let first = base.cell.with(py, |state, _| state.datagrams.as_mut()?.pop());
+        let Some(message) = first else { return Ok(()) };
+        if !Self::attempt(this, &message)? {
+            base.cell.with(py, move |state, _| {
+                state.datagrams.as_mut().map(|queue| queue.push_front(message))
             });
         }
         Ok(())
@@ -179,117 +149,118 @@ impl BaseTransport {
         py: Python<'_>,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Destination<Py<PyAny>>> {
-        let given = addr.map(Bound::as_unbound);
-        let route = self.cell.with(py, |state, share| {
-            state.mail.as_ref().map_or(Route::Peer, |mail| mail.route(given, share))
-        });
-        match (route, addr) {
-            (Route::Address(address), _) => Ok(Destination::Address(address)),
-            (Route::Fixed(peer), _) => self.fixed_destination(peer.bind(py), addr),
-            (Route::Given, Some(addr)) => Ok(self.translate(addr)),
-            (Route::Given, None) => Ok(Destination::Host(py.None())),
-            (Route::Peer, _) => Ok(Destination::Peer),
+        match (&self.peer, addr) {
+            (Some(peer), addr) => {
+                check_peer(peer.bind(py), addr)?;
+                Ok(if self.connected { Destination::Peer } else { self.to(peer.bind(py)) })
+            }
+            (None, Some(_)) if self.has_named_peer => Ok(Destination::Peer),
+            (None, None) if self.connected => Ok(Destination::Peer),
+            (None, Some(addr)) => Ok(self.to(addr)),
+            (None, None) => Ok(Destination::Host(py.None())),
         }
-    }
-
-    /// The endpoint's peer, after a look at what was given instead.
-    fn fixed_destination(
-        &self,
-        peer: &Bound<'_, PyAny>,
-        addr: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Destination<Py<PyAny>>> {
-        let py = peer.py();
-        if let Some(addr) = addr
-            && !addr.eq(peer)?
-        {
-            let text = format!("Invalid address: must be None or {}", peer.str()?);
-            return Err(PyValueError::new_err(text));
-        }
-        let connected =
-            self.cell.with(py, |state, _| state.mail.as_ref().is_some_and(|mail| mail.connected));
-        Ok(if connected { Destination::Peer } else { self.translate(peer) })
     }
 
     /// The system's form of an address, remembered for the next datagram.
+    #[inline]
+    fn to(&self, addr: &Bound<'_, PyAny>) -> Destination<Py<PyAny>> {
+        let object = addr.as_unbound();
+        match self.known.with(addr.py(), |known, _| known.behind(object)) {
+            Some(address) => Destination::Address(address),
+            None => self.translate(addr),
+        }
+    }
+
     fn translate(&self, addr: &Bound<'_, PyAny>) -> Destination<Py<PyAny>> {
-        let py = addr.py();
-        let Some(address) = address_from_python(self.mail_family(py), addr) else {
+        let Some(address) = address_from_python(self.family, addr) else {
             return Destination::Host(addr.clone().unbind());
         };
-        let wrote_to = Correspondent { address: address.clone(), object: addr.clone().unbind() };
-        let forgotten = self.cell.with(py, move |state, _| {
-            state.mail.as_mut().and_then(|mail| mail.wrote_to.replace(wrote_to))
-        });
-        drop(forgotten);
+        let new = KnownAddress { address: address.clone(), object: addr.clone().unbind() };
+        drop(self.known.with(addr.py(), move |known, _| known.write_to(new)));
         Destination::Address(address)
     }
 }
 
-impl Mail {
-    #[inline]
-    fn route(&self, given: Option<&Py<PyAny>>, share: Share<'_>) -> Route {
-        match (&self.peer, given) {
-            (Some(peer), given) if given.is_none_or(|given| given.is(peer)) => {
-                if self.connected {
-                    return Route::Peer;
-                }
-                self.known(peer).map_or_else(|| Route::Fixed(share.share(peer)), Route::Address)
-            }
-            (Some(peer), _) => Route::Fixed(share.share(peer)),
-            (None, None) if self.connected => Route::Peer,
-            (None, Some(_)) if self.has_named_peer => Route::Peer,
-            (None, Some(given)) => self.known(given).map_or(Route::Given, Route::Address),
-            (None, None) => Route::Given,
-        }
+/// Errors: ValueError for an address other than the endpoint's peer; what comparing them raises.
+#[inline]
+fn check_peer(peer: &Bound<'_, PyAny>, addr: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    if let Some(addr) = addr
+        && !addr.is(peer)
+        && !addr.eq(peer)?
+    {
+        let text = format!("Invalid address: must be None or {}", peer.str()?);
+        return Err(PyValueError::new_err(text));
     }
+    Ok(())
+}
 
-    /// The address behind this very object, which nothing can change.
-    #[inline]
-    fn known(&self, object: &Py<PyAny>) -> Option<Address> {
-        let mut known = self.heard_from.last().into_iter().chain(&self.wrote_to);
-        known.find(|known| known.object.is(object)).map(|known| known.address.clone())
+/// An error of the system goes to the protocol; any other is fatal (S27.3).
+#[cold]
+fn send_failed(
+    this: &Bound<'_, BaseTransport>,
+    event_loop: &Bound<'_, EventLoop>,
+    error: PyErr,
+    caller: Caller,
+) -> PyResult<()> {
+    let py = this.py();
+    if errors::is_exit_request(py, &error) {
+        return Err(error);
+    }
+    if !error.is_instance_of::<PyOSError>(py) {
+        let message = channel::write_error(this.get().channel(py));
+        return BaseTransport::fatal(this, event_loop, error, message);
+    }
+    let method = intern!(py, "error_received");
+    match caller {
+        // What it raises is the caller's, as in asyncio.
+        Caller::Application => match this.get().target(py) {
+            Some(target) => target.protocol.call_method1(method, (error.value(py),)).map(drop),
+            None => Ok(()),
+        },
+        Caller::Loop => {
+            BaseTransport::notify(this, event_loop, method, Some(error.value(py).as_any()))
+        }
     }
 }
 
 impl State {
     #[inline]
-    fn handling(&self) -> Handling {
-        let Some(mail) = &self.mail else { return Handling::Lose };
+    fn handling(&self, has_peer: bool) -> Handling {
         match self.stream.phase() {
-            Phase::Lost if mail.peer.is_some() => Handling::Lose,
+            Phase::Lost if has_peer => Handling::Lose,
             _ if matches!(self.descriptor, Descriptor::Closed) => Handling::Lose,
             // Until its socket is closed an endpoint without a peer still sends, as asyncio's does.
-            _ if mail.queue.is_empty() => Handling::Send,
+            _ if self.is_drained() => Handling::Send,
             _ => Handling::Queue,
         }
     }
 
     /// Queues a datagram, or gives it back.
-    fn queue(&mut self, letter: Letter) -> Option<Letter> {
-        match &mut self.mail {
-            Some(mail) if self.stream.phase() != Phase::Lost => {
-                mail.queue.push(letter);
+    fn queue(&mut self, message: Message) -> Option<Message> {
+        match &mut self.datagrams {
+            Some(queue) if self.stream.phase() != Phase::Lost => {
+                queue.push(message);
                 None
             }
-            _ => Some(letter),
+            _ => Some(message),
         }
     }
 
-    fn flush_datagrams(&mut self, sent: &mut Vec<Letter>) -> std::io::Result<Delivery> {
-        match &mut self.mail {
-            Some(mail) => mail.queue.flush(borrow_fd(self.descriptor.fd())?, sent),
+    fn flush_datagrams(&mut self, sent: &mut Vec<Message>) -> std::io::Result<Delivery> {
+        match &mut self.datagrams {
+            Some(queue) => queue.flush(borrow_fd(self.descriptor.fd())?, sent),
             None => Ok(Delivery::Done),
         }
     }
 }
 
 /// Shows the addresses in the queue to the garbage collector.
-pub(super) fn traverse(
-    queue: &Datagrams<Chunk, Py<PyAny>>,
+pub(in crate::transport) fn traverse(
+    queue: &Queue,
     visit: &PyVisit<'_>,
 ) -> Result<(), PyTraverseError> {
-    for letter in queue.iter() {
-        if let Destination::Host(address) = &letter.to {
+    for message in queue.iter() {
+        if let Destination::Host(address) = &message.to {
             visit.call(address)?;
         }
     }
