@@ -12,8 +12,6 @@ pub enum Channel {
     /// Both ways: `recv(2)`, `send(2)`, `shutdown(2)`. A peer that has gone answers with `EPIPE`
     /// and never with `SIGPIPE`.
     Socket,
-    /// Both ways, message by message, each with an address: see [`Datagrams`](crate::Datagrams).
-    Datagram,
     /// In only, by `read(2)`: a pipe, a terminal, or a socket used like one.
     ReadEnd,
     /// Out only, by `write(2)`, which has no flag against `SIGPIPE`: a host that writes to pipes
@@ -32,7 +30,7 @@ impl Channel {
         room: &mut [MaybeUninit<u8>],
     ) -> io::Result<usize> {
         match self {
-            Self::Socket | Self::Datagram => sys::recv(fd, room),
+            Self::Socket => sys::recv(fd, room),
             Self::ReadEnd | Self::WriteEnd => sys::read(fd, room),
         }
     }
@@ -40,7 +38,7 @@ impl Channel {
     #[inline]
     pub(crate) fn send(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Socket | Self::Datagram => sys::send(fd, bytes),
+            Self::Socket => sys::send(fd, bytes),
             Self::ReadEnd | Self::WriteEnd => sys::write(fd, bytes),
         }
     }
@@ -51,7 +49,7 @@ impl Channel {
         buffers: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         match self {
-            Self::Socket | Self::Datagram => sys::send_gathered(fd, buffers),
+            Self::Socket => sys::send_gathered(fd, buffers),
             Self::ReadEnd | Self::WriteEnd => sys::write_gathered(fd, buffers),
         }
     }

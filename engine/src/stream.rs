@@ -73,12 +73,6 @@ impl<B: AsRef<[u8]>> Stream<B> {
         }
     }
 
-    /// What the stream's descriptor is good for.
-    #[inline]
-    pub const fn channel(&self) -> Channel {
-        self.channel
-    }
-
     /// Where in its life the stream is.
     #[inline]
     pub const fn phase(&self) -> Phase {

@@ -1,12 +1,13 @@
 //! The Python surface that all transports share (asyncio.BaseTransport), and the one of all that send
 //! (asyncio.WriteTransport, but for how the data comes in).
 
-use ferroloop_engine::{Channel, Interest, Phase};
+use ferroloop_engine::{Interest, Phase};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::kind::Kind;
 use super::protocol::Receives;
-use super::{Base, BaseTransport, Descriptor, State, WriteTransport, channel};
+use super::{Base, BaseTransport, Descriptor, State, WriteTransport};
 use crate::event_loop::EventLoop;
 
 #[pymethods]
@@ -57,7 +58,7 @@ impl BaseTransport {
     /// Hands the connection to another protocol.
     fn set_protocol(&self, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = protocol.py();
-        let receives = Receives::of(&protocol, self.channel(py))?;
+        let receives = Receives::of(&protocol, self.kind(py))?;
         let protocol = protocol.unbind();
         let old = self.cell.with(py, move |state, _| {
             let ties = state.ties.as_mut()?;
@@ -132,16 +133,17 @@ impl WriteTransport {
 impl State {
     /// asyncio's description (S16.25, S30.14, S31.20); what is polled only while the loop is open.
     fn describe(&self, polled: bool) -> String {
-        let name = channel::class_name(self.stream.channel());
+        let name = self.kind.class_name();
         let fd = self.token.fd();
         let phase = match (&self.descriptor, self.stream.phase()) {
             (Descriptor::Closed, _) => " closed",
             (_, Phase::Open) => "",
             (_, Phase::Closing | Phase::Lost) => " closing",
         };
-        let polls = match self.stream.channel() {
-            Channel::Socket | Channel::Datagram => self.describe_socket(polled),
-            Channel::ReadEnd | Channel::WriteEnd => self.describe_pipe(polled),
+        let polls = if self.kind.is_socket() {
+            self.describe_socket(polled)
+        } else {
+            self.describe_pipe(polled)
         };
         format!("<{name}{phase} fd={fd}{polls}>")
     }
@@ -162,7 +164,7 @@ impl State {
         if !polled {
             return " open".into();
         }
-        if self.stream.channel() == Channel::ReadEnd {
+        if self.kind == Kind::ReadPipe {
             return format!(" {}", self.polling(Interest::READ));
         }
         let size = self.stream.outbox().len_bytes();

@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyString};
 use super::writing::Caller;
 use super::{
     BaseTransport, DatagramTransport, Descriptor, ReadPipeTransport, StreamTransport,
-    WritePipeTransport, channel,
+    WritePipeTransport,
 };
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::EventLoop;
@@ -102,7 +102,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let reason = error.value(py).clone().into_any().unbind();
-        if channel::is_quiet(this.get().channel(py), py, &error)? {
+        if this.get().kind(py).is_quiet(py, &error)? {
             let options = PyDict::new(py);
             options.set_item(intern!(py, "exc_info"), &reason)?;
             let line = ("%r: %s", this, message);

@@ -2,13 +2,13 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::Channel;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::address::address_to_python;
 use super::descriptor::python_socket;
+use super::kind::Kind;
 use super::{BaseTransport, Names};
 use crate::names;
 
@@ -43,7 +43,7 @@ impl BaseTransport {
             return Ok(Some(value));
         }
         let value = match name.extract::<&str>() {
-            Ok("socket") if this.get().channel(py) == Channel::Socket => Self::socket_view(this)?,
+            Ok("socket") if this.get().kind(py) == Kind::Stream => Self::socket_view(this)?,
             Ok("sockname") => this.get().name(py, |names| &names.own)?,
             Ok("peername") => this.get().name(py, |names| &names.peer)?,
             _ => None,

@@ -4,18 +4,18 @@
 //! They share one implementation, `BaseTransport`: the state machine is the engine's [`Stream`];
 //! here are the Python objects around it and the calls of the protocol. `reading`, `writing` and
 //! `ending` each hold one stretch of its life, `habit` what its writes are like, `watching` what the
-//! poller is told, and `channel` names what they differ in. The Python surface is in `base`,
+//! poller is told, and `kind` what they differ in. The Python surface is in `base`,
 //! `stream`, `pipe` and `datagram`, which also has its own ways in and out.
 
 mod address;
 mod base;
-mod channel;
 pub(crate) mod chunk;
 mod datagram;
 mod descriptor;
 mod ending;
 mod extra;
 mod habit;
+mod kind;
 mod pipe;
 mod protocol;
 mod reading;
@@ -24,7 +24,7 @@ mod stream;
 mod watching;
 mod writing;
 
-use ferroloop_engine::{Address, Channel, Interest, Phase, Readiness, Stream, Token, WaterMarks};
+use ferroloop_engine::{Address, Interest, Phase, Readiness, Stream, Token, WaterMarks};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -39,6 +39,7 @@ use crate::names;
 use chunk::Chunk;
 use datagram::DatagramTransport;
 use habit::Habit;
+use kind::Kind;
 use pipe::{ReadPipeTransport, WritePipeTransport};
 use protocol::Receives;
 
@@ -85,6 +86,7 @@ based! {
 }
 
 struct State {
+    kind: Kind,
     stream: Stream<Chunk>,
     marks: WaterMarks,
     descriptor: Descriptor,
@@ -136,14 +138,10 @@ pub(crate) struct Parts<'py> {
 }
 
 impl BaseTransport {
-    fn new(
-        event_loop: &Bound<'_, EventLoop>,
-        channel: Channel,
-        parts: Parts<'_>,
-    ) -> PyResult<Self> {
+    fn new(event_loop: &Bound<'_, EventLoop>, kind: Kind, parts: Parts<'_>) -> PyResult<Self> {
         // What is no protocol is its maker's error, and not one of the run.
         parts.protocol.getattr(intern!(event_loop.py(), "connection_made"))?;
-        let receives = Receives::of(&parts.protocol, channel)?;
+        let receives = Receives::of(&parts.protocol, kind)?;
         let ties = Ties {
             event_loop: event_loop.clone().unbind(),
             protocol: parts.protocol.unbind(),
@@ -151,12 +149,13 @@ impl BaseTransport {
             context: parts.context.unbind(),
             server: parts.server.map(Bound::unbind),
         };
-        let mut stream = Stream::new(channel);
+        let mut stream = Stream::new(kind.channel());
         // Reading counts as on from the beginning, so that `connection_made` can pause it; the
         // poller hears of it in `begin`.
         stream.resume_reading();
         Ok(Self {
             cell: LoopCell::new(State {
+                kind,
                 stream,
                 marks: WaterMarks::new(HIGH_WATER.into()),
                 token: Token::new(parts.descriptor.fd(), 0),
@@ -164,7 +163,7 @@ impl BaseTransport {
                 interest: None,
                 corked: false,
                 habit: Habit::default(),
-                lost_writes: channel::lost_writes(channel),
+                lost_writes: kind.lost_writes(),
                 sends_file: false,
                 room: None,
                 ties: Some(ties),
@@ -224,8 +223,8 @@ impl BaseTransport {
     }
 
     #[inline]
-    fn channel(&self, py: Python<'_>) -> Channel {
-        self.cell.with(py, |state, _| state.stream.channel())
+    fn kind(&self, py: Python<'_>) -> Kind {
+        self.cell.with(py, |state, _| state.kind)
     }
 
     /// `close()` or worse has begun.

@@ -1,13 +1,15 @@
 //! `ReadPipeTransport` and `WritePipeTransport`: one end of a pipe, or of what can pass for one.
 
-use ferroloop_engine::{Channel, Interest};
-use pyo3::exceptions::{PyBrokenPipeError, PyNotImplementedError};
+use ferroloop_engine::{Interest, PipeKind, borrow_fd, set_nonblocking};
+use pyo3::exceptions::{PyBrokenPipeError, PyNotImplementedError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::kind::Kind;
 use super::reading::Received;
-use super::{Base, BaseTransport, Parts, WriteTransport, channel, chunk};
+use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, chunk};
+use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::handle::Args;
 use crate::job::Job;
@@ -24,15 +26,15 @@ pub(crate) struct WritePipeTransport;
 /// The common part of both constructors. A refused pipe is left as it was (S30.1).
 fn take_over<'py>(
     event_loop: &Bound<'py, EventLoop>,
-    end: Channel,
+    end: Kind,
     pipe: &Bound<'py, PyAny>,
     protocol: Bound<'py, PyAny>,
     extra: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<PyClassInitializer<BaseTransport>> {
     let py = pipe.py();
-    let descriptor = channel::open_descriptor(pipe)?;
+    let descriptor = open_descriptor(pipe)?;
     EventLoop::ensure_no_transport(event_loop, pipe)?;
-    let kind = channel::adopt_pipe(py, &descriptor, end)?;
+    let kind = adopt(py, &descriptor, end)?;
     let known = PyDict::new(py);
     if let Some(extra) = extra {
         known.update(extra.as_mapping())?;
@@ -42,10 +44,38 @@ fn take_over<'py>(
     let extra = Some(known);
     let parts = Parts { descriptor, protocol, context, server: None, names: None, extra };
     let base = BaseTransport::new(event_loop, end, parts)?;
-    if end == Channel::WriteEnd && !kind.tells_of_lost_reader() {
+    if end == Kind::WritePipe && !kind.tells_of_lost_reader() {
         base.cell.with(py, |state, _| state.stream.pause_reading());
     }
     Ok(base.into())
+}
+
+/// The descriptor of an object with `fileno()`. Errors: what `fileno()` raises, OSError EBADF.
+fn open_descriptor(pipe: &Bound<'_, PyAny>) -> PyResult<Descriptor> {
+    let descriptor = Descriptor::of(pipe)?;
+    borrow_fd(descriptor.fd()).map_err(|error| os_error(pipe.py(), &error))?;
+    Ok(descriptor)
+}
+
+/// Takes over a descriptor as one end of a pipe, and makes its file non-blocking.
+///
+/// Errors: ValueError for what is no pipe, socket or character device, OSError EBADF.
+fn adopt(py: Python<'_>, descriptor: &Descriptor, end: Kind) -> PyResult<PipeKind> {
+    let examine = || {
+        let fd = borrow_fd(descriptor.fd())?;
+        let kind = PipeKind::of(fd)?;
+        if kind.is_some() {
+            set_nonblocking(fd)?;
+        }
+        Ok(kind)
+    };
+    let kind = examine().map_err(|error: std::io::Error| os_error(py, &error))?;
+    kind.ok_or_else(|| {
+        PyValueError::new_err(match end {
+            Kind::WritePipe => "Pipe transport is only for pipes, sockets and character devices",
+            _ => "Pipe transport is for pipes/sockets only.",
+        })
+    })
 }
 
 impl BaseTransport {
@@ -114,7 +144,7 @@ impl ReadPipeTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
-        let base = take_over(r#loop, Channel::ReadEnd, pipe, protocol, extra)?;
+        let base = take_over(r#loop, Kind::ReadPipe, pipe, protocol, extra)?;
         Ok(base.add_subclass(Self))
     }
 
@@ -151,7 +181,7 @@ impl WritePipeTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
-        let base = take_over(r#loop, Channel::WriteEnd, pipe, protocol, extra)?;
+        let base = take_over(r#loop, Kind::WritePipe, pipe, protocol, extra)?;
         Ok(base.add_subclass(WriteTransport).add_subclass(Self))
     }
 

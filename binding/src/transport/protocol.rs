@@ -1,12 +1,12 @@
 //! Calling a transport's protocol.
 
-use ferroloop_engine::Channel;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::BaseTransport;
+use super::kind::Kind;
 use super::writing::Caller;
 use crate::errors;
 use crate::event_loop::EventLoop;
@@ -25,8 +25,8 @@ pub(super) enum Receives {
 }
 
 impl Receives {
-    pub(super) fn of(protocol: &Bound<'_, PyAny>, channel: Channel) -> PyResult<Self> {
-        if channel != Channel::Socket {
+    pub(super) fn of(protocol: &Bound<'_, PyAny>, kind: Kind) -> PyResult<Self> {
+        if kind != Kind::Stream {
             return Ok(Self::Data);
         }
         if protocol.is_instance_of::<TlsLayer>() {

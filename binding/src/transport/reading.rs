@@ -6,16 +6,17 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use ferroloop_engine::{Channel, Read, Stream, borrow_fd};
+use ferroloop_engine::{Read, Stream, borrow_fd};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::chunk::Chunk;
+use super::kind::Kind;
 use super::protocol::{Receives, Target, check_room};
 use super::writing::Caller;
-use super::{BaseTransport, DatagramTransport, channel};
+use super::{BaseTransport, DatagramTransport};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
@@ -54,8 +55,8 @@ impl BaseTransport {
         if let Err(error) = this.get().check_descriptor(py) {
             return Self::read_failed(this, event_loop, error);
         }
-        match this.get().channel(py) {
-            Channel::Socket => {
+        match this.get().kind(py) {
+            Kind::Stream => {
                 let Some(target) = this.get().target(py) else { return Ok(()) };
                 match target.receives {
                     Receives::Data => Self::read_data(this, event_loop, &target),
@@ -63,9 +64,9 @@ impl BaseTransport {
                     Receives::Records => Self::read_records(this, event_loop, &target),
                 }
             }
-            Channel::Datagram => DatagramTransport::on_readable(this.cast()?, event_loop),
-            Channel::ReadEnd => Self::read_pipe(this, event_loop),
-            Channel::WriteEnd => Self::on_lost_reader(this, event_loop),
+            Kind::Datagram => DatagramTransport::on_readable(this.cast()?, event_loop),
+            Kind::ReadPipe => Self::read_pipe(this, event_loop),
+            Kind::WritePipe => Self::on_lost_reader(this, event_loop),
         }
     }
 
@@ -123,7 +124,7 @@ impl BaseTransport {
         event_loop: &Bound<'py, EventLoop>,
         error: PyErr,
     ) -> PyResult<()> {
-        let message = channel::read_error(this.get().channel(this.py()));
+        let message = this.get().kind(this.py()).read_error();
         Self::fatal(this, event_loop, error, message)
     }
 

@@ -2,12 +2,13 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{Channel, Phase};
+use ferroloop_engine::Phase;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::chunk::{self, Chunk};
+use super::kind::Kind;
 use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
@@ -19,7 +20,7 @@ pub(crate) struct StreamTransport;
 impl StreamTransport {
     /// A transport for a connection the loop accepted.
     pub(crate) fn accepted(event_loop: &Bound<'_, EventLoop>, parts: Parts<'_>) -> PyResult<()> {
-        let base = BaseTransport::new(event_loop, Channel::Socket, parts)?;
+        let base = BaseTransport::new(event_loop, Kind::Stream, parts)?;
         let initializer =
             PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self);
         let this = Bound::new(event_loop.py(), initializer)?;
@@ -83,7 +84,7 @@ impl StreamTransport {
             names: None,
             extra: Some(extra::of_socket(sock, extra)?),
         };
-        let base = BaseTransport::new(r#loop, Channel::Socket, parts)?;
+        let base = BaseTransport::new(r#loop, Kind::Stream, parts)?;
         Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self))
     }
 

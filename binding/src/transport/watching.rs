@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{Channel, Interest, Token};
+use ferroloop_engine::{Interest, Token};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
@@ -39,17 +39,14 @@ impl BaseTransport {
         let change = this.get().cell.with(this.py(), |state, _| {
             let wanted = state.wanted();
             let told = state.interest.replace(wanted);
-            (told != Some(wanted)).then_some((state.stream.channel(), state.token, told, wanted))
+            (told != Some(wanted)).then_some((state.kind, state.token, told, wanted))
         });
-        let Some((channel, token, told, wanted)) = change else { return Ok(()) };
+        let Some((kind, token, told, wanted)) = change else { return Ok(()) };
         let told = told.unwrap_or(Interest::NONE);
-        match channel {
-            Channel::Socket | Channel::Datagram => {
-                Self::watch(this, event_loop, token, told, wanted)
-            }
-            Channel::ReadEnd | Channel::WriteEnd => {
-                Self::listen(this, event_loop, token.fd(), told, wanted)
-            }
+        if kind.is_socket() {
+            Self::watch(this, event_loop, token, told, wanted)
+        } else {
+            Self::listen(this, event_loop, token.fd(), told, wanted)
         }
     }
 
@@ -100,15 +97,13 @@ impl BaseTransport {
     /// Takes the transport out of the poller's table.
     pub(super) fn unwatch(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
         let py = this.py();
-        let (channel, token) =
-            this.get().cell.with(py, |state, _| (state.stream.channel(), state.token));
-        match channel {
-            Channel::Socket | Channel::Datagram => drop(event_loop.get().dismiss(py, token)),
-            Channel::ReadEnd | Channel::WriteEnd => {
-                for side in [Side::Reader, Side::Writer] {
-                    drop(event_loop.get().unlisten(token.fd(), side, this));
-                }
-            }
+        let (kind, token) = this.get().cell.with(py, |state, _| (state.kind, state.token));
+        if kind.is_socket() {
+            drop(event_loop.get().dismiss(py, token));
+            return;
+        }
+        for side in [Side::Reader, Side::Writer] {
+            drop(event_loop.get().unlisten(token.fd(), side, this));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The write side: chunks from the protocol to the descriptor, and flow control.
 
-use ferroloop_engine::{Channel, Interest, Phase, Pressure, borrow_fd};
+use ferroloop_engine::{Interest, Phase, Pressure, borrow_fd};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::chunk::Chunk;
 use super::habit::Habit;
-use super::{BaseTransport, DatagramTransport, State, channel};
+use super::kind::Kind;
+use super::{BaseTransport, DatagramTransport, State};
 use crate::errors::{self, os_error};
 use crate::event_loop::{Batch, EventLoop};
 use crate::job::Job;
@@ -99,10 +100,9 @@ impl BaseTransport {
     /// A write that nobody will read: counted, and soon worth a warning (S16.18, S31.14).
     #[cold]
     pub(super) fn lose_write(&self, py: Python<'_>) -> PyResult<()> {
-        let (warns, channel) =
-            self.cell.with(py, |state, _| (state.lost_writes.count(), state.stream.channel()));
+        let (warns, kind) = self.cell.with(py, |state, _| (state.lost_writes.count(), state.kind));
         if warns {
-            let text = channel::lost_write(channel);
+            let text = kind.lost_write();
             names::logger(py)?.call_method1(intern!(py, "warning"), (text,))?;
         }
         Ok(())
@@ -160,14 +160,12 @@ impl BaseTransport {
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        let (blocked, channel) = this
-            .get()
-            .cell
-            .with(this.py(), |state, _| (state.is_blocked(), state.stream.channel()));
+        let (blocked, kind) =
+            this.get().cell.with(this.py(), |state, _| (state.is_blocked(), state.kind));
         if !blocked {
             return Ok(());
         }
-        if channel == Channel::Datagram {
+        if kind == Kind::Datagram {
             return DatagramTransport::on_writable(this.cast()?, event_loop);
         }
         let pumped = Self::pump(this, event_loop, Caller::Loop);
@@ -214,13 +212,13 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
         error: PyErr,
     ) -> PyResult<()> {
-        let channel = this.get().cell.with(this.py(), |state, _| {
-            if state.stream.channel() == Channel::WriteEnd {
+        let kind = this.get().cell.with(this.py(), |state, _| {
+            if state.kind == Kind::WritePipe {
                 state.lost_writes.count();
             }
-            state.stream.channel()
+            state.kind
         });
-        Self::fatal(this, event_loop, error, channel::write_error(channel))
+        Self::fatal(this, event_loop, error, kind.write_error())
     }
 
     /// The system calls of a flush; whether the kernel took anything.
@@ -334,7 +332,7 @@ impl State {
             return Plan::Blocked;
         }
         // asyncio's pipes write at once, and so do these: their readers may be in this very thread.
-        if waits && self.stream.channel() == Channel::Socket && self.may_cork() {
+        if waits && self.kind == Kind::Stream && self.may_cork() {
             self.corked = true;
             return Plan::Cork;
         }

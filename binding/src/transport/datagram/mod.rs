@@ -7,7 +7,6 @@ mod incoming;
 mod known;
 mod outgoing;
 
-use ferroloop_engine::Channel;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -17,6 +16,7 @@ use self::known::KnownAddresses;
 pub(super) use self::outgoing::{Queue, traverse};
 use super::address::Family;
 use super::chunk;
+use super::kind::Kind;
 use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
 use crate::cell::LoopCell;
 use crate::errors::os_error;
@@ -91,7 +91,7 @@ impl DatagramTransport {
             names: None,
             extra: Some(extra),
         };
-        let base = BaseTransport::new(r#loop, Channel::Datagram, parts)?;
+        let base = BaseTransport::new(r#loop, Kind::Datagram, parts)?;
         let queue = Box::new(Queue::new(overhead(py)));
         base.cell.with(py, move |state, _| state.datagrams = Some(queue));
         Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(this))

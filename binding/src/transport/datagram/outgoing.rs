@@ -14,7 +14,7 @@ use crate::event_loop::EventLoop;
 use crate::transport::address::address_from_python;
 use crate::transport::chunk::Chunk;
 use crate::transport::writing::Caller;
-use crate::transport::{Base, BaseTransport, Descriptor, State, channel};
+use crate::transport::{Base, BaseTransport, Descriptor, State};
 
 type Message = Datagram<Chunk, Py<PyAny>>;
 
@@ -207,7 +207,7 @@ fn send_failed(
         return Err(error);
     }
     if !error.is_instance_of::<PyOSError>(py) {
-        let message = channel::write_error(this.get().channel(py));
+        let message = this.get().kind(py).write_error();
         return BaseTransport::fatal(this, event_loop, error, message);
     }
     let method = intern!(py, "error_received");
