@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::writing::Caller;
 use super::{
-    BaseTransport, DatagramTransport, Descriptor, ReadPipeTransport, StreamTransport,
+    BaseTransport, DatagramTransport, Descriptor, ReadPipeTransport, StreamTransport, Ties,
     WritePipeTransport,
 };
 use crate::errors::{self, Report, os_error};
@@ -25,18 +25,14 @@ use crate::names;
 impl BaseTransport {
     /// `close()`, if there is anything left to close.
     pub(super) fn close(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().event_loop(this.py()) {
-            Some(event_loop) => Self::close_gently(this, &event_loop, Caller::Application),
-            None => Ok(()),
-        }
+        Self::while_alive(this, |event_loop| {
+            Self::close_gently(this, event_loop, Caller::Application)
+        })
     }
 
     /// `abort()`, with a reason for `connection_lost`.
     pub(super) fn abort(this: &Bound<'_, Self>, reason: Option<Py<PyAny>>) -> PyResult<()> {
-        match this.get().event_loop(this.py()) {
-            Some(event_loop) => Self::force_close(this, &event_loop, reason),
-            None => Ok(()),
-        }
+        Self::while_alive(this, |event_loop| Self::force_close(this, event_loop, reason))
     }
 
     /// `close()` of a living transport: stops reading; what is queued still goes out, then
@@ -168,12 +164,7 @@ impl BaseTransport {
     /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
     pub(super) fn release(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let (descriptor, ties) = this.get().cell.with(py, |state, _| {
-            (std::mem::replace(&mut state.descriptor, Descriptor::Closed), state.ties.take())
-        });
-        if let Some(ties) = &ties {
-            Self::unwatch(this, ties.event_loop.bind(py));
-        }
+        let (descriptor, ties) = Self::let_go(this);
         let closed = descriptor.close(py);
         if let Some(server) = ties.as_ref().and_then(|ties| ties.server.as_ref()) {
             server.call_method1(py, intern!(py, "_detach"), (this,))?;
@@ -183,13 +174,18 @@ impl BaseTransport {
 
     /// The transport never came to be: its socket stays its creator's.
     pub(super) fn disown(this: &Bound<'_, Self>) {
+        drop(Self::let_go(this));
+    }
+
+    /// Gives up what the transport held; the loop forgets it.
+    fn let_go(this: &Bound<'_, Self>) -> (Descriptor, Option<Ties>) {
         let (descriptor, ties) = this.get().cell.with(this.py(), |state, _| {
             (std::mem::replace(&mut state.descriptor, Descriptor::Closed), state.ties.take())
         });
-        if let Some(ties) = ties {
+        if let Some(ties) = &ties {
             Self::unwatch(this, ties.event_loop.bind(this.py()));
         }
-        drop(descriptor);
+        (descriptor, ties)
     }
 
     /// EBADF if the Python object was closed behind our back.

@@ -20,8 +20,8 @@ impl Habit {
     /// More than the default high-water mark is not held back, so that corking hides from no writer that
     /// it should pause.
     pub(super) const LIMIT: usize = HIGH_WATER as usize;
-    /// From a writer whose peer reads as fast as it writes it has nothing to hide. A mebibyte sent at
-    /// once costs a third less than in four parts.
+    /// If the peer keeps up, more may be held back, since the writer would not have to pause. One
+    /// mebibyte sent at once costs a third less than in four parts.
     const LARGE: usize = 1024 * 1024;
     /// More than a send buffer holds (`tcp_wmem`, tcp(7)): the peer must have read some of it.
     const MUCH: usize = 4 * 1024 * 1024;
@@ -31,7 +31,7 @@ impl Habit {
     /// A callback that runs alone and writes once, a client's request or the answer to one, should send
     /// at once, and go on while the peer works. One that writes twice should not wake the peer for each.
     #[inline]
-    pub(super) fn waits(&mut self, batch: Batch) -> bool {
+    pub(super) fn note_write(&mut self, batch: Batch) -> bool {
         let again = batch.number == self.batch;
         let before = std::mem::replace(&mut self.several, again);
         self.batch = batch.number;

@@ -139,7 +139,7 @@ pub(crate) struct Parts<'py> {
 
 impl BaseTransport {
     fn new(event_loop: &Bound<'_, EventLoop>, kind: Kind, parts: Parts<'_>) -> PyResult<Self> {
-        // What is no protocol is its maker's error, and not one of the run.
+        // An object that is no protocol is reported to the transport's creator, not to the run.
         parts.protocol.getattr(intern!(event_loop.py(), "connection_made"))?;
         let receives = Receives::of(&parts.protocol, kind)?;
         let ties = Ties {
@@ -220,6 +220,15 @@ impl BaseTransport {
     #[inline]
     fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, EventLoop>> {
         self.cell.shared(py, |state| state.ties.as_ref().map(|ties| &ties.event_loop))
+    }
+
+    /// Does something with the loop, while the connection lives.
+    #[inline]
+    fn while_alive<'py>(
+        this: &Bound<'py, Self>,
+        act: impl FnOnce(&Bound<'py, EventLoop>) -> PyResult<()>,
+    ) -> PyResult<()> {
+        this.get().event_loop(this.py()).map_or(Ok(()), |event_loop| act(&event_loop))
     }
 
     #[inline]

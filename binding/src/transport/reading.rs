@@ -246,14 +246,13 @@ impl BaseTransport {
     }
 
     fn after_reading_change(this: &Bound<'_, Self>, changed: bool, log: &str) -> PyResult<()> {
-        let Some(event_loop) = this.get().event_loop(this.py()) else {
-            return Ok(());
-        };
         if !changed {
             return Ok(());
         }
-        Self::update_interest(this, &event_loop)?;
-        Self::debug_log(this, &event_loop, log)
+        Self::while_alive(this, |event_loop| {
+            Self::update_interest(this, event_loop)?;
+            Self::debug_log(this, event_loop, log)
+        })
     }
 }
 

@@ -36,10 +36,7 @@ impl BaseTransport {
             state.room.take()
         });
         drop(waiter);
-        match this.get().event_loop(py) {
-            Some(event_loop) => Self::update_interest(this, &event_loop),
-            None => Ok(()),
-        }
+        Self::while_alive(this, |event_loop| Self::update_interest(this, event_loop))
     }
 
     /// A future that is done when a chunk may be sent, or the connection lost.

@@ -79,22 +79,18 @@ impl BaseTransport {
     #[inline]
     fn after_write(this: &Bound<'_, Self>, size: usize) -> PyResult<()> {
         let py = this.py();
-        let Some(event_loop) = this.get().event_loop(py) else {
-            return Ok(());
-        };
-        let batch = event_loop.get().batch();
-        match this.get().cell.with(py, |state, _| state.plan(batch)) {
-            Plan::Wait => {
-                event_loop.get().count_corked(py, size);
-                Ok(())
+        Self::while_alive(this, |event_loop| {
+            let batch = event_loop.get().batch();
+            match this.get().cell.with(py, |state, _| state.plan(batch)) {
+                Plan::Wait => event_loop.get().count_corked(py, size),
+                Plan::Cork => event_loop.get().cork(this, size),
+                Plan::Flush => return Self::pump(this, event_loop, Caller::Application),
+                Plan::Blocked => {
+                    return Self::pause_if_above(this, event_loop, Caller::Application);
+                }
             }
-            Plan::Cork => {
-                event_loop.get().cork(this, size);
-                Ok(())
-            }
-            Plan::Flush => Self::pump(this, &event_loop, Caller::Application),
-            Plan::Blocked => Self::pause_if_above(this, &event_loop, Caller::Application),
-        }
+            Ok(())
+        })
     }
 
     /// A write that nobody will read: counted, and soon worth a warning (S16.18, S31.14).
@@ -138,20 +134,16 @@ impl BaseTransport {
 
     /// Sends while the poller waits for room, without a loop at hand.
     fn flush_now(this: &Bound<'_, Self>) -> PyResult<()> {
-        let Some(event_loop) = this.get().event_loop(this.py()) else {
-            return Ok(());
-        };
-        let pumped = Self::pump(this, &event_loop, Caller::Application);
-        Self::lose_if_drained(this, &event_loop);
-        pumped
+        Self::while_alive(this, |event_loop| {
+            let pumped = Self::pump(this, event_loop, Caller::Application);
+            Self::lose_if_drained(this, event_loop);
+            pumped
+        })
     }
 
     /// The application's uncorking, without a loop at hand.
     pub(super) fn uncork_now(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().event_loop(this.py()) {
-            Some(event_loop) => Self::uncork(this, &event_loop, Caller::Application),
-            None => Ok(()),
-        }
+        Self::while_alive(this, |event_loop| Self::uncork(this, event_loop, Caller::Application))
     }
 
     /// The poller found room. With the last byte of a closing transport the connection is lost in
@@ -267,10 +259,9 @@ impl BaseTransport {
         let py = this.py();
         let outcome = this.get().cell.with(py, |state, _| state.marks.set_limits(high, low));
         outcome.map_err(|limits| errors::invalid_limits(&limits))?;
-        match this.get().event_loop(py) {
-            Some(event_loop) => Self::pause_if_above(this, &event_loop, Caller::Application),
-            None => Ok(()),
-        }
+        Self::while_alive(this, |event_loop| {
+            Self::pause_if_above(this, event_loop, Caller::Application)
+        })
     }
 
     /// A write, or new limits, may pause the writer but never resume it: only what the kernel takes
@@ -312,7 +303,7 @@ impl BaseTransport {
         })
     }
 
-    /// The same, telling the protocol in a later step.
+    /// Ends a closing transport if nothing is left to send; the protocol hears of it in a later step.
     #[inline]
     pub(super) fn lose_if_drained(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
         if this.get().loses_if_drained(this.py()) {
@@ -323,7 +314,7 @@ impl BaseTransport {
 
 impl State {
     fn plan(&mut self, batch: Option<Batch>) -> Plan {
-        let waits = batch.is_some_and(|batch| self.habit.waits(batch));
+        let waits = batch.is_some_and(|batch| self.habit.note_write(batch));
         if self.corked {
             // Beyond the limit the chunks go now; the flush at the end will find nothing left.
             return if self.may_cork() { Plan::Wait } else { Plan::Flush };

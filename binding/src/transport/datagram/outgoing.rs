@@ -56,12 +56,9 @@ impl DatagramTransport {
         match Self::attempt(this, &message) {
             Ok(true) => Ok(()),
             Ok(false) => Self::queue(this.base(), message),
-            Err(error) => match this.base().get().event_loop(this.py()) {
-                Some(event_loop) => {
-                    send_failed(this.base(), &event_loop, error, Caller::Application)
-                }
-                None => Ok(()),
-            },
+            Err(error) => BaseTransport::while_alive(this.base(), |event_loop| {
+                send_failed(this.base(), event_loop, error, Caller::Application)
+            }),
         }
     }
 
@@ -72,9 +69,10 @@ impl DatagramTransport {
         if refused.is_some() {
             return base.get().lose_write(py);
         }
-        let Some(event_loop) = base.get().event_loop(py) else { return Ok(()) };
-        BaseTransport::update_interest(base, &event_loop)?;
-        BaseTransport::pause_if_above(base, &event_loop, Caller::Application)
+        BaseTransport::while_alive(base, |event_loop| {
+            BaseTransport::update_interest(base, event_loop)?;
+            BaseTransport::pause_if_above(base, event_loop, Caller::Application)
+        })
     }
 
     /// One attempt; false if there is no room now.
