@@ -14,6 +14,8 @@ import pytest
 from support.gates import ferroloop_only, since
 from support.log import LogList
 from support.loops import Loop
+from support.net import unix_pair
+from support.protocols import Recorder
 from support.scripts import Script, environment
 from support.turns import turn
 
@@ -75,6 +77,25 @@ def test_foreign_thread_is_refused(loop: Loop, name: str) -> None:
 
     loop.run_until_complete(asyncio.to_thread(in_thread))
     assert caught == ["Non-thread-safe operation invoked on an event loop other than the current one"]
+
+
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_ends_of_connections_in_foreign_threads(loop: Loop, end: str) -> None:
+    """S8.3: they schedule the loss of the connection."""
+    loop.set_debug(True)
+    left, right = unix_pair()
+
+    async def main() -> None:
+        transport, protocol = await loop.create_connection(Recorder, sock=left)
+        with pytest.raises(RuntimeError, match=r"^Non-thread-safe operation invoked"):
+            await asyncio.to_thread(getattr(transport, end))
+        # asyncio's has half ended by then, and nothing else ends the rest.
+        getattr(transport, "_call_connection_lost", transport._force_close)(None)
+        right.close()
+        await asyncio.sleep(0)
+        assert len(protocol.lost) == 1
+
+    loop.run_until_complete(main())
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import re
+import socket
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -155,6 +156,22 @@ def test_messages_of_all_sizes(loop: Loop, run: Run) -> None:
                 assert writer.write(message) == len(message)
                 await eventually(lambda count=count: protocol.data == b"".join(messages[:count]))
             assert all(type(event[1]) is bytes for event in protocol.events if event[0] == "data")
+
+    run(main())
+
+
+def test_messages_arrive_whole(loop: Loop, run: Run) -> None:
+    """S30.5, S0.28: a socket forgets what a read has no room for."""
+    sizes = [10, 50_000, 150_000, 20_000, 130_000]
+
+    async def main() -> None:
+        async with reading(ends=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as ends:
+            _, protocol, writer = ends
+            writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+            for count, size in enumerate(sizes, 1):
+                writer.send(bytes(size))
+                await eventually(lambda count=count: len(protocol.events) == 1 + count)
+            assert [len(event[1]) for event in protocol.events if event[0] == "data"] == sizes
 
     run(main())
 

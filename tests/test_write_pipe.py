@@ -2,10 +2,13 @@
 
 import array
 import asyncio
+import errno
 import gc
+import io
 import logging
 import os
 import re
+import socket
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -163,6 +166,56 @@ def test_wrong_data(loop: Loop, run: Run, wrong: Any) -> None:
                 transport.write(wrong)
             transport.write(b"goes on")
             assert read_now(reader) == b"goes on"
+
+    run(main())
+
+
+def test_lines_are_one_write(loop: Loop, run: Run) -> None:
+    """S31.8: other writers to the pipe come before or after them (PIPE_BUF, pipe(7))."""
+
+    async def main() -> None:
+        async with writing(ends=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as ends:
+            transport, _, reader = ends
+            transport.writelines([b"ab"] * 100)
+            assert reader.recv(1000) == b"ab" * 100
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", [None, [b"x", "text"], [1]])
+def test_lines_that_cannot_be_joined(loop: Loop, run: Run, wrong: Any) -> None:
+    """S31.7: nothing is written."""
+
+    async def main() -> None:
+        async with writing() as (transport, _, reader):
+            with pytest.raises(TypeError) as caught:
+                b"".join(wrong)
+            with pytest.raises(TypeError, match=f"^{re.escape(str(caught.value))}$"):
+                transport.writelines(wrong)
+            transport.write(b"goes on")
+            assert read_now(reader) == b"goes on"
+
+    run(main())
+
+
+def test_an_owner_that_says_it_is_closed(loop: Loop, run: Run) -> None:
+    """S31.9: whatever its `fileno()` raises, the descriptor is a bad one."""
+
+    class Owner(io.FileIO):
+        def fileno(self) -> int:
+            if self.closed:
+                raise OSError("handle is closed")
+            return super().fileno()
+
+    async def main() -> None:
+        reader, writer = os.pipe()
+        owner = Owner(writer, "w")
+        transport, protocol = await loop.connect_write_pipe(Recorder, owner)
+        owner.close()
+        transport.write(b"lost")
+        await eventually(lambda: protocol.lost)
+        assert protocol.lost[0].errno == errno.EBADF
+        os.close(reader)
 
     run(main())
 

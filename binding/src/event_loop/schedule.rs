@@ -267,7 +267,7 @@ impl EventLoop {
 
     /// Debug mode: only the loop's own thread may schedule (S8.3).
     #[cold]
-    fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn check_thread(&self, py: Python<'_>) -> PyResult<()> {
         if !self.running() || self.runs_in_this_thread(py)? {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use ferroloop_engine::{borrow_fd, nodelay};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -125,9 +125,14 @@ pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyA
 pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyResult<()> {
     match owner.call_method0(py, intern!(py, "fileno")) {
         Ok(current) if current.extract::<RawFd>(py)? == fd => return Ok(()),
-        // A closed socket has the number -1, a closed file none at all.
-        Err(error) if !error.is_instance_of::<PyValueError>(py) => return Err(error),
+        // A closed socket has the number -1, a closed file or connection none at all.
+        Err(error) if !is_closed(py, &error) => return Err(error),
         Ok(_) | Err(_) => {}
     }
     Err(os_error(py, &io::Error::from_raw_os_error(EBADF)))
+}
+
+/// What `fileno()` raises of a closed file, and of a closed `multiprocessing.Connection`.
+fn is_closed(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py)
 }

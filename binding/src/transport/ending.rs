@@ -42,6 +42,7 @@ impl BaseTransport {
         event_loop: &Bound<'_, EventLoop>,
         caller: Caller,
     ) -> PyResult<()> {
+        this.get().check_thread(event_loop)?;
         Self::uncork(this, event_loop, caller)?;
         if this.get().cell.with(this.py(), |state, _| state.stream.close()) {
             Self::update_interest(this, event_loop)?;
@@ -57,6 +58,7 @@ impl BaseTransport {
         reason: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
+        this.get().check_thread(event_loop)?;
         if this.get().cell.with(py, |state, _| state.corked) {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
             let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
@@ -72,6 +74,18 @@ impl BaseTransport {
         if lost {
             Self::update_interest(this, event_loop)?;
             event_loop.get().push(py, Job::Lost(this.clone().unbind(), reason));
+        }
+        Ok(())
+    }
+
+    /// Debug mode: who ends a connection schedules its loss, as only the loop's own thread may (S8.3).
+    #[inline]
+    fn check_thread(&self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
+        let py = event_loop.py();
+        if event_loop.get().debug()
+            && self.cell.with(py, |state, _| state.stream.phase() != Phase::Lost)
+        {
+            return event_loop.get().check_thread(py);
         }
         Ok(())
     }

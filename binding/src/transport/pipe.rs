@@ -4,7 +4,7 @@ use ferroloop_engine::{Interest, PipeKind, borrow_fd, set_nonblocking};
 use pyo3::exceptions::{PyBrokenPipeError, PyNotImplementedError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::kind::Kind;
 use super::reading::Received;
@@ -17,7 +17,11 @@ use crate::{ffi, names};
 
 /// The end of a pipe that is read (asyncio.ReadTransport).
 #[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
-pub(crate) struct ReadPipeTransport;
+pub(crate) struct ReadPipeTransport {
+    /// Bytes that are not asked for wait for the next read. A socket of messages, and some a device,
+    /// forgets them.
+    keeps_unread: bool,
+}
 
 /// The end of a pipe that is written to (asyncio.WriteTransport).
 #[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
@@ -30,7 +34,7 @@ fn take_over<'py>(
     pipe: &Bound<'py, PyAny>,
     protocol: Bound<'py, PyAny>,
     extra: Option<&Bound<'py, PyDict>>,
-) -> PyResult<PyClassInitializer<BaseTransport>> {
+) -> PyResult<(BaseTransport, PipeKind)> {
     let py = pipe.py();
     let descriptor = open_descriptor(pipe)?;
     EventLoop::ensure_no_transport(event_loop, pipe)?;
@@ -44,10 +48,7 @@ fn take_over<'py>(
     let extra = Some(known);
     let parts = Parts { descriptor, protocol, context, server: None, names: None, extra };
     let base = BaseTransport::new(event_loop, end, parts)?;
-    if end == Kind::WritePipe && !kind.tells_of_lost_reader() {
-        base.cell.with(py, |state, _| state.stream.pause_reading());
-    }
-    Ok(base.into())
+    Ok((base, kind))
 }
 
 /// The descriptor of an object with `fileno()`. Errors: what `fileno()` raises, OSError EBADF.
@@ -78,32 +79,39 @@ fn adopt(py: Python<'_>, descriptor: &Descriptor, end: Kind) -> PyResult<PipeKin
     })
 }
 
-impl BaseTransport {
+impl ReadPipeTransport {
     /// One read of up to 256 KiB, one `data_received` (S30.5), whose failure is a failed callback
     /// and leaves the transport open (S30.8).
-    pub(super) fn read_pipe(
+    pub(super) fn on_readable(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
     ) -> PyResult<()> {
-        let py = this.py();
-        match this.get().receive_bytes(event_loop) {
+        let (keeps_unread, this, py) = (this.get().keeps_unread, this.base(), this.py());
+        let received = if keeps_unread {
+            this.get().receive_bytes(event_loop)
+        } else {
+            this.get().receive_copy(event_loop)
+        };
+        match received {
             Ok(Received::Nothing) => Ok(()),
             Ok(Received::Data(data)) => {
                 let Some(target) = this.get().target(py) else { return Ok(()) };
                 let method = intern!(py, "data_received");
                 let Err(error) = target.call(method, (data,)) else { return Ok(()) };
                 // The report does not show the data.
-                Self::call_failed(this, event_loop, target, method, Args::None, error)
+                BaseTransport::call_failed(this, event_loop, target, method, Args::None, error)
             }
             Ok(Received::Eof) => {
-                Self::info_log(this, event_loop, "%r was closed by peer")?;
+                BaseTransport::info_log(this, event_loop, "%r was closed by peer")?;
                 event_loop.get().push(py, Job::Eof(this.clone().unbind()));
-                Self::force_close(this, event_loop, None)
+                BaseTransport::force_close(this, event_loop, None)
             }
-            Err(error) => Self::read_failed(this, event_loop, error),
+            Err(error) => BaseTransport::read_failed(this, event_loop, error),
         }
     }
+}
 
+impl BaseTransport {
     /// Tells the protocol of a pipe about the end of file; whatever it answers, the transport
     /// closes (S30.6).
     pub(crate) fn end_of_file(
@@ -144,8 +152,9 @@ impl ReadPipeTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
-        let base = take_over(r#loop, Kind::ReadPipe, pipe, protocol, extra)?;
-        Ok(base.add_subclass(Self))
+        let (base, kind) = take_over(r#loop, Kind::ReadPipe, pipe, protocol, extra)?;
+        let keeps_unread = kind == PipeKind::Pipe;
+        Ok(PyClassInitializer::from(base).add_subclass(Self { keeps_unread }))
     }
 
     #[pyo3(signature = (r#loop, _pipe, _protocol, waiter = None, *_args, **_options))]
@@ -181,8 +190,11 @@ impl WritePipeTransport {
         extra: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
-        let base = take_over(r#loop, Kind::WritePipe, pipe, protocol, extra)?;
-        Ok(base.add_subclass(WriteTransport).add_subclass(Self))
+        let (base, kind) = take_over(r#loop, Kind::WritePipe, pipe, protocol, extra)?;
+        if !kind.tells_of_lost_reader() {
+            base.cell.with(pipe.py(), |state, _| state.stream.pause_reading());
+        }
+        Ok(PyClassInitializer::from(base).add_subclass(WriteTransport).add_subclass(Self))
     }
 
     #[pyo3(signature = (r#loop, _pipe, _protocol, waiter = None, *_args, **_options))]
@@ -205,9 +217,14 @@ impl WritePipeTransport {
         BaseTransport::write(slf.base(), chunk::for_pipe(data)?)
     }
 
-    /// Sends all the chunks of an iterable.
+    /// Sends all the chunks of an iterable as one.
+    ///
+    /// Raises TypeError for what cannot be joined.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        BaseTransport::write_all(slf.base(), chunk::each_of(list_of_data)?, false)
+        // One write(2): what is no longer than PIPE_BUF must not be mixed with others' (pipe(7)).
+        let nothing = PyBytes::new(slf.py(), b"");
+        let all = nothing.call_method1(intern!(slf.py(), "join"), (list_of_data,))?;
+        Self::write(slf, &all)
     }
 
     /// `close()`: a pipe ends by being closed (S31.15).

@@ -16,7 +16,7 @@ use super::chunk::Chunk;
 use super::kind::Kind;
 use super::protocol::{Receives, Target, check_room};
 use super::writing::Caller;
-use super::{BaseTransport, DatagramTransport};
+use super::{BaseTransport, DatagramTransport, ReadPipeTransport};
 use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::ffi;
@@ -65,7 +65,7 @@ impl BaseTransport {
                 }
             }
             Kind::Datagram => DatagramTransport::on_readable(this.cast()?, event_loop),
-            Kind::ReadPipe => Self::read_pipe(this, event_loop),
+            Kind::ReadPipe => ReadPipeTransport::on_readable(this.cast()?, event_loop),
             Kind::WritePipe => Self::on_lost_reader(this, event_loop),
         }
     }
@@ -138,7 +138,16 @@ impl BaseTransport {
         if self.cell.with(py, |state, _| state.stream.reads_in_place()) {
             return self.receive_in_place(py);
         }
-        self.receive_and(event_loop, |data| ffi::bytes_of(py, data))
+        self.receive_copy(event_loop)
+    }
+
+    /// Reads into the loop's buffer, which has room for whatever one read may bring (S0.28).
+    #[inline]
+    pub(super) fn receive_copy<'py>(
+        &self,
+        event_loop: &Bound<'py, EventLoop>,
+    ) -> PyResult<Received<Bound<'py, PyBytes>>> {
+        self.receive_and(event_loop, |data| ffi::bytes_of(event_loop.py(), data))
     }
 
     /// Reads into a new `bytes` that may be too long, and is shortened to what came.
