@@ -55,6 +55,14 @@ def test_doctor_reports(tmp_path: Path) -> None:
     assert "PROBLEM" not in script.out
 
 
+def test_doctor_without_openssl(tmp_path: Path) -> None:
+    """S22.1: everything but TLS works on a Python without it, and the report says so."""
+    add_module(tmp_path, "ssl", "raise ImportError('No module named _ssl')")
+    script = ferroloop("doctor", cwd=tmp_path)
+    assert (script.code, script.err) == (0, "")
+    assert "note    no TLS: this Python was built without OpenSSL" in script.out
+
+
 PROGRAMS = {
     "uvicorn": "uvicorn --loop ferroloop:new_event_loop app:app",
     "gunicorn": "-k ferroloop.contrib.gunicorn.ASGIWorker",

@@ -58,6 +58,22 @@ def test_what_is_imported(run_fresh: RunScript) -> None:
 
 
 @ours
+def test_without_gil(run_fresh: RunScript) -> None:
+    """S1.1: a free-threaded Python that is told to keep its GIL off is refused, as the code relies on the GIL."""
+    run_fresh(
+        """
+        sys._is_gil_enabled = lambda: False
+        try:
+            import ferroloop
+        except ImportError as exc:
+            assert str(exc) == "ferroloop relies on the GIL: run Python without PYTHON_GIL=0 or -X gil=0"
+        else:
+            raise AssertionError
+        """
+    )
+
+
+@ours
 def test_nothing_imports_typing(run_fresh: RunScript) -> None:
     """S1.8: no operation does: it takes longer than all of ferroloop."""
     run_fresh(

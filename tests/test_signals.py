@@ -263,6 +263,24 @@ def test_wakeup_fd_of_the_user(loop: Loop) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("spoil", ["close", "make blocking"])
+def test_wakeup_fd_of_the_user_is_spoilt(loop: Loop, spoil: str) -> None:
+    """S36.7: one that set_wakeup_fd would not take again is no reason not to run."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno())
+    try:
+        if spoil == "close":
+            writer.close()
+        else:
+            writer.setblocking(True)
+        loop.run_until_complete(asyncio.sleep(0.001))
+    finally:
+        signal.set_wakeup_fd(-1)
+        reader.close()
+        writer.close()
+
+
 def test_run_leaves_no_wakeup_fd(loop: Loop) -> None:
     """S36.7: whatever ends it."""
 

@@ -61,6 +61,13 @@ def test_environment(run_script: Callable[..., Script], value: str, expected: st
     assert run_script(code, env=environment(FERROLOOP_SPIN=value)).out.strip() == expected
 
 
+@pytest.mark.parametrize(("value", "words"), [("fast", "could not convert"), ("2", "a loop spins for 0 to 1 seconds")])
+def test_wrong_environment(run_script: Callable[..., Script], value: str, words: str) -> None:
+    """Who reads that the import failed learns which variable to look at."""
+    script = run_script("", env=environment(FERROLOOP_SPIN=value), check=False)
+    assert f"ValueError: FERROLOOP_SPIN: {words}" in script.err
+
+
 def test_closed_loop(new_loop: Callable[[], Any]) -> None:
     """The option outlives the loop, as the debug mode does."""
     loop = new_loop()

@@ -16,7 +16,7 @@ from support.libssl import update_keys
 from support.log import LogList
 from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
-from support.scripts import Script, environment
+from support.scripts import Script, environment, run_python
 from support.tls import tls_connection
 
 pytestmark = pytest.mark.tls_engines
@@ -73,6 +73,14 @@ def test_environment(run_script: Callable[..., Script], loop_kind: str, value: s
     code = "loop = new_event_loop(); print(loop.get_tls_engine()); loop.close()"
     script = run_script(code, env=environment(FERROLOOP_TLS_ENGINE=value))
     assert script.out.strip() == ("portable" if loop_kind == loops.PORTABLE else expected)
+
+
+@OURS
+def test_wrong_environment(loop_kind: str) -> None:
+    """Who reads that the import failed learns which variable to look at."""
+    wrong = environment(FERROLOOP_TLS_ENGINE="openssl")
+    script = run_python(loops.imports(loops.SUBJECT), env=wrong, check=False)
+    assert "ValueError: FERROLOOP_TLS_ENGINE: a TLS engine is 'direct' or 'portable', got 'openssl'" in script.err
 
 
 class OwnObject(ssl.SSLObject):

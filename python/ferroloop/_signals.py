@@ -111,7 +111,7 @@ def take_wakeup_fd(loop: EventLoop) -> bool:
     except ValueError:  # the main thread of a subinterpreter
         return False
     if previous not in (-1, ours):
-        with contextlib.suppress(OSError):  # closed, so nobody's any more
+        with contextlib.suppress(OSError, ValueError):  # closed, or made blocking: it cannot be put back
             signal.set_wakeup_fd(previous)
             return False
     return True

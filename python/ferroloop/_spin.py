@@ -39,4 +39,7 @@ def _checked(seconds: float) -> float:
 
 
 # What new loops begin with.
-DEFAULT_SPIN = _checked(float(os.environ.get("FERROLOOP_SPIN") or 0))
+try:
+    DEFAULT_SPIN = _checked(float(os.environ.get("FERROLOOP_SPIN") or 0))
+except ValueError as exc:
+    raise ValueError(f"FERROLOOP_SPIN: {exc}") from None

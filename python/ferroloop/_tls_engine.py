@@ -40,4 +40,7 @@ def _known_engine(name: str) -> Engine:
 
 
 # What new loops use.
-DEFAULT_ENGINE = _known_engine(os.environ.get("FERROLOOP_TLS_ENGINE") or "direct")
+try:
+    DEFAULT_ENGINE = _known_engine(os.environ.get("FERROLOOP_TLS_ENGINE") or "direct")
+except ValueError as exc:
+    raise ValueError(f"FERROLOOP_TLS_ENGINE: {exc}") from None

@@ -3,13 +3,17 @@
 import os
 import platform
 import resource
-import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from .. import _ferroloop
 from .finding import Finding, Mark
+
+try:
+    import ssl
+except ImportError:
+    ssl = None  # type: ignore[assignment]
 
 # A connection takes one descriptor; this is what Linux distributions give to a login by default.
 _FEW_DESCRIPTORS = 1024
@@ -22,7 +26,10 @@ def here() -> Iterator[Finding]:
     yield Finding(f"ferroloop {_ferroloop.__version__}, {_ferroloop.__file__}")
     yield Finding(f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
     yield Finding(f"{system.system} {system.release} {system.machine}, {' '.join(platform.libc_ver())}".rstrip(", "))
-    yield Finding(f"TLS by {ssl.OPENSSL_VERSION}, through the ssl module")
+    if ssl is None:
+        yield Finding("no TLS: this Python was built without OpenSSL", Mark.NOTE)
+    else:
+        yield Finding(f"TLS by {ssl.OPENSSL_VERSION}, through the ssl module")
     yield Finding(f"poller: {_ferroloop.BACKEND}")
     if _ferroloop.can_use_pidfd():
         yield Finding("child processes: a pidfd each, no SIGCHLD handler and no thread")
