@@ -24,7 +24,6 @@ struct CallSoon;
 
 impl FastMethod for CallSoon {
     type Class = EventLoop;
-    const NAME: &'static str = "call_soon";
     const C_NAME: &'static CStr = c"call_soon";
     const DOC: &'static CStr = c"call_soon($self, callback, *args, context=None)\n--\n\n\
         Run callback(*args) in the next iteration, first in, first out (asyncio: loop.call_soon).\n\n\
@@ -52,7 +51,6 @@ struct CallSoonThreadsafe;
 
 impl FastMethod for CallSoonThreadsafe {
     type Class = EventLoop;
-    const NAME: &'static str = "call_soon_threadsafe";
     const C_NAME: &'static CStr = c"call_soon_threadsafe";
     const DOC: &'static CStr =
         c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n\
@@ -80,7 +78,6 @@ struct CallLater;
 
 impl FastMethod for CallLater {
     type Class = EventLoop;
-    const NAME: &'static str = "call_later";
     const C_NAME: &'static CStr = c"call_later";
     const DOC: &'static CStr = c"call_later($self, delay, callback, *args, context=None)\n--\n\n\
         Run callback(*args) after delay seconds (asyncio: loop.call_later).\n\n\
@@ -112,7 +109,6 @@ struct CallAt;
 
 impl FastMethod for CallAt {
     type Class = EventLoop;
-    const NAME: &'static str = "call_at";
     const C_NAME: &'static CStr = c"call_at";
     const DOC: &'static CStr = c"call_at($self, when, callback, *args, context=None)\n--\n\n\
         Run callback(*args) at when, in seconds of the loop's time() (asyncio: loop.call_at).\n\n\

@@ -14,7 +14,6 @@ pub(super) struct CreateTask;
 
 impl FastMethod for CreateTask {
     type Class = EventLoop;
-    const NAME: &'static str = "create_task";
     const C_NAME: &'static CStr = c"create_task";
     const DOC: &'static CStr = c"create_task($self, coro, **kwargs)\n--\n\n\
         Schedule coro as a task, or begin executing it if the factory or eager_start says so\n\

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::{Borrowed, PyClass, ffi};
 
+use super::finalize::replace_dealloc;
 use crate::cell::LoopCell;
 
 /// The most spares of one class: as many as a busy thread calls `call_soon_threadsafe` before the
@@ -184,13 +185,7 @@ impl<P> Spares<P> {
 
 /// Has the class keep the memory of its instances.
 pub(crate) fn add_recycling<T: Recycle>(py: Python<'_>) {
-    let class = T::type_object(py).as_type_ptr();
-    // SAFETY: PyO3 has made and readied the type; no instance of it exists yet.
-    let slots = unsafe { &mut *class };
-    if let Some(dealloc) = slots.tp_dealloc {
-        T::spares().dealloc.get_or_init(|| dealloc);
-        slots.tp_dealloc = Some(dealloc_entry::<T>);
-    }
+    replace_dealloc::<T>(py, &T::spares().dealloc, dealloc_entry::<T>);
 }
 
 /// An instance that holds `value`, unknown to the collector.

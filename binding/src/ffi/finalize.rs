@@ -1,0 +1,73 @@
+//! Finalizers (`__del__`), which PyO3 does not offer, and how a class gets a `tp_dealloc` of ours.
+
+use std::ptr;
+use std::sync::OnceLock;
+
+use pyo3::prelude::*;
+use pyo3::{Borrowed, PyTypeInfo, ffi};
+
+use super::method::guard;
+
+/// A class that must be told before its instances die.
+pub(crate) trait Finalize: PyTypeInfo {
+    fn finalize(this: &Bound<'_, Self>) -> PyResult<()>;
+    /// Where the class keeps the `tp_dealloc` that PyO3 gave it.
+    fn dealloc() -> &'static OnceLock<ffi::destructor>;
+}
+
+/// Gives the class a `tp_finalize`, and a `tp_dealloc` that calls it first, as the classes of
+/// Python have them (`PyObject_CallFinalizerFromDealloc`).
+pub(crate) fn add_finalizer<T: Finalize>(py: Python<'_>) {
+    let class = T::type_object(py).as_type_ptr();
+    // SAFETY: PyO3 has made and readied the type; no instance of it exists yet.
+    unsafe { (*class).tp_finalize = Some(finalize_entry::<T>) };
+    replace_dealloc::<T>(py, T::dealloc(), dealloc_entry::<T>);
+}
+
+/// Puts `entry` in the place of the `tp_dealloc` that PyO3 gave the class, which goes to `former`.
+pub(super) fn replace_dealloc<T: PyTypeInfo>(
+    py: Python<'_>,
+    former: &OnceLock<ffi::destructor>,
+    entry: ffi::destructor,
+) {
+    let class = T::type_object(py).as_type_ptr();
+    // SAFETY: PyO3 has made and readied the type; no instance of it exists yet.
+    let slots = unsafe { &mut *class };
+    if let Some(dealloc) = slots.tp_dealloc.replace(entry) {
+        former.get_or_init(|| dealloc);
+    }
+}
+
+unsafe extern "C" fn dealloc_entry<T: Finalize>(object: *mut ffi::PyObject) {
+    // SAFETY: called by the last decref, with the GIL held.
+    if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+        return; // resurrected
+    }
+    if let Some(dealloc) = T::dealloc().get() {
+        // SAFETY: the very function this one stands in for.
+        unsafe { dealloc(object) };
+    }
+}
+
+unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
+    let finalize = |py: Python<'_>| {
+        // A finalizer must leave an exception that is on its way alone.
+        let pending = PyErr::take(py);
+        // SAFETY: whoever finalizes an object keeps it alive meanwhile.
+        let this = unsafe { Borrowed::from_ptr(py, object) };
+        // SAFETY: `tp_finalize` of the class is called with an instance of it.
+        let this = unsafe { this.cast_unchecked::<T>() };
+        guard(py, |_| {
+            if let Err(error) = T::finalize(&this) {
+                error.write_unraisable(py, Some(this.as_any()));
+            }
+            Ok(ptr::null_mut())
+        });
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    };
+    // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the interpreter
+    // ends.
+    unsafe { Python::attach_unchecked(finalize) }
+}
