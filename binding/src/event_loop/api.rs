@@ -1,17 +1,17 @@
 //! The Python surface of the loop, except what takes `*args` per callback (`schedule`).
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ferroloop_engine::{Interest, Signals, clock};
+use ferroloop_engine::clock;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::waiting::FdWait;
 use super::watch::Side;
-use super::{EventLoop, LoopState, Watch, schedule};
+use super::{EventLoop, schedule};
 use crate::errors::os_error;
 use crate::handle::Handle;
 use crate::{future, resolve};
@@ -222,7 +222,10 @@ impl EventLoop {
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
         self.check_closed()?;
-        let outcome = self.cell.with(py, |state, _| state.signal_fd());
+        let outcome = self.cell.with(py, |state, _| match &mut state.reactor {
+            Some(reactor) => reactor.signal_fd(),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
+        });
         let (fd, displaced) = outcome.map_err(|error| os_error(py, &error))?;
         drop(displaced);
         Ok(fd)
@@ -297,27 +300,5 @@ impl EventLoop {
     #[inline]
     pub(super) fn running(&self) -> bool {
         self.thread_id.load(Ordering::Relaxed) != 0
-    }
-}
-
-impl LoopState {
-    /// The write end of the signal self-pipe, made on first use; and who was watched under the number
-    /// of its read end, closed behind our back, to be dropped with the cell shut.
-    fn signal_fd(&mut self) -> std::io::Result<(RawFd, Option<Watch>)> {
-        let Some(reactor) = &mut self.reactor else {
-            return Err(std::io::ErrorKind::NotConnected.into());
-        };
-        let mut displaced = None;
-        if reactor.signals.is_none() {
-            let pipe = Signals::new()?;
-            let read_end = pipe.read_fd().as_raw_fd();
-            (_, displaced) = reactor
-                .poller
-                .insert(read_end, Interest::READ, Watch::Signals)
-                .map_err(|refused| refused.error)?;
-            reactor.signals = Some(pipe);
-        }
-        let fd = reactor.signals.as_ref().map_or(-1, |pipe| pipe.write_fd().as_raw_fd());
-        Ok((fd, displaced))
     }
 }

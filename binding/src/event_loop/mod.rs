@@ -1,6 +1,6 @@
 //! The `EventLoop` class: its state, and what every room of it shares.
 //!
-//! `schedule` takes callbacks in, `run` runs them, `watch` ties them to file descriptors, `api` is
+//! `schedule` takes callbacks in, `run` runs them, `readers` ties them to file descriptors, `api` is
 //! the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
 
 mod api;
@@ -8,6 +8,8 @@ mod corks;
 mod fileno;
 mod lookups;
 mod parking;
+mod reactor;
+mod readers;
 mod run;
 mod schedule;
 mod sock_ops;
@@ -17,10 +19,9 @@ mod watch;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use ferroloop_engine::{Interest, Poller, Ready, Signals, Spin, Timers, Token, Waker, clock};
+use ferroloop_engine::{Interest, Ready, Spin, Timers, Token, clock};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -34,6 +35,7 @@ pub(crate) use corks::Batch;
 use corks::Corks;
 use lookups::Lookups;
 use parking::Parking;
+use reactor::Reactor;
 pub(crate) use sock_ops::try_sendfile;
 pub(crate) use watch::{Side, Watch};
 
@@ -79,23 +81,6 @@ struct LoopState {
     spin: Spin,
     lookups: Lookups,
     scratch: Vec<u8>,
-}
-
-/// The descriptors of an open loop.
-struct Reactor {
-    poller: Poller<Watch>,
-    /// Which the threads of the resolver wake as well.
-    waker: Arc<Waker>,
-    signals: Option<Signals>,
-}
-
-impl Reactor {
-    fn open() -> io::Result<Self> {
-        let mut poller = Poller::new()?;
-        let waker = Arc::new(Waker::new()?);
-        poller.watch_waker(&waker)?;
-        Ok(Self { poller, waker, signals: None })
-    }
 }
 
 impl EventLoop {

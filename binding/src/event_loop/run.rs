@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ferroloop_engine::{Ready, Wait, clock};
+use ferroloop_engine::{Wait, clock};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::corks::Corking;
-use super::watch::Watch;
-use super::{EventLoop, LoopState, Reactor};
+use super::reactor::Reactor;
+use super::{EventLoop, LoopState};
 use crate::cell::Share;
 use crate::errors::os_error;
 use crate::ffi;
@@ -226,7 +226,9 @@ impl EventLoop {
     /// `signal.signal` raises, such as KeyboardInterrupt, must not lose a signal.
     pub(crate) fn on_signals(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let numbers = this.get().cell.with(py, |state, _| state.drain_signals());
+        let numbers = this.get().cell.with(py, |state, _| {
+            state.reactor.as_ref().map_or(Ok(Vec::new()), Reactor::drain_signals)
+        });
         let numbers = numbers.map_err(|error| os_error(py, &error))?;
         let handlers = this.getattr(intern!(py, "_signal_handlers"))?;
         let handlers = handlers.cast::<PyDict>()?;
@@ -260,15 +262,6 @@ impl LoopState {
         self.ready.iter().filter_map(call).collect()
     }
 
-    fn drain_signals(&self) -> std::io::Result<Vec<u8>> {
-        let mut numbers = Vec::new();
-        let reactor = self.reactor.as_ref();
-        if let Some(signals) = reactor.and_then(|reactor| reactor.signals.as_ref()) {
-            signals.drain(&mut numbers)?;
-        }
-        Ok(numbers)
-    }
-
     /// A poll that does not sleep needs no detaching.
     fn look(&mut self, share: Share<'_>) -> std::io::Result<bool> {
         let Some(reactor) = &mut self.reactor else {
@@ -295,36 +288,6 @@ impl LoopState {
         let idle = self.ready.is_empty() && !self.lookups.are_answered();
         let timeout = if idle { timeout } else { Some(Duration::ZERO) };
         reactor.poller.begin(timeout).map(Some)
-    }
-}
-
-impl Reactor {
-    /// Turns the poll's events into jobs, in the order the kernel reported them.
-    ///
-    /// After those of transports alone the next turn has no poll. Other events are Python's own
-    /// affair: a callback whose descriptor stays ready runs in every iteration (S4.12).
-    fn gather(&mut self, ready: &mut Ready<Job>, share: Share<'_>) {
-        let (mut streams, mut others) = (false, false);
-        for (token, readiness, watch) in self.poller.events() {
-            let is_stream = matches!(watch, Watch::Stream(_));
-            streams |= is_stream;
-            others |= !is_stream;
-            match watch {
-                Watch::Callbacks(callbacks) => {
-                    callbacks.gather(token.fd(), readiness, ready, share);
-                }
-                Watch::Stream(transport) => {
-                    ready.push(Job::Stream(share.share(transport), readiness));
-                }
-                Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
-                Watch::Signals => ready.push(Job::Signals),
-                // Not registered; at most an event from before it went idle.
-                Watch::Idle(_) => {}
-            }
-        }
-        if streams && !others {
-            self.poller.skip();
-        }
     }
 }
 

@@ -1,0 +1,165 @@
+//! The `Reactor`: an open loop's poller with what is watched, its waker and its signal self-pipe.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+use ferroloop_engine::{Interest, Poller, Ready, Refused, Signals, Waker};
+
+use super::watch::{Callbacks, Listener, Side, Watch};
+use crate::cell::Share;
+use crate::job::Job;
+
+/// The descriptors of an open loop.
+pub(super) struct Reactor {
+    pub(super) poller: Poller<Watch>,
+    /// Which the threads of the resolver wake as well.
+    pub(super) waker: Arc<Waker>,
+    signals: Option<Signals>,
+}
+
+/// What a new callback displaced; to be cancelled or dropped with the cell shut.
+pub(super) struct Displaced {
+    pub(super) listener: Option<Listener>,
+    pub(super) watch: Option<Watch>,
+}
+
+impl Reactor {
+    pub(super) fn open() -> io::Result<Self> {
+        let mut poller = Poller::new()?;
+        let waker = Arc::new(Waker::new()?);
+        poller.watch_waker(&waker)?;
+        Ok(Self { poller, waker, signals: None })
+    }
+
+    /// Turns the poll's events into jobs, in the order the kernel reported them.
+    ///
+    /// After those of transports alone the next turn has no poll. Other events are Python's own
+    /// affair: a callback whose descriptor stays ready runs in every iteration (S4.12).
+    pub(super) fn gather(&mut self, ready: &mut Ready<Job>, share: Share<'_>) {
+        let (mut streams, mut others) = (false, false);
+        for (token, readiness, watch) in self.poller.events() {
+            let is_stream = matches!(watch, Watch::Stream(_));
+            streams |= is_stream;
+            others |= !is_stream;
+            match watch {
+                Watch::Callbacks(callbacks) => {
+                    callbacks.gather(token.fd(), readiness, ready, share);
+                }
+                Watch::Stream(transport) => {
+                    ready.push(Job::Stream(share.share(transport), readiness));
+                }
+                Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
+                Watch::Signals => ready.push(Job::Signals),
+                // Not registered; at most an event from before it went idle.
+                Watch::Idle(_) => {}
+            }
+        }
+        if streams && !others {
+            self.poller.skip();
+        }
+    }
+
+    pub(super) fn set_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        listener: Listener,
+    ) -> Result<Displaced, Refused<Option<Listener>>> {
+        let token = self.poller.token(fd);
+        let Some((token, Watch::Callbacks(callbacks))) = token.zip(self.poller.get_mut(fd)) else {
+            return self.insert_listener(fd, side, listener);
+        };
+        let old = callbacks.slot(side).replace(listener);
+        let interest = callbacks.interest();
+        // At once and not at the next poll: the fd may have been closed behind our back and its
+        // number given out again, which only the kernel knows (S7.8).
+        match self.poller.verify(token, interest) {
+            Ok(()) => Ok(Displaced { listener: old, watch: None }),
+            Err(error) => Err(self.withdraw_listener(fd, side, old, error)),
+        }
+    }
+
+    fn insert_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        listener: Listener,
+    ) -> Result<Displaced, Refused<Option<Listener>>> {
+        let mut callbacks = Callbacks::default();
+        *callbacks.slot(side) = Some(listener);
+        let interest = callbacks.interest();
+        match self.poller.insert(fd, interest, Watch::Callbacks(callbacks)) {
+            Ok((_, watch)) => Ok(Displaced { listener: None, watch }),
+            Err(Refused { error, payload: Watch::Callbacks(mut callbacks) }) => {
+                Err(Refused { error, payload: callbacks.slot(side).take() })
+            }
+            Err(Refused { error, .. }) => Err(Refused { error, payload: None }),
+        }
+    }
+
+    /// The kernel does not want the listener: the former one is back in its place.
+    fn withdraw_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        old: Option<Listener>,
+        error: io::Error,
+    ) -> Refused<Option<Listener>> {
+        let Some(Watch::Callbacks(callbacks)) = self.poller.get_mut(fd) else {
+            return Refused { error, payload: old };
+        };
+        let payload = std::mem::replace(callbacks.slot(side), old);
+        if callbacks.interest().is_none()
+            && let Some(token) = self.poller.token(fd)
+        {
+            // It was resting, and holds no reference.
+            self.poller.remove(token);
+        }
+        Refused { error, payload }
+    }
+
+    /// Takes the listener out if `wanted` says so of it.
+    pub(super) fn take_listener(
+        &mut self,
+        fd: RawFd,
+        side: Side,
+        wanted: impl FnOnce(&Listener) -> bool,
+    ) -> Option<Listener> {
+        let token = self.poller.token(fd)?;
+        let Some(Watch::Callbacks(callbacks)) = self.poller.get_mut(fd) else {
+            return None;
+        };
+        let listener = callbacks.slot(side).take_if(|listener| wanted(listener))?;
+        let interest = callbacks.interest();
+        if !interest.is_none() {
+            self.poller.set_interest(token, interest);
+        } else if !self.poller.is_resting(fd) {
+            // The payload holds no reference any more: nothing of Python's is dropped here.
+            self.poller.remove(token);
+        }
+        Some(listener)
+    }
+
+    /// The write end of the signal self-pipe, made on first use; and who was watched under the number
+    /// of its read end, closed behind our back, to be dropped with the cell shut.
+    pub(super) fn signal_fd(&mut self) -> io::Result<(RawFd, Option<Watch>)> {
+        if let Some(pipe) = &self.signals {
+            return Ok((pipe.write_fd().as_raw_fd(), None));
+        }
+        let pipe = Signals::new()?;
+        let read_end = pipe.read_fd().as_raw_fd();
+        let inserted = self.poller.insert(read_end, Interest::READ, Watch::Signals);
+        let (_, displaced) = inserted.map_err(|refused| refused.error)?;
+        Ok((self.signals.insert(pipe).write_fd().as_raw_fd(), displaced))
+    }
+
+    /// The numbers of the signals that wait in the self-pipe.
+    pub(super) fn drain_signals(&self) -> io::Result<Vec<u8>> {
+        let mut numbers = Vec::new();
+        if let Some(pipe) = &self.signals {
+            pipe.drain(&mut numbers)?;
+        }
+        Ok(numbers)
+    }
+}

@@ -1,0 +1,181 @@
+//! `add_reader` and its family: callbacks that users tie to file descriptors, and the transports
+//! that hear of one side of theirs.
+
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple, PyWeakrefMethods, PyWeakrefReference};
+
+use super::EventLoop;
+use super::fileno::{descriptor, not_a_descriptor, number_of};
+use super::reactor::Displaced;
+use super::watch::{File, Listener, Side, Watch};
+use crate::handle::{Args, Call, Handle};
+use crate::transport::BaseTransport;
+use crate::{errors, ffi};
+
+impl EventLoop {
+    /// A handle that is queued again and again: of a reader, a writer or a signal.
+    pub(super) fn lasting_handle<'py>(
+        this: &Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        let call = Call { callback: callback.unbind(), args: Args::More(args.unbind()) };
+        let handle = Handle::new(this, call, ffi::copy_context(this.py())?, false)?;
+        ffi::make_lasting(this.py(), handle)
+    }
+
+    pub(super) fn add_callback<'py>(
+        this: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        side: Side,
+        callback: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, Handle>> {
+        this.get().check_closed()?;
+        let number = descriptor(fd)?;
+        let file = (!fd.is_instance_of::<PyInt>())
+            .then(|| File { object: fd.clone().unbind(), fd: number });
+        let handle = Self::lasting_handle(this, callback, args)?;
+        let listener = Listener::Handle(handle.clone().unbind(), file);
+        Self::set_listener(this, number, side, listener)?;
+        Ok(handle)
+    }
+
+    /// Has `transport` hear of one side of its fd, as long as the loop is open.
+    pub(crate) fn listen(
+        this: &Bound<'_, Self>,
+        fd: RawFd,
+        side: Side,
+        transport: &Bound<'_, BaseTransport>,
+    ) -> PyResult<()> {
+        if this.get().closed() {
+            return Ok(());
+        }
+        Self::set_listener(this, fd, side, Listener::Pipe(transport.clone().unbind()))
+    }
+
+    /// Ends what `listen` began, if nobody else has taken the place since; the caller drops it.
+    pub(crate) fn unlisten(
+        &self,
+        fd: RawFd,
+        side: Side,
+        transport: &Bound<'_, BaseTransport>,
+    ) -> Option<Listener> {
+        let this = transport.as_unbound();
+        self.cell.with(transport.py(), |state, _| {
+            state.reactor.as_mut()?.take_listener(fd, side, |listener| listener.is_pipe(this))
+        })
+    }
+
+    pub(super) fn set_listener(
+        this: &Bound<'_, Self>,
+        fd: RawFd,
+        side: Side,
+        listener: Listener,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
+            Some(reactor) => reactor
+                .set_listener(fd, side, listener)
+                .map_err(|refused| (Some(refused.error), refused.payload)),
+            None => Err((None, Some(listener))),
+        });
+        let Displaced { listener, watch } =
+            outcome.map_err(|(error, _)| errors::not_watched(py, error))?;
+        drop(watch);
+        match listener {
+            Some(Listener::Handle(old, _)) => Handle::cancel(old.bind(py)),
+            Some(Listener::Pipe(_) | Listener::Waiter(_)) | None => Ok(()),
+        }
+    }
+
+    /// As `remove_callback`. RuntimeError if an open transport of this loop owns the fd (S7.5).
+    pub(super) fn remove_unowned(
+        this: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        side: Side,
+    ) -> PyResult<bool> {
+        Self::refuse_owned(this, number_of(fd)?, fd)?;
+        Self::remove_callback(this, fd, side)
+    }
+
+    /// False if there was no such callback, or the loop is closed.
+    pub(super) fn remove_callback(
+        this: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+        side: Side,
+    ) -> PyResult<bool> {
+        let py = this.py();
+        if this.get().closed() {
+            return Ok(false);
+        }
+        let fd = this.get().watched_number(fd)?;
+        let listener = this.get().cell.with(py, move |state, _| {
+            state.reactor.as_mut().and_then(|reactor| reactor.take_listener(fd, side, |_| true))
+        });
+        match listener {
+            Some(Listener::Handle(handle, _)) => Handle::cancel(handle.bind(py)).map(|()| true),
+            Some(Listener::Pipe(_) | Listener::Waiter(_)) => Ok(true),
+            None => Ok(false),
+        }
+    }
+
+    /// The number behind `fd`; that of a closed file is the one it was watched under.
+    fn watched_number(&self, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+        let number = number_of(fd)?;
+        if number >= 0 {
+            return Ok(number);
+        }
+        let file = fd.as_unbound();
+        let known = self.cell.with(fd.py(), |state, _| {
+            state.reactor.as_ref()?.poller.iter().find_map(|watch| match watch {
+                Watch::Callbacks(callbacks) => callbacks.number_of(file),
+                _ => None,
+            })
+        });
+        known.ok_or_else(|| not_a_descriptor(number))
+    }
+
+    /// RuntimeError if an open transport of this loop owns the fd (S7.5).
+    pub(crate) fn ensure_no_transport(
+        this: &Bound<'_, Self>,
+        fd: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::refuse_owned(this, descriptor(fd)?, fd)
+    }
+
+    fn refuse_owned(this: &Bound<'_, Self>, number: RawFd, fd: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = this.py();
+        let owner = this.get().cell.with(py, move |state, share| {
+            match state.reactor.as_ref()?.poller.get(number)? {
+                Watch::Stream(transport) => Some(Owner::Active(share.share(transport))),
+                Watch::Idle(weak) => Some(Owner::Idle(share.share(weak))),
+                _ => None,
+            }
+        });
+        let transport = match owner {
+            Some(Owner::Active(transport)) => Some(transport.into_bound(py)),
+            Some(Owner::Idle(weak)) => weak.bind(py).upgrade_as()?,
+            None => None,
+        };
+        match transport {
+            Some(transport) if !transport.get().is_closing(py) => {
+                Err(PyRuntimeError::new_err(format!(
+                    "File descriptor {} is used by transport {}",
+                    fd.repr()?,
+                    transport.repr()?
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The transport that owns an fd, as the poller's table has it.
+enum Owner {
+    Active(Py<BaseTransport>),
+    Idle(Py<PyWeakrefReference>),
+}
