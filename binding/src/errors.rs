@@ -31,9 +31,23 @@ pub(crate) fn invalid_limits(limits: &InvalidLimits) -> PyErr {
     PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
 }
 
-/// What the poller says against a watch; nothing if there is no poller any more.
-pub(crate) fn not_watched(py: Python<'_>, refusal: Option<io::Error>) -> PyErr {
-    refusal.map_or_else(closed_loop, |error| os_error(py, &error))
+/// Why a loop cannot do what takes its poller or its resolver.
+pub(crate) enum Refusal {
+    Closed,
+    /// None looks names up, and none can be started.
+    NoThread,
+    System(io::Error),
+}
+
+impl Refusal {
+    pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Closed => closed_loop(),
+            // What `threading` says.
+            Self::NoThread => PyRuntimeError::new_err("can't start new thread"),
+            Self::System(error) => os_error(py, &error),
+        }
+    }
 }
 
 pub(crate) fn closed_loop() -> PyErr {

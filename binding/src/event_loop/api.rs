@@ -12,7 +12,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::waiting::FdWait;
 use super::watch::Side;
 use super::{EventLoop, schedule};
-use crate::errors::os_error;
+use crate::errors::{Refusal, os_error};
 use crate::handle::Handle;
 use crate::{future, resolve};
 
@@ -221,12 +221,11 @@ impl EventLoop {
     }
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
-        self.check_closed()?;
         let outcome = self.cell.with(py, |state, _| match &mut state.reactor {
-            Some(reactor) => reactor.signal_fd(),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
+            Some(reactor) => reactor.signal_fd().map_err(Refusal::System),
+            None => Err(Refusal::Closed),
         });
-        let (fd, displaced) = outcome.map_err(|error| os_error(py, &error))?;
+        let (fd, displaced) = outcome.map_err(|refusal| refusal.into_error(py))?;
         drop(displaced);
         Ok(fd)
     }

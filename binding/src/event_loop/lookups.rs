@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ferroloop_engine::{Answer, Query, Ready, Resolver, Waker};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{EventLoop, LoopState};
+use super::EventLoop;
+use crate::errors::Refusal;
 use crate::job::Job;
-use crate::{errors, future, resolve};
+use crate::{future, resolve};
 
 /// The loop's resolver, made when it is first needed, and the futures of its questions by number.
 #[derive(Default)]
@@ -25,13 +25,13 @@ impl Lookups {
         waker: &Arc<Waker>,
         query: Query,
         future: Py<PyAny>,
-    ) -> Result<u64, Py<PyAny>> {
+    ) -> Result<u64, (Refusal, Py<PyAny>)> {
         match self.resolver.get_or_insert_with(|| Resolver::new(waker)).ask(query) {
             Ok(number) => {
                 self.waiting.insert(number, future);
                 Ok(number)
             }
-            Err(_) => Err(future),
+            Err(_) => Err((Refusal::NoThread, future)),
         }
     }
 
@@ -74,16 +74,13 @@ impl EventLoop {
     pub(super) fn look_up(&self, future: Bound<'_, PyAny>, query: Query) -> PyResult<u64> {
         let py = future.py();
         let future = future.unbind();
-        let asked = self.cell.with(py, move |state, _| {
-            let LoopState { reactor, lookups, .. } = state;
-            let Some(reactor) = reactor else {
-                return Err((errors::closed_loop as fn() -> PyErr, future));
-            };
-            lookups.ask(&reactor.waker, query, future).map_err(|future| (no_thread as _, future))
+        let asked = self.cell.with(py, move |state, _| match &state.reactor {
+            Some(reactor) => state.lookups.ask(&reactor.waker, query, future),
+            None => Err((Refusal::Closed, future)),
         });
-        asked.map_err(|(error, future)| {
+        asked.map_err(|(refusal, future)| {
             drop(future);
-            error()
+            refusal.into_error(py)
         })
     }
 
@@ -101,9 +98,4 @@ impl EventLoop {
         let outcome = resolve::answer_to_python(this.py(), answer);
         future::settle(future.bind(this.py()), this, outcome)
     }
-}
-
-/// What `threading` says.
-fn no_thread() -> PyErr {
-    PyRuntimeError::new_err("can't start new thread")
 }

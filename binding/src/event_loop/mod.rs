@@ -27,6 +27,7 @@ use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::LoopCell;
+use crate::errors::Refusal;
 use crate::handle::{Handle, Scheduled};
 use crate::job::Job;
 use crate::{errors, ffi, heap, names};
@@ -185,17 +186,17 @@ impl EventLoop {
             Some(reactor) => reactor
                 .poller
                 .insert(fd, interest, watch)
-                .map_err(|refused| (Some(refused.error), refused.payload)),
-            None => Err((None, watch)),
+                .map_err(|refused| (Refusal::System(refused.error), refused.payload)),
+            None => Err((Refusal::Closed, watch)),
         });
         match outcome {
             Ok((token, replaced)) => {
                 drop(replaced);
                 Ok(token)
             }
-            Err((error, watch)) => {
+            Err((refusal, watch)) => {
                 drop(watch);
-                Err(errors::not_watched(py, error))
+                Err(refusal.into_error(py))
             }
         }
     }

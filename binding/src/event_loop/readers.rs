@@ -11,9 +11,10 @@ use super::EventLoop;
 use super::fileno::{descriptor, not_a_descriptor, number_of};
 use super::reactor::Displaced;
 use super::watch::{File, Listener, Side, Watch};
+use crate::errors::Refusal;
+use crate::ffi;
 use crate::handle::{Args, Call, Handle};
 use crate::transport::BaseTransport;
-use crate::{errors, ffi};
 
 impl EventLoop {
     /// A handle that is queued again and again: of a reader, a writer or a signal.
@@ -80,11 +81,11 @@ impl EventLoop {
         let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
             Some(reactor) => reactor
                 .set_listener(fd, side, listener)
-                .map_err(|refused| (Some(refused.error), refused.payload)),
-            None => Err((None, Some(listener))),
+                .map_err(|refused| (Refusal::System(refused.error), refused.payload)),
+            None => Err((Refusal::Closed, Some(listener))),
         });
         let Displaced { listener, watch } =
-            outcome.map_err(|(error, _)| errors::not_watched(py, error))?;
+            outcome.map_err(|(refusal, _)| refusal.into_error(py))?;
         drop(watch);
         match listener {
             Some(Listener::Handle(old, _)) => Handle::cancel(old.bind(py)),
