@@ -69,6 +69,12 @@ impl Drop for Opened<'_> {
     }
 }
 
+impl<T: Default + Send> Default for LoopCell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T: Send> LoopCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self { mark: AtomicU8::new(SHUT), value: UnsafeCell::new(value) }

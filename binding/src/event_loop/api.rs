@@ -282,7 +282,7 @@ impl EventLoop {
         self.current_handle.peek(|handle| visit.call(handle)).unwrap_or(Ok(()))?;
         self.task_factory.peek(|factory| visit.call(factory)).unwrap_or(Ok(()))?;
         self.keyword.peek(|keyword| visit.call(keyword)).unwrap_or(Ok(()))?;
-        self.corks.peek(|corks| corks.traverse(&visit)).unwrap_or(Ok(()))
+        self.corks.traverse(&visit)
     }
 
     fn __clear__(&self) {
@@ -291,13 +291,6 @@ impl EventLoop {
         self.current_handle.clear(Option::take);
         self.task_factory.clear(Option::take);
         self.keyword.clear(Option::take);
-        self.corks.clear(std::mem::take);
-    }
-}
-
-impl EventLoop {
-    #[inline]
-    pub(super) fn running(&self) -> bool {
-        self.thread_id.load(Ordering::Relaxed) != 0
+        self.corks.clear();
     }
 }

@@ -6,13 +6,14 @@
 //! no other follows has nothing to wait for but its own further writes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::EventLoop;
+use crate::cell::LoopCell;
 use crate::transport::BaseTransport;
 
 /// How long what one job has written may wait for other jobs. Each group of responses costs a waking,
@@ -25,9 +26,32 @@ const PATIENCE: Duration = Duration::from_millis(1);
 /// connections loses a quarter, and even two at a time a tenth.
 const AMOUNT: usize = 8 * 1024;
 
-/// Transports with something to send, in the order of their first writes.
+/// The batch that is running, and what its writes wait for.
 #[derive(Default)]
 pub(super) struct Corks {
+    /// A job is running: writes wait, so that they leave together.
+    corking: AtomicBool,
+    /// It is the last of its batch, and none waits yet.
+    ending: AtomicBool,
+    /// How many batches there were: by this number transports know their first write in one.
+    batches: AtomicU32,
+    corked: LoopCell<Corked>,
+}
+
+impl Corks {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let all = |corked: &Corked| corked.transports.iter().try_for_each(|one| visit.call(one));
+        self.corked.peek(all).unwrap_or(Ok(()))
+    }
+
+    pub(super) fn clear(&self) {
+        self.corked.clear(std::mem::take);
+    }
+}
+
+/// Transports with something to send, in the order of their first writes.
+#[derive(Default)]
+struct Corked {
     transports: VecDeque<Py<BaseTransport>>,
     /// What has been written to them.
     bytes: usize,
@@ -35,7 +59,7 @@ pub(super) struct Corks {
     since: Option<Instant>,
 }
 
-impl Corks {
+impl Corked {
     /// A job has ended: whether it is time to send, and not to wait for another.
     #[inline]
     fn is_due(&mut self) -> bool {
@@ -58,27 +82,24 @@ impl Corks {
         }
         first
     }
-
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.transports.iter().try_for_each(|transport| visit.call(transport))
-    }
 }
 
 impl EventLoop {
     /// The batch that is running; outside of one no write waits.
     #[inline]
     pub(crate) fn batch(&self) -> Option<Batch> {
-        self.corking.load(Ordering::Relaxed).then(|| Batch {
-            number: self.batches.load(Ordering::Relaxed),
-            ends: self.ending.load(Ordering::Relaxed),
+        let Corks { corking, batches, ending, .. } = &self.corks;
+        corking.load(Ordering::Relaxed).then(|| Batch {
+            number: batches.load(Ordering::Relaxed),
+            ends: ending.load(Ordering::Relaxed),
         })
     }
 
     /// The last job of the batch begins.
     #[inline]
     pub(super) fn begin_last(&self, py: Python<'_>) {
-        let ending = self.corks.with(py, |corks, _| corks.transports.is_empty());
-        self.ending.store(ending, Ordering::Relaxed);
+        let ending = self.corks.corked.with(py, |corked, _| corked.transports.is_empty());
+        self.corks.ending.store(ending, Ordering::Relaxed);
     }
 
     /// Has `transport`, to which so many bytes were written, flushed at the end of the batch or
@@ -87,20 +108,20 @@ impl EventLoop {
     pub(crate) fn cork(&self, transport: &Bound<'_, BaseTransport>, bytes: usize) {
         let py = transport.py();
         let transport = transport.clone().unbind();
-        self.corks.with(py, move |corks, _| corks.transports.push_back(transport));
+        self.corks.corked.with(py, move |corked, _| corked.transports.push_back(transport));
         self.count_corked(py, bytes);
     }
 
     /// That many bytes more were written to a transport that is corked.
     #[inline]
     pub(crate) fn count_corked(&self, py: Python<'_>, bytes: usize) {
-        self.corks.with(py, |corks, _| corks.bytes = corks.bytes.saturating_add(bytes));
+        self.corks.corked.with(py, |corked, _| corked.bytes = corked.bytes.saturating_add(bytes));
     }
 
     /// A job has ended. What has been written goes out if it has waited long enough.
     #[inline]
     pub(super) fn uncork_if_due(this: &Bound<'_, Self>) -> PyResult<()> {
-        if this.get().corks.with(this.py(), |corks, _| corks.is_due()) {
+        if this.get().corks.corked.with(this.py(), |corked, _| corked.is_due()) {
             return Self::uncork(this);
         }
         Ok(())
@@ -109,7 +130,7 @@ impl EventLoop {
     /// Sends what the jobs have written.
     #[inline]
     pub(super) fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
-        if this.get().corks.with(this.py(), |corks, _| corks.transports.is_empty()) {
+        if this.get().corks.corked.with(this.py(), |corked, _| corked.transports.is_empty()) {
             return Ok(());
         }
         Self::draw_corks(this)
@@ -120,7 +141,7 @@ impl EventLoop {
     fn draw_corks(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let mut outcome = Ok(());
-        while let Some(transport) = this.get().corks.with(py, |corks, _| corks.pop()) {
+        while let Some(transport) = this.get().corks.corked.with(py, |corked, _| corked.pop()) {
             let flushed = BaseTransport::draw_cork(transport.bind(py), this);
             outcome = outcome.and(flushed);
         }
@@ -138,15 +159,16 @@ pub(crate) struct Batch {
 }
 
 /// While jobs run, writes may wait.
-pub(super) struct Corking<'a>(&'a EventLoop);
+pub(super) struct Corking<'a>(&'a Corks);
 
 impl<'a> Corking<'a> {
     pub(super) fn begin(event_loop: &'a EventLoop) -> Self {
-        let before = event_loop.batches.load(Ordering::Relaxed);
-        event_loop.batches.store(before.wrapping_add(1), Ordering::Relaxed);
-        event_loop.ending.store(false, Ordering::Relaxed);
-        event_loop.corking.store(true, Ordering::Relaxed);
-        Self(event_loop)
+        let corks = &event_loop.corks;
+        let before = corks.batches.load(Ordering::Relaxed);
+        corks.batches.store(before.wrapping_add(1), Ordering::Relaxed);
+        corks.ending.store(false, Ordering::Relaxed);
+        corks.corking.store(true, Ordering::Relaxed);
+        Self(corks)
     }
 }
 

@@ -19,7 +19,7 @@ mod watch;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ferroloop_engine::{Interest, Ready, Spin, Timers, Token, clock};
 use pyo3::prelude::*;
@@ -46,6 +46,7 @@ pub(crate) const SCRATCH_SIZE: usize = 256 * 1024;
 
 /// Ready queue, timers, poller and the run loop.
 #[pyclass(frozen, subclass, module = "ferroloop._ferroloop")]
+#[derive(Default)]
 pub(crate) struct EventLoop {
     debug: AtomicBool,
     closed: AtomicBool,
@@ -54,18 +55,12 @@ pub(crate) struct EventLoop {
     custom_clock: AtomicBool,
     /// `iterate` is under way, which keeps the loop alive and all that it has queued.
     iterating: AtomicBool,
-    /// A job is running: writes wait, so that they leave together.
-    corking: AtomicBool,
-    /// It is the last of its batch, and none waits yet.
-    ending: AtomicBool,
-    /// How many batches there were: by this number transports know their first write in one.
-    batches: AtomicU32,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
     parking: Parking,
     /// `threading.get_ident()` of the thread that runs the loop, or 0.
     thread_id: AtomicU64,
     cell: LoopCell<LoopState>,
-    corks: LoopCell<Corks>,
+    corks: Corks,
     current_handle: LoopCell<Option<Py<Handle>>>,
     task_factory: LoopCell<Option<Py<PyAny>>>,
     /// See [`EventLoop::as_keyword`].
@@ -89,21 +84,8 @@ impl EventLoop {
         heap::prefer_heap();
         let reactor = Some(Reactor::open()?);
         Ok(Self {
-            debug: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            custom_clock: AtomicBool::new(false),
-            iterating: AtomicBool::new(false),
-            corking: AtomicBool::new(false),
-            ending: AtomicBool::new(false),
-            batches: AtomicU32::new(0),
-            parking: Parking::default(),
-            thread_id: AtomicU64::new(0),
             cell: LoopCell::new(LoopState { reactor, ..LoopState::default() }),
-            corks: LoopCell::new(Corks::default()),
-            current_handle: LoopCell::new(None),
-            task_factory: LoopCell::new(None),
-            keyword: LoopCell::new(None),
+            ..Self::default()
         })
     }
 
@@ -150,6 +132,11 @@ impl EventLoop {
     #[inline]
     fn iterating(&self) -> bool {
         self.iterating.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn running(&self) -> bool {
+        self.thread_id.load(Ordering::Relaxed) != 0
     }
 
     pub(crate) fn runs_in_this_thread(&self, py: Python<'_>) -> PyResult<bool> {
