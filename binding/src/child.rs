@@ -2,8 +2,7 @@
 //! (`ferroloop._watchers`).
 
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::{thread, vec};
+use std::vec;
 
 use ferroloop_engine::{self as engine, Exit};
 use pyo3::prelude::*;
@@ -12,7 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::LoopCell;
 use crate::errors::os_error;
-use crate::names;
+use crate::{names, parking};
 
 /// Reported for a child whose status somebody else has taken (S45.2).
 const UNKNOWN_CODE: i32 = 255;
@@ -198,32 +197,8 @@ pub(crate) fn reap_any(py: Python<'_>) -> PyResult<Option<(i32, i32)>> {
 /// Blocks until the child `pid` has ended, and does not reap it.
 #[pyfunction]
 pub(crate) fn await_exit(py: Python<'_>, pid: i32) -> PyResult<()> {
-    let ended = py.detach(|| {
-        let ended = engine::await_exit(pid);
-        RETURNING.fetch_add(1, Ordering::SeqCst);
-        if ENDING.load(Ordering::SeqCst) {
-            RETURNING.fetch_sub(1, Ordering::SeqCst);
-            loop {
-                thread::park();
-            }
-        }
-        ended
-    });
-    RETURNING.fetch_sub(1, Ordering::SeqCst);
+    let ended = parking::wait_detached(py, || engine::await_exit(pid));
     ended.map_err(|error| os_error(py, &error))
-}
-
-/// Whether the interpreter is about to end, and how many threads had seen that it is not when they
-/// were on their way back to it from `await_exit`. It would end them as it ends the loops of daemon
-/// threads (`event_loop/parking.rs`), so from then on they stay where they are.
-static ENDING: AtomicBool = AtomicBool::new(false);
-static RETURNING: AtomicUsize = AtomicUsize::new(0);
-
-/// Keeps threads that wait for children from coming back; how many are on their way already.
-#[pyfunction]
-pub(crate) fn park_waiting() -> usize {
-    ENDING.store(true, Ordering::SeqCst);
-    RETURNING.load(Ordering::SeqCst)
 }
 
 /// Whether `PidfdChildWatcher` works on this system.
@@ -239,6 +214,5 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reap, module)?)?;
     module.add_function(wrap_pyfunction!(reap_any, module)?)?;
     module.add_function(wrap_pyfunction!(await_exit, module)?)?;
-    module.add_function(wrap_pyfunction!(park_waiting, module)?)?;
     module.add_function(wrap_pyfunction!(can_use_pidfd, module)?)
 }

@@ -19,6 +19,7 @@ mod heap;
 mod job;
 mod lost_writes;
 mod names;
+mod parking;
 mod resolve;
 mod tls;
 mod transport;
@@ -37,5 +38,6 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clients::Clients>()?;
     tls::add_classes(module)?;
     child::add_to(module)?;
+    module.add_function(wrap_pyfunction!(parking::park_waiting, module)?)?;
     module.add_function(wrap_pyfunction!(resolve::literal_address, module)?)
 }
