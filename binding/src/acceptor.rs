@@ -94,10 +94,28 @@ impl Acceptor {
                 return descriptor.close(py).and(Err(error));
             }
         }
-        let mut protocol = None;
-        let Err(error) = Self::set_up(this, event_loop, descriptor, peer, &mut protocol) else {
-            return Ok(());
-        };
+        // Whatever fails here, the connection is closed with it (S20.7).
+        match Self::make_protocol(this) {
+            Ok((protocol, context)) => {
+                let shown = protocol.clone();
+                Self::make_transport(this, event_loop, descriptor, peer, protocol, context)
+                    .or_else(|error| Self::serving_failed(event_loop, Some(shown), error))
+            }
+            Err(error) => {
+                let error = descriptor.close(py).err().unwrap_or(error);
+                Self::serving_failed(event_loop, None, error)
+            }
+        }
+    }
+
+    /// No connection came of it: debug mode reports that.
+    #[cold]
+    fn serving_failed<'py>(
+        event_loop: &Bound<'py, EventLoop>,
+        protocol: Option<Bound<'py, PyAny>>,
+        error: PyErr,
+    ) -> PyResult<()> {
+        let py = event_loop.py();
         if errors::is_exit_request(py, &error) {
             return Err(error);
         }
@@ -106,28 +124,32 @@ impl Acceptor {
         }
         let message = "Error on transport creation for incoming connection";
         let mut report = Report::new(py, message, error)?;
-        if let Some(protocol) = protocol {
+        if let Some(protocol) = protocol.filter(|protocol| !protocol.is_none()) {
             report = report.with("protocol", protocol)?;
         }
         report.send(event_loop)
     }
 
-    /// Whatever fails here, the connection is closed with it (S20.7).
-    fn set_up<'py>(
+    /// A connection's protocol, and the context that is its own.
+    fn make_protocol<'py>(
+        this: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let py = this.py();
+        let context = ffi::copy_of_context(this.get().context.bind(py))?;
+        let factory = this.get().protocol_factory.bind(py);
+        let protocol = ffi::in_context(&context, || factory.call0())?;
+        Ok((protocol, context))
+    }
+
+    fn make_transport<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
         descriptor: Descriptor,
         peer: Address,
-        made: &mut Option<Bound<'py, PyAny>>,
+        protocol: Bound<'py, PyAny>,
+        context: Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let py = this.py();
-        let context = ffi::copy_of_context(this.get().context.bind(py))?;
-        let factory = this.get().protocol_factory.bind(py);
-        let protocol = match ffi::in_context(&context, || factory.call0()) {
-            Ok(protocol) => protocol,
-            Err(error) => return descriptor.close(py).and(Err(error)),
-        };
-        *made = (!protocol.is_none()).then(|| protocol.clone());
         let names = this.get().name_connection(descriptor.fd(), peer);
         let names = names.map_err(|error| os_error(py, &error))?;
         let parts = Parts {

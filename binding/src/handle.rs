@@ -143,11 +143,6 @@ impl Handle {
         })
     }
 
-    #[inline]
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
     /// Runs the callback and gives it away; in debug mode it stays, for the messages about it.
     #[inline]
     pub(crate) fn run(this: &Bound<'_, Self>) -> PyResult<()> {
@@ -204,15 +199,6 @@ impl Handle {
         outcome.map(drop)
     }
 
-    /// The context the callback runs in.
-    #[inline]
-    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.cell.with(py, |state, share| state.share_context(share)) {
-            Some(context) => Ok(context.into_bound(py)),
-            None => self.make_context(py),
-        }
-    }
-
     #[cold]
     fn make_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let made = ffi::empty_context(py)?.unbind();
@@ -243,25 +229,6 @@ impl Handle {
         let handle = this.get();
         let debug = handle.event_loop.get().debug();
         names::callback_text(py)?.call1((handle.callback(py), handle.args(py)?, debug))
-    }
-
-    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, EventLoop> {
-        self.event_loop.bind(py).clone()
-    }
-
-    pub(crate) fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.cell.shared(py, |state| state.call.as_ref().map(|call| &call.callback))
-    }
-
-    fn args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let args = self
-            .cell
-            .with(py, |state, share| state.call.as_ref().map(|call| call.args.share(share)));
-        args.map(|args| args.tuple(py)).transpose()
-    }
-
-    pub(crate) fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.cell.shared(py, |state| state.debug.as_ref()?.source_traceback.as_ref())
     }
 
     fn remember_repr(this: &Bound<'_, Self>) -> PyResult<()> {
@@ -300,8 +267,13 @@ impl Handle {
     }
 
     /// The `contextvars.Context` the callback runs in.
-    fn get_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.context(py)
+    #[pyo3(name = "get_context")]
+    #[inline]
+    fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.cell.with(py, |state, share| state.share_context(share)) {
+            Some(context) => Ok(context.into_bound(py)),
+            None => self.make_context(py),
+        }
     }
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -316,33 +288,37 @@ impl Handle {
     }
 
     #[getter(_callback)]
-    fn get_callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.callback(py)
+    pub(crate) fn callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.call.as_ref().map(|call| &call.callback))
     }
 
     #[getter(_args)]
-    fn get_args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        self.args(py)
+    fn args<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let args = self
+            .cell
+            .with(py, |state, share| state.call.as_ref().map(|call| call.args.share(share)));
+        args.map(|args| args.tuple(py)).transpose()
     }
 
     #[getter(_context)]
-    fn get_context_attribute<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn own_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.context(py)
     }
 
     #[getter(_loop)]
-    fn get_loop(&self, py: Python<'_>) -> Py<EventLoop> {
-        self.event_loop.clone_ref(py)
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, EventLoop> {
+        self.event_loop.bind(py).clone()
     }
 
     #[getter(_cancelled)]
-    fn get_cancelled(&self) -> bool {
-        self.is_cancelled()
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
     }
 
     #[getter(_source_traceback)]
-    fn get_source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.source_traceback(py)
+    pub(crate) fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.debug.as_ref()?.source_traceback.as_ref())
     }
 
     #[getter(_repr)]

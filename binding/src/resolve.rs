@@ -30,12 +30,12 @@ pub(crate) fn literal_address<'py>(
     let Some(found) = literal(host.to_str()?, family, r#type, proto) else {
         return Ok(None);
     };
-    let head = (found.family, r#type, found.proto, "");
-    let entry = if found.is_v6() {
-        (head.0, head.1, head.2, head.3, (host, port, flowinfo, scopeid)).into_pyobject(py)?
+    let address = if found.is_v6() {
+        (host, port, flowinfo, scopeid).into_pyobject(py)?
     } else {
-        (head.0, head.1, head.2, head.3, (host, port)).into_pyobject(py)?
+        (host, port).into_pyobject(py)?
     };
+    let entry = (found.family, r#type, found.proto, "", address).into_pyobject(py)?;
     Ok(Some(entry.into_any()))
 }
 
@@ -94,11 +94,18 @@ pub(crate) fn query<'py>(
     numbers: [i32; 4],
 ) -> PyResult<Option<Query>> {
     let [family, kind, proto, flags] = numbers;
-    let name = if host.is_none() { None } else { host_name(host)? };
-    let service = if port.is_none() { None } else { service(port) };
-    if name.is_some() == host.is_none() || service.is_some() == port.is_none() {
-        return Ok(None);
-    }
+    let name = if host.is_none() {
+        None
+    } else {
+        let Some(name) = host_name(host)? else { return Ok(None) };
+        Some(name)
+    };
+    let service = if port.is_none() {
+        None
+    } else {
+        let Some(service) = service(port) else { return Ok(None) };
+        Some(service)
+    };
     let event = ("socket.getaddrinfo", host, port, family, kind, proto);
     names::audit(host.py())?.call1(event)?;
     Ok(Some(Query { host: name, port: service, family, kind, proto, flags }))

@@ -48,15 +48,9 @@ impl EventLoop {
             let busy = state.timers.is_empty() && !state.ready.is_empty();
             if busy { Some(state.look(share)) } else { None }
         });
-        match looked {
-            Some(Ok(false)) => Ok(true),
-            None => Ok(false),
-            Some(looked) => {
-                self.end_poll(py, looked)?;
-                // A signal handler may have made timers.
-                Ok(false)
-            }
-        }
+        let Some(looked) = looked else { return Ok(false) };
+        // A signal handler may have made timers.
+        Ok(!self.end_poll(py, looked)?)
     }
 
     /// Steps 1 to 5, one by one.
@@ -78,9 +72,6 @@ impl EventLoop {
 
     /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, hence outside.
     fn drop_cancelled_timers(&self, py: Python<'_>) {
-        if self.cell.with(py, |state, _| state.timers.is_empty()) {
-            return;
-        }
         let dead = self.cell.with(py, |state, _| {
             let mut dead = Vec::new();
             state.timers.purge(&mut dead);
@@ -113,15 +104,17 @@ impl EventLoop {
         } else {
             self.sleep(py, timeout)
         };
-        self.end_poll(py, interrupted)
+        self.end_poll(py, interrupted).map(drop)
     }
 
-    /// What a signal interrupted, its handlers must hear of first.
-    fn end_poll(&self, py: Python<'_>, interrupted: std::io::Result<bool>) -> PyResult<()> {
-        if interrupted.map_err(|error| os_error(py, &error))? {
+    /// Whether a signal interrupted the poll: its Python handlers run before anything else.
+    #[inline]
+    fn end_poll(&self, py: Python<'_>, interrupted: std::io::Result<bool>) -> PyResult<bool> {
+        let interrupted = interrupted.map_err(|error| os_error(py, &error))?;
+        if interrupted {
             py.check_signals()?;
         }
-        Ok(())
+        Ok(interrupted)
     }
 
     fn spin_slice(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Duration> {
