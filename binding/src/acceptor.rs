@@ -11,7 +11,7 @@ use crate::cell::LoopCell;
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::{EventLoop, Watch};
 use crate::handle::{Args, Call};
-use crate::transport::{Descriptor, Names, Parts, StreamTransport, address_to_python};
+use crate::transport::{Addresses, Descriptor, Parts, StreamTransport, address_to_python};
 use crate::{ffi, names};
 
 /// Seconds to wait before accepting again when descriptors or memory ran out (S0.25).
@@ -150,21 +150,21 @@ impl Acceptor {
         context: Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let py = this.py();
-        let names = this.get().name_connection(descriptor.fd(), peer);
-        let names = names.map_err(|error| os_error(py, &error))?;
+        let addresses = this.get().addresses(descriptor.fd(), peer);
+        let addresses = addresses.map_err(|error| os_error(py, &error))?;
         let parts = Parts {
             descriptor,
             protocol,
             context,
             server: Some(this.get().server.bind(py).clone()),
-            names: Some(names),
+            addresses: Some(addresses),
             extra: None,
         };
         StreamTransport::accepted(event_loop, parts)
     }
 
     /// Both addresses of a new connection, which sends small writes at once if it is TCP.
-    fn name_connection(&self, fd: RawFd, peer: Address) -> std::io::Result<Names> {
+    fn addresses(&self, fd: RawFd, peer: Address) -> std::io::Result<Addresses> {
         let own = match (&peer, &self.name) {
             // The connection has its listener's name (`unix(7)`), whatever the peer's is.
             (Address::Path(_) | Address::Abstract(_) | Address::Unnamed, Some(name)) => {
@@ -177,7 +177,7 @@ impl Acceptor {
             }
             _ => Address::of_socket(borrow_fd(fd)?)?,
         };
-        Ok(Names { own, peer })
+        Ok(Addresses { own, peer })
     }
 
     #[cold]

@@ -23,9 +23,9 @@ pub(crate) enum Job {
     /// The reader or writer callback of an fd that is ready.
     Watch(Py<Handle>),
     /// One side of an fd is ready, which this future waits for.
-    Ready(RawFd, Side, Py<PyAny>),
-    /// A transport's socket is ready.
-    Stream(Py<BaseTransport>, Readiness),
+    Waited(RawFd, Side, Py<PyAny>),
+    /// A transport's socket or pipe is ready.
+    Transport(Py<BaseTransport>, Readiness),
     /// A new transport tells its protocol.
     Made(Py<BaseTransport>),
     /// A transport starts to read and wakes whoever waits for it.
@@ -72,8 +72,8 @@ impl Job {
             Self::Call(handle) => Handle::run(handle.bind(py)),
             Self::Timer(timer) => Handle::run(timer.bind(py).as_super()),
             Self::Watch(handle) => Handle::run_again(handle.bind(py)),
-            Self::Ready(fd, side, waiter) => EventLoop::on_waited(event_loop, fd, side, waiter),
-            Self::Stream(transport, readiness) => {
+            Self::Waited(fd, side, waiter) => EventLoop::on_waited(event_loop, fd, side, waiter),
+            Self::Transport(transport, readiness) => {
                 BaseTransport::on_ready(transport.bind(py), event_loop, readiness)
             }
             Self::Made(transport) => BaseTransport::made(transport.bind(py), event_loop),
@@ -121,12 +121,12 @@ impl Job {
         match self {
             Self::Call(handle) | Self::Watch(handle) => handle.bind(py).as_any().clone(),
             Self::Timer(timer) => timer.bind(py).as_any().clone(),
-            Self::Stream(transport, _)
+            Self::Transport(transport, _)
             | Self::Made(transport)
             | Self::Begin(transport, _)
             | Self::Eof(transport)
             | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
-            Self::Ready(_, _, future) | Self::Answer(future, _) => future.bind(py).clone(),
+            Self::Waited(_, _, future) | Self::Answer(future, _) => future.bind(py).clone(),
             Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
             Self::Signals => event_loop.as_any().clone(),
         }
@@ -137,14 +137,14 @@ impl Job {
         match self {
             Self::Call(handle) | Self::Watch(handle) => visit.call(handle),
             Self::Timer(timer) => visit.call(timer),
-            Self::Stream(transport, _) | Self::Made(transport) | Self::Eof(transport) => {
+            Self::Transport(transport, _) | Self::Made(transport) | Self::Eof(transport) => {
                 visit.call(transport)
             }
             Self::Begin(transport, other) | Self::Lost(transport, other) => {
                 visit.call(transport)?;
                 visit.call(other)
             }
-            Self::Ready(_, _, future) | Self::Answer(future, _) => visit.call(future),
+            Self::Waited(_, _, future) | Self::Answer(future, _) => visit.call(future),
             Self::Accept(acceptor) => visit.call(acceptor),
             Self::Signals => Ok(()),
         }

@@ -62,7 +62,7 @@ struct Corked {
 impl Corked {
     /// A job has ended: whether it is time to send, and not to wait for another.
     #[inline]
-    fn is_due(&mut self) -> bool {
+    fn check_due(&mut self) -> bool {
         if self.transports.is_empty() {
             return false;
         }
@@ -121,7 +121,7 @@ impl EventLoop {
     /// A job has ended. What has been written goes out if it has waited long enough.
     #[inline]
     pub(super) fn uncork_if_due(this: &Bound<'_, Self>) -> PyResult<()> {
-        if this.get().corks.corked.with(this.py(), |corked, _| corked.is_due()) {
+        if this.get().corks.corked.with(this.py(), |corked, _| corked.check_due()) {
             return Self::uncork(this);
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ferroloop_engine::{Interest, Poller, Ready, Refused, Signals, Waker};
 
-use super::watch::{Callbacks, Listener, Side, Watch};
+use super::watch::{Side, Sides, Subscriber, Watch};
 use crate::cell::Share;
 use crate::job::Job;
 
@@ -20,7 +20,7 @@ pub(super) struct Reactor {
 
 /// What a new callback displaced; to be cancelled or dropped with the cell shut.
 pub(super) struct Displaced {
-    pub(super) listener: Option<Listener>,
+    pub(super) subscriber: Option<Subscriber>,
     pub(super) watch: Option<Watch>,
 }
 
@@ -37,17 +37,17 @@ impl Reactor {
     /// After those of transports alone the next turn has no poll. Other events are Python's own
     /// affair: a callback whose descriptor stays ready runs in every iteration (S4.12).
     pub(super) fn gather(&mut self, ready: &mut Ready<Job>, share: Share<'_>) {
-        let (mut streams, mut others) = (false, false);
+        let (mut transports, mut others) = (false, false);
         for (token, readiness, watch) in self.poller.events() {
-            let is_stream = matches!(watch, Watch::Stream(_));
-            streams |= is_stream;
-            others |= !is_stream;
+            let is_transport = matches!(watch, Watch::Transport(_));
+            transports |= is_transport;
+            others |= !is_transport;
             match watch {
-                Watch::Callbacks(callbacks) => {
-                    callbacks.gather(token.fd(), readiness, ready, share);
+                Watch::Sides(sides) => {
+                    sides.gather(token.fd(), readiness, ready, share);
                 }
-                Watch::Stream(transport) => {
-                    ready.push(Job::Stream(share.share(transport), readiness));
+                Watch::Transport(transport) => {
+                    ready.push(Job::Transport(share.share(transport), readiness));
                 }
                 Watch::Accept(acceptor) => ready.push(Job::Accept(share.share(acceptor))),
                 Watch::Signals => ready.push(Job::Signals),
@@ -55,62 +55,62 @@ impl Reactor {
                 Watch::Idle(_) => {}
             }
         }
-        if streams && !others {
+        if transports && !others {
             self.poller.skip();
         }
     }
 
-    pub(super) fn set_listener(
+    pub(super) fn set_subscriber(
         &mut self,
         fd: RawFd,
         side: Side,
-        listener: Listener,
-    ) -> Result<Displaced, Refused<Option<Listener>>> {
+        subscriber: Subscriber,
+    ) -> Result<Displaced, Refused<Option<Subscriber>>> {
         let token = self.poller.token(fd);
-        let Some((token, Watch::Callbacks(callbacks))) = token.zip(self.poller.get_mut(fd)) else {
-            return self.insert_listener(fd, side, listener);
+        let Some((token, Watch::Sides(sides))) = token.zip(self.poller.get_mut(fd)) else {
+            return self.insert_subscriber(fd, side, subscriber);
         };
-        let old = callbacks.slot(side).replace(listener);
-        let interest = callbacks.interest();
+        let old = sides.slot(side).replace(subscriber);
+        let interest = sides.interest();
         // At once and not at the next poll: the fd may have been closed behind our back and its
         // number given out again, which only the kernel knows (S7.8).
         match self.poller.verify(token, interest) {
-            Ok(()) => Ok(Displaced { listener: old, watch: None }),
-            Err(error) => Err(self.withdraw_listener(fd, side, old, error)),
+            Ok(()) => Ok(Displaced { subscriber: old, watch: None }),
+            Err(error) => Err(self.withdraw_subscriber(fd, side, old, error)),
         }
     }
 
-    fn insert_listener(
+    fn insert_subscriber(
         &mut self,
         fd: RawFd,
         side: Side,
-        listener: Listener,
-    ) -> Result<Displaced, Refused<Option<Listener>>> {
-        let mut callbacks = Callbacks::default();
-        *callbacks.slot(side) = Some(listener);
-        let interest = callbacks.interest();
-        match self.poller.insert(fd, interest, Watch::Callbacks(callbacks)) {
-            Ok((_, watch)) => Ok(Displaced { listener: None, watch }),
-            Err(Refused { error, payload: Watch::Callbacks(mut callbacks) }) => {
-                Err(Refused { error, payload: callbacks.slot(side).take() })
+        subscriber: Subscriber,
+    ) -> Result<Displaced, Refused<Option<Subscriber>>> {
+        let mut sides = Sides::default();
+        *sides.slot(side) = Some(subscriber);
+        let interest = sides.interest();
+        match self.poller.insert(fd, interest, Watch::Sides(sides)) {
+            Ok((_, watch)) => Ok(Displaced { subscriber: None, watch }),
+            Err(Refused { error, payload: Watch::Sides(mut sides) }) => {
+                Err(Refused { error, payload: sides.slot(side).take() })
             }
             Err(Refused { error, .. }) => Err(Refused { error, payload: None }),
         }
     }
 
-    /// The kernel does not want the listener: the former one is back in its place.
-    fn withdraw_listener(
+    /// The kernel does not want the subscriber: the former one is back in its place.
+    fn withdraw_subscriber(
         &mut self,
         fd: RawFd,
         side: Side,
-        old: Option<Listener>,
+        old: Option<Subscriber>,
         error: io::Error,
-    ) -> Refused<Option<Listener>> {
-        let Some(Watch::Callbacks(callbacks)) = self.poller.get_mut(fd) else {
+    ) -> Refused<Option<Subscriber>> {
+        let Some(Watch::Sides(sides)) = self.poller.get_mut(fd) else {
             return Refused { error, payload: old };
         };
-        let payload = std::mem::replace(callbacks.slot(side), old);
-        if callbacks.interest().is_none()
+        let payload = std::mem::replace(sides.slot(side), old);
+        if sides.interest().is_none()
             && let Some(token) = self.poller.token(fd)
         {
             // It was resting, and holds no reference.
@@ -119,26 +119,26 @@ impl Reactor {
         Refused { error, payload }
     }
 
-    /// Takes the listener out if `wanted` says so of it.
-    pub(super) fn take_listener(
+    /// Takes the subscriber out if `wanted` says so of it.
+    pub(super) fn take_subscriber(
         &mut self,
         fd: RawFd,
         side: Side,
-        wanted: impl FnOnce(&Listener) -> bool,
-    ) -> Option<Listener> {
+        wanted: impl FnOnce(&Subscriber) -> bool,
+    ) -> Option<Subscriber> {
         let token = self.poller.token(fd)?;
-        let Some(Watch::Callbacks(callbacks)) = self.poller.get_mut(fd) else {
+        let Some(Watch::Sides(sides)) = self.poller.get_mut(fd) else {
             return None;
         };
-        let listener = callbacks.slot(side).take_if(|listener| wanted(listener))?;
-        let interest = callbacks.interest();
+        let subscriber = sides.slot(side).take_if(|subscriber| wanted(subscriber))?;
+        let interest = sides.interest();
         if !interest.is_none() {
             self.poller.set_interest(token, interest);
         } else if !self.poller.is_resting(fd) {
             // The payload holds no reference any more: nothing of Python's is dropped here.
             self.poller.remove(token);
         }
-        Some(listener)
+        Some(subscriber)
     }
 
     /// The write end of the signal self-pipe, made on first use; and who was watched under the number

@@ -10,7 +10,7 @@ use pyo3::types::{PyInt, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use super::EventLoop;
 use super::fileno::{descriptor, not_a_descriptor, number_of};
 use super::reactor::Displaced;
-use super::watch::{File, Listener, Side, Watch};
+use super::watch::{File, Side, Subscriber, Watch};
 use crate::errors::Refusal;
 use crate::ffi;
 use crate::handle::{Args, Call, Handle};
@@ -40,13 +40,13 @@ impl EventLoop {
         let file = (!fd.is_instance_of::<PyInt>())
             .then(|| File { object: fd.clone().unbind(), fd: number });
         let handle = Self::lasting_handle(this, callback, args)?;
-        let listener = Listener::Handle(handle.clone().unbind(), file);
-        Self::set_listener(this, number, side, listener)?;
+        let subscriber = Subscriber::Handle(handle.clone().unbind(), file);
+        Self::set_subscriber(this, number, side, subscriber)?;
         Ok(handle)
     }
 
     /// Has `transport` hear of one side of its fd, as long as the loop is open.
-    pub(crate) fn listen(
+    pub(crate) fn subscribe(
         this: &Bound<'_, Self>,
         fd: RawFd,
         side: Side,
@@ -55,41 +55,41 @@ impl EventLoop {
         if this.get().closed() {
             return Ok(());
         }
-        Self::set_listener(this, fd, side, Listener::Pipe(transport.clone().unbind()))
+        Self::set_subscriber(this, fd, side, Subscriber::Pipe(transport.clone().unbind()))
     }
 
-    /// Ends what `listen` began, if nobody else has taken the place since; the caller drops it.
-    pub(crate) fn unlisten(
+    /// Ends what `subscribe` began, if nobody else has taken the place since; the caller drops it.
+    pub(crate) fn unsubscribe(
         &self,
         fd: RawFd,
         side: Side,
         transport: &Bound<'_, BaseTransport>,
-    ) -> Option<Listener> {
+    ) -> Option<Subscriber> {
         let this = transport.as_unbound();
         self.cell.with(transport.py(), |state, _| {
-            state.reactor.as_mut()?.take_listener(fd, side, |listener| listener.is_pipe(this))
+            state.reactor.as_mut()?.take_subscriber(fd, side, |subscriber| subscriber.is_pipe(this))
         })
     }
 
-    pub(super) fn set_listener(
+    pub(super) fn set_subscriber(
         this: &Bound<'_, Self>,
         fd: RawFd,
         side: Side,
-        listener: Listener,
+        subscriber: Subscriber,
     ) -> PyResult<()> {
         let py = this.py();
         let outcome = this.get().cell.with(py, move |state, _| match &mut state.reactor {
             Some(reactor) => reactor
-                .set_listener(fd, side, listener)
+                .set_subscriber(fd, side, subscriber)
                 .map_err(|refused| (Refusal::System(refused.error), refused.payload)),
-            None => Err((Refusal::Closed, Some(listener))),
+            None => Err((Refusal::Closed, Some(subscriber))),
         });
-        let Displaced { listener, watch } =
+        let Displaced { subscriber, watch } =
             outcome.map_err(|(refusal, _)| refusal.into_error(py))?;
         drop(watch);
-        match listener {
-            Some(Listener::Handle(old, _)) => Handle::cancel(old.bind(py)),
-            Some(Listener::Pipe(_) | Listener::Waiter(_)) | None => Ok(()),
+        match subscriber {
+            Some(Subscriber::Handle(old, _)) => Handle::cancel(old.bind(py)),
+            Some(Subscriber::Pipe(_) | Subscriber::Waiter(_)) | None => Ok(()),
         }
     }
 
@@ -114,12 +114,12 @@ impl EventLoop {
             return Ok(false);
         }
         let fd = this.get().watched_number(fd)?;
-        let listener = this.get().cell.with(py, move |state, _| {
-            state.reactor.as_mut().and_then(|reactor| reactor.take_listener(fd, side, |_| true))
+        let subscriber = this.get().cell.with(py, move |state, _| {
+            state.reactor.as_mut().and_then(|reactor| reactor.take_subscriber(fd, side, |_| true))
         });
-        match listener {
-            Some(Listener::Handle(handle, _)) => Handle::cancel(handle.bind(py)).map(|()| true),
-            Some(Listener::Pipe(_) | Listener::Waiter(_)) => Ok(true),
+        match subscriber {
+            Some(Subscriber::Handle(handle, _)) => Handle::cancel(handle.bind(py)).map(|()| true),
+            Some(Subscriber::Pipe(_) | Subscriber::Waiter(_)) => Ok(true),
             None => Ok(false),
         }
     }
@@ -133,7 +133,7 @@ impl EventLoop {
         let file = fd.as_unbound();
         let known = self.cell.with(fd.py(), |state, _| {
             state.reactor.as_ref()?.poller.iter().find_map(|watch| match watch {
-                Watch::Callbacks(callbacks) => callbacks.number_of(file),
+                Watch::Sides(sides) => sides.number_of(file),
                 _ => None,
             })
         });
@@ -152,7 +152,7 @@ impl EventLoop {
         let py = this.py();
         let owner = this.get().cell.with(py, move |state, share| {
             match state.reactor.as_ref()?.poller.get(number)? {
-                Watch::Stream(transport) => Some(Owner::Active(share.share(transport))),
+                Watch::Transport(transport) => Some(Owner::Active(share.share(transport))),
                 Watch::Idle(weak) => Some(Owner::Idle(share.share(weak))),
                 _ => None,
             }

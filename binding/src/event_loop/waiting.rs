@@ -11,7 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use super::EventLoop;
 use super::fileno::descriptor;
-use super::watch::{Listener, Side};
+use super::watch::{Side, Subscriber};
 use crate::future;
 
 /// What a coroutine awaits: it is over with the event, or with an exception thrown in, such as a
@@ -74,8 +74,8 @@ impl EventLoop {
         let waiter = future::create(this)?;
         let steps = waiter.try_iter()?.unbind();
         let (fd, waiter) = (descriptor(fd)?, waiter.unbind());
-        let listener = Listener::Waiter(waiter.clone_ref(this.py()));
-        Self::set_listener(this, fd, side, listener)?;
+        let subscriber = Subscriber::Waiter(waiter.clone_ref(this.py()));
+        Self::set_subscriber(this, fd, side, subscriber)?;
         Ok(FdWait { event_loop: this.clone().unbind(), fd, waiter, steps })
     }
 
@@ -100,12 +100,12 @@ impl EventLoop {
         }
     }
 
-    fn take_waiter(&self, fd: RawFd, side: Side, waiter: &Bound<'_, PyAny>) -> Option<Listener> {
+    fn take_waiter(&self, fd: RawFd, side: Side, waiter: &Bound<'_, PyAny>) -> Option<Subscriber> {
         let this = waiter.as_unbound();
         self.cell.with(waiter.py(), |state, _| {
             let is_it =
-                |listener: &Listener| matches!(listener, Listener::Waiter(it) if it.is(this));
-            state.reactor.as_mut()?.take_listener(fd, side, is_it)
+                |subscriber: &Subscriber| matches!(subscriber, Subscriber::Waiter(it) if it.is(this));
+            state.reactor.as_mut()?.take_subscriber(fd, side, is_it)
         })
     }
 }

@@ -15,10 +15,11 @@ use crate::transport::BaseTransport;
 
 /// Whom the events of an fd concern.
 pub(crate) enum Watch {
-    /// Callbacks of `add_reader` and `add_writer`.
-    Callbacks(Callbacks),
-    Stream(Py<BaseTransport>),
-    /// A transport that waits for nothing: it owns its fd, but must be free to die.
+    /// Each side has a subscriber of its own.
+    Sides(Sides),
+    /// A transport over a socket, which owns its fd.
+    Transport(Py<BaseTransport>),
+    /// Such a transport that waits for nothing and must be free to die.
     Idle(Py<PyWeakrefReference>),
     Accept(Py<Acceptor>),
     /// The read end of the signal self-pipe.
@@ -27,12 +28,12 @@ pub(crate) enum Watch {
 
 /// Who hears of the two sides of one fd.
 #[derive(Default)]
-pub(crate) struct Callbacks {
-    reader: Option<Listener>,
-    writer: Option<Listener>,
+pub(crate) struct Sides {
+    reader: Option<Subscriber>,
+    writer: Option<Subscriber>,
 }
 
-pub(crate) enum Listener {
+pub(crate) enum Subscriber {
     /// A callback of `add_reader` or `add_writer`.
     Handle(Py<Handle>, Option<File>),
     Pipe(Py<BaseTransport>),
@@ -47,24 +48,24 @@ pub(crate) struct File {
     pub(super) fd: RawFd,
 }
 
-/// Which of an fd's two callbacks.
+/// Which of an fd's two sides.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     Reader,
     Writer,
 }
 
-impl Listener {
+impl Subscriber {
     fn job(&self, fd: RawFd, side: Side, share: Share<'_>) -> Job {
         match self {
             Self::Handle(handle, _) => Job::Watch(share.share(handle)),
-            Self::Pipe(transport) => Job::Stream(share.share(transport), side.readiness()),
-            Self::Waiter(waiter) => Job::Ready(fd, side, share.share(waiter)),
+            Self::Pipe(transport) => Job::Transport(share.share(transport), side.readiness()),
+            Self::Waiter(waiter) => Job::Waited(fd, side, share.share(waiter)),
         }
     }
 
     pub(super) fn is_pipe(&self, transport: &Py<BaseTransport>) -> bool {
-        matches!(self, Self::Pipe(listener) if listener.is(transport))
+        matches!(self, Self::Pipe(subscriber) if subscriber.is(transport))
     }
 
     /// The number of a file that has lost it.
@@ -103,12 +104,12 @@ impl Side {
     }
 }
 
-impl Callbacks {
+impl Sides {
     pub(super) fn number_of(&self, file: &Py<PyAny>) -> Option<RawFd> {
         [&self.reader, &self.writer].into_iter().flatten().find_map(|it| it.number_of(file))
     }
 
-    pub(super) fn slot(&mut self, side: Side) -> &mut Option<Listener> {
+    pub(super) fn slot(&mut self, side: Side) -> &mut Option<Subscriber> {
         match side {
             Side::Reader => &mut self.reader,
             Side::Writer => &mut self.writer,
@@ -119,8 +120,8 @@ impl Callbacks {
     pub(super) fn interest(&self) -> Interest {
         match (&self.reader, &self.writer) {
             (None, None) => Interest::NONE,
-            (Some(Listener::Waiter(_)), None) => Interest::READ.with(Interest::ONCE),
-            (None, Some(Listener::Waiter(_))) => Interest::WRITE.with(Interest::ONCE),
+            (Some(Subscriber::Waiter(_)), None) => Interest::READ.with(Interest::ONCE),
+            (None, Some(Subscriber::Waiter(_))) => Interest::WRITE.with(Interest::ONCE),
             (Some(_), None) => Interest::READ,
             (None, Some(_)) => Interest::WRITE,
             (Some(_), Some(_)) => Interest::BOTH,
@@ -136,12 +137,12 @@ impl Callbacks {
         share: Share<'_>,
     ) {
         let reader = self.reader.iter().filter(|_| readiness.readable());
-        for listener in reader {
-            ready.push(listener.job(fd, Side::Reader, share));
+        for subscriber in reader {
+            ready.push(subscriber.job(fd, Side::Reader, share));
         }
         let writer = self.writer.iter().filter(|_| readiness.writable());
-        for listener in writer {
-            ready.push(listener.job(fd, Side::Writer, share));
+        for subscriber in writer {
+            ready.push(subscriber.job(fd, Side::Writer, share));
         }
     }
 }
@@ -149,11 +150,11 @@ impl Callbacks {
 impl Watch {
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Callbacks(callbacks) => {
-                callbacks.reader.iter().try_for_each(|listener| listener.traverse(visit))?;
-                callbacks.writer.iter().try_for_each(|listener| listener.traverse(visit))
+            Self::Sides(sides) => {
+                sides.reader.iter().try_for_each(|subscriber| subscriber.traverse(visit))?;
+                sides.writer.iter().try_for_each(|subscriber| subscriber.traverse(visit))
             }
-            Self::Stream(transport) => visit.call(transport),
+            Self::Transport(transport) => visit.call(transport),
             Self::Idle(weak) => visit.call(weak),
             Self::Accept(acceptor) => visit.call(acceptor),
             Self::Signals => Ok(()),

@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 use super::address::address_to_python;
 use super::descriptor::python_socket;
 use super::kind::Kind;
-use super::{BaseTransport, Names};
+use super::{Addresses, BaseTransport};
 use crate::names;
 
 /// The extra info of a transport over a Python socket, gathered as asyncio does: at once, since
@@ -44,8 +44,8 @@ impl BaseTransport {
         }
         let value = match name.extract::<&str>() {
             Ok("socket") if this.get().kind(py) == Kind::Stream => Self::socket_view(this)?,
-            Ok("sockname") => this.get().name(py, |names| &names.own)?,
-            Ok("peername") => this.get().name(py, |names| &names.peer)?,
+            Ok("sockname") => this.get().address(py, |addresses| &addresses.own)?,
+            Ok("peername") => this.get().address(py, |addresses| &addresses.peer)?,
             _ => None,
         };
         if let Some(value) = &value {
@@ -66,13 +66,14 @@ impl BaseTransport {
         fresh
     }
 
-    fn name<'py>(
+    fn address<'py>(
         &self,
         py: Python<'py>,
-        pick: impl FnOnce(&Names) -> &ferroloop_engine::Address + Send,
+        pick: impl FnOnce(&Addresses) -> &ferroloop_engine::Address + Send,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let address =
-            self.cell.with(py, |state, _| state.names.as_ref().map(|names| pick(names).clone()));
+        let address = self
+            .cell
+            .with(py, |state, _| state.addresses.as_ref().map(|addresses| pick(addresses).clone()));
         address.map(|address| address_to_python(py, &address)).transpose()
     }
 

@@ -105,14 +105,14 @@ struct State {
     /// What the transport lets go of when the connection is lost.
     ties: Option<Ties>,
     /// Both addresses of an accepted connection; other sockets have theirs in `extra`.
-    names: Option<Names>,
+    addresses: Option<Addresses>,
     extra: Option<Py<PyDict>>,
     /// What waits in a datagram transport, in place of the stream's outbox.
     datagrams: Option<Box<datagram::Queue>>,
 }
 
 /// The addresses of a connection, made into Python objects when somebody asks.
-pub(crate) struct Names {
+pub(crate) struct Addresses {
     pub(crate) own: Address,
     pub(crate) peer: Address,
 }
@@ -133,7 +133,7 @@ pub(crate) struct Parts<'py> {
     pub(crate) protocol: Bound<'py, PyAny>,
     pub(crate) context: Bound<'py, PyAny>,
     pub(crate) server: Option<Bound<'py, PyAny>>,
-    pub(crate) names: Option<Names>,
+    pub(crate) addresses: Option<Addresses>,
     pub(crate) extra: Option<Bound<'py, PyDict>>,
 }
 
@@ -167,7 +167,7 @@ impl BaseTransport {
                 sends_file: false,
                 room: None,
                 ties: Some(ties),
-                names: parts.names,
+                addresses: parts.addresses,
                 extra: parts.extra.map(Bound::unbind),
                 datagrams: None,
             }),

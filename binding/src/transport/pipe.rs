@@ -46,7 +46,7 @@ fn take_over<'py>(
     known.set_item(intern!(py, "pipe"), pipe)?;
     let context = ffi::copy_context(py)?;
     let extra = Some(known);
-    let parts = Parts { descriptor, protocol, context, server: None, names: None, extra };
+    let parts = Parts { descriptor, protocol, context, server: None, addresses: None, extra };
     let base = BaseTransport::new(event_loop, end, parts)?;
     Ok((base, kind))
 }

@@ -81,7 +81,7 @@ impl StreamTransport {
             protocol,
             context,
             server,
-            names: None,
+            addresses: None,
             extra: Some(extra::of_socket(sock, extra)?),
         };
         let base = BaseTransport::new(r#loop, Kind::Stream, parts)?;

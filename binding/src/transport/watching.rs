@@ -19,7 +19,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let fd = this.get().cell.with(py, |state, _| state.descriptor.fd());
-        let watch = Watch::Stream(this.clone().unbind());
+        let watch = Watch::Transport(this.clone().unbind());
         let token = EventLoop::enroll(event_loop, fd, watch, Interest::NONE)?;
         this.get().cell.with(py, |state, _| state.token = token);
         let server = this.get().cell.shared(py, |state| state.ties.as_ref()?.server.as_ref());
@@ -46,7 +46,7 @@ impl BaseTransport {
         if kind.is_socket() {
             Self::watch(this, event_loop, token, told, wanted)
         } else {
-            Self::listen(this, event_loop, token.fd(), told, wanted)
+            Self::subscribe(this, event_loop, token.fd(), told, wanted)
         }
     }
 
@@ -64,7 +64,7 @@ impl BaseTransport {
             let weak = PyWeakrefReference::new(this)?.unbind();
             drop(event_loop.get().replace_watch(this.py(), token, Watch::Idle(weak)));
         } else if told.is_none() {
-            let strong = Watch::Stream(this.clone().unbind());
+            let strong = Watch::Transport(this.clone().unbind());
             drop(event_loop.get().replace_watch(this.py(), token, strong));
         }
         event_loop.get().set_interest(this.py(), token, wanted);
@@ -73,7 +73,7 @@ impl BaseTransport {
 
     /// A pipe takes the sides of its fd that it needs and leaves the other free: a terminal is
     /// often given to a read and a write transport at once.
-    fn listen(
+    fn subscribe(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         fd: RawFd,
@@ -84,9 +84,9 @@ impl BaseTransport {
             let (was_on, is_on) =
                 (told.contains(side.interest()), wanted.contains(side.interest()));
             if was_on && !is_on {
-                drop(event_loop.get().unlisten(fd, side, this));
+                drop(event_loop.get().unsubscribe(fd, side, this));
             } else if is_on && !was_on {
-                let Err(error) = EventLoop::listen(event_loop, fd, side, this) else { continue };
+                let Err(error) = EventLoop::subscribe(event_loop, fd, side, this) else { continue };
                 // What cannot be watched would never be heard of again.
                 return Self::read_failed(this, event_loop, error);
             }
@@ -103,7 +103,7 @@ impl BaseTransport {
             return;
         }
         for side in [Side::Reader, Side::Writer] {
-            drop(event_loop.get().unlisten(token.fd(), side, this));
+            drop(event_loop.get().unsubscribe(token.fd(), side, this));
         }
     }
 }

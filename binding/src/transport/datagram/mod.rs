@@ -88,7 +88,7 @@ impl DatagramTransport {
             protocol,
             context: ffi::copy_context(py)?,
             server: None,
-            names: None,
+            addresses: None,
             extra: Some(extra),
         };
         let base = BaseTransport::new(r#loop, Kind::Datagram, parts)?;
