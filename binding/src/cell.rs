@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
-// A cell's mark. Zero is neither: it is what an object's memory holds when the collector knows it
-// already and PyO3 has not filled it yet, which making its `__dict__` can drag out to a collection.
+// Marks of a cell. Neither is zero: the collector may already see an object whose memory PyO3 has
+// not filled yet (making its `__dict__` can start a collection), and such a cell is neither open
+// nor shut.
 const SHUT: u8 = 1;
 const OPEN: u8 = 2;
 

@@ -18,9 +18,8 @@ pub(crate) struct Clients {
 #[derive(Default)]
 struct State {
     closed: bool,
-    /// Weak, so that a transport its user dropped is noticed by its finalizer. That detaches it, so
-    /// none dies unseen; and as the collector may have ended the weak reference before, the key is
-    /// the transport's address.
+    /// Weak, so that a transport that its user drops ends, and its finalizer detaches it. The key
+    /// is the transport's address, as the collector may have ended the weak reference before.
     transports: HashMap<usize, Py<PyWeakrefReference>>,
 }
 

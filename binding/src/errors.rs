@@ -31,10 +31,10 @@ pub(crate) fn invalid_limits(limits: &InvalidLimits) -> PyErr {
     PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))
 }
 
-/// Why a loop cannot do what takes its poller or its resolver.
+/// Why the loop does not watch a descriptor or look a name up.
 pub(crate) enum Refusal {
     Closed,
-    /// None looks names up, and none can be started.
+    /// No thread looks names up, and none can be started.
     NoThread,
     System(io::Error),
 }
@@ -102,6 +102,18 @@ pub(crate) fn callback_failed(handle: &Bound<'_, Handle>, error: PyErr) -> PyRes
     report.send(&handle.get().event_loop(py))
 }
 
+/// A job that had no handle failed: one is made for the report of a failed callback.
+#[cold]
+pub(crate) fn job_failed<'py>(
+    event_loop: &Bound<'py, EventLoop>,
+    call: Call,
+    context: Bound<'py, PyAny>,
+    error: PyErr,
+) -> PyResult<()> {
+    let handle = Handle::new(event_loop, call, context, false)?;
+    callback_failed(&ffi::make_lasting(event_loop.py(), handle)?, error)
+}
+
 /// `pause_writing` or `resume_writing` raised: it is reported and the transport lives on (S17.5).
 ///
 /// Errors: the exit request that it was, and what the exception handler lets through.
@@ -121,16 +133,4 @@ pub(crate) fn signal_failed<'py>(
         .with("transport", transport)?
         .with("protocol", protocol)?
         .send(event_loop)
-}
-
-/// The same for a job that had no handle: one is made for the report.
-#[cold]
-pub(crate) fn job_failed<'py>(
-    event_loop: &Bound<'py, EventLoop>,
-    call: Call,
-    context: Bound<'py, PyAny>,
-    error: PyErr,
-) -> PyResult<()> {
-    let handle = Handle::new(event_loop, call, context, false)?;
-    callback_failed(&ffi::make_lasting(event_loop.py(), handle)?, error)
 }

@@ -18,8 +18,8 @@ pub(crate) fn wake(future: &Bound<'_, PyAny>, event_loop: &Bound<'_, EventLoop>)
     settle(future, event_loop, Ok(future.py().None().into_bound(future.py())))
 }
 
-/// Gives the future its result or its exception, unless whoever waited has given up. To fail is to
-/// be a failed callback, as which asyncio does it.
+/// Gives the future its result or its exception, unless whoever waited has given up. If setting it
+/// fails, that is reported as a failed callback, since asyncio sets it in one.
 pub(crate) fn settle<'py>(
     future: &Bound<'py, PyAny>,
     event_loop: &Bound<'py, EventLoop>,

@@ -22,10 +22,10 @@ pub(crate) use timer::{Scheduled, TimerHandle};
 /// How often a thread that cancels looks whether the callback it came too late for has ended.
 const CANCEL_POLL: Duration = Duration::from_micros(100);
 
-/// No thread's.
+/// The number of no thread.
 const NOBODY: usize = 0;
 
-/// A number of the thread's own, as long as it lives: the address of what only it has.
+/// A number that no other living thread has: the address of a variable of this thread's own.
 fn this_thread() -> usize {
     thread_local!(static MARK: u8 = const { 0 });
     MARK.with(|mark| ptr::from_ref(mark).addr())
@@ -96,8 +96,8 @@ impl Recycle for Handle {
         ptr::from_ref(this.get()).cast_mut()
     }
 
-    /// Gives up an empty copy of a context until somebody needs it: of handles made by the thousand
-    /// each would be allocated, and the collector would look through all of them.
+    /// Gives up a context that is an empty copy until somebody needs it: the copies of a burst
+    /// would all be allocated anew, and the collector would look through all of them.
     #[cold]
     fn lighten(value: &Self, py: Python<'_>) {
         let context = value.cell.with(py, |state, _| state.context.take());
@@ -204,7 +204,7 @@ impl Handle {
         let made = ffi::empty_context(py)?.unbind();
         let (context, surplus) = self.cell.with(py, move |state, share| {
             match state.share_context(share) {
-                // To make one may have run finalizers, which asked for it too.
+                // Making one may have run a finalizer that asked for it too.
                 Some(context) => (context, Some(made)),
                 None => (share.share(state.context.insert(made)), None),
             }
@@ -260,7 +260,7 @@ impl Handle {
         handle.wait_while_running(py)
     }
 
-    /// True after `cancel()`. Another thread gets its answer when the callback is not running.
+    /// True after `cancel()`. In another thread, waits while the callback is running.
     fn cancelled(&self, py: Python<'_>) -> PyResult<bool> {
         self.wait_while_running(py)?;
         Ok(self.is_cancelled())

@@ -1,12 +1,12 @@
 //! Where the C library keeps large blocks of memory.
 //!
-//! glibc gives a block of 128 KiB or more a memory map of its own, unless a block as large was freed
-//! before: from then on such blocks come from the heap (`mallopt(3)`, M_MMAP_THRESHOLD). The maps
-//! begin 16 bytes into a page, to which the kernel, whose side of the copy begins with a page, copies
-//! a third slower than to other places; and memory at the end of the heap goes back to the system
-//! and comes again, a page fault for every 4 KiB, until the same event (M_TRIM_THRESHOLD).
-//! A program soon frees a block of its largest size, but a buffer that lasts as long as its
-//! connection is never freed.
+//! glibc gives a block of 128 KiB or more a memory map of its own, unless a block as large was
+//! freed before: from then on such blocks come from the heap (`mallopt(3)`, M_MMAP_THRESHOLD).
+//! Memory mapped this way starts 16 bytes into a page, and the kernel, whose source is
+//! page-aligned, copies into it a third more slowly. Until the same event, memory at the end of the
+//! heap goes back to the system and comes again, with a page fault for every 4 KiB
+//! (M_TRIM_THRESHOLD). A program soon frees a block of its largest size, but a buffer that lasts as
+//! long as its connection is never freed.
 
 use std::hint::black_box;
 use std::sync::Once;

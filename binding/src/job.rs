@@ -102,7 +102,7 @@ impl Job {
         let started = EventLoop::now(event_loop)?;
         event_loop.get().set_current_handle(py, handle.map(|handle| handle.clone().unbind()));
         let outcome = self.dispatch(event_loop);
-        // A clock of the application's may fail: not in the place of an exit request.
+        // The application's own clock may fail, but its error must not replace an exit request.
         let ended = EventLoop::now(event_loop);
         event_loop.get().set_current_handle(py, None);
         outcome?;

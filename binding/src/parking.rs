@@ -1,10 +1,10 @@
 //! Threads that must not come back to an interpreter that is about to end.
 //!
-//! Until Python 3.14 a daemon thread that asks for the GIL of an interpreter that is ending is ended
-//! by `pthread_exit`, which unwinds its stack by force. Rust's frames do not let that pass: the
-//! process would abort. So before the end such a thread is made to park where it is detached anyway,
-//! and never asks again: the loops of daemon threads, and threads that wait for a child. (From 3.14
-//! on the interpreter itself leaves such threads hanging.)
+//! Until Python 3.14 a daemon thread that asks for the GIL of an interpreter that is ending is
+//! ended by `pthread_exit`, which unwinds its stack by force. Rust's frames do not let that pass:
+//! the process would abort. So before the end such a thread is made to park where it is detached
+//! anyway, and never asks again: the loops of daemon threads, and threads that wait for a child.
+//! (From 3.14 on the interpreter itself leaves such threads hanging.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -55,7 +55,7 @@ impl Parking {
 /// The interpreter is about to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Threads on their way back from `wait_detached` that have seen, or are about to see, that it is not.
+/// Threads already on their way back from `wait_detached`. Later ones stay parked.
 static RETURNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Waits detached, and does not return once the interpreter is about to end.

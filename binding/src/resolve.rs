@@ -11,7 +11,8 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
 use crate::transport::address_to_python;
 use crate::{errors, ffi, names};
 
-/// The one `getaddrinfo` entry of an IP literal, or None if a lookup is needed (S13.4-S13.7).
+/// The one `getaddrinfo` entry of an IP literal, or None if a lookup is needed.
+// S13.4-S13.7.
 #[pyfunction]
 #[pyo3(signature = (host, port, family, r#type, proto, flowinfo = 0, scopeid = 0))]
 pub(crate) fn literal_address<'py>(
@@ -86,7 +87,7 @@ fn host_text<'py>(host: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyStri
 /// The longest label of a name (RFC 1035), which the codec for names insists on.
 const MAX_LABEL: usize = 63;
 
-/// A question to the system, and Python's audit hooks are told that it will be asked. None for what
+/// The question for the system; Python's audit hooks hear that it will be asked. None for what
 /// `socket.getaddrinfo` has to complain about, or might read differently.
 pub(crate) fn query<'py>(
     host: &Bound<'py, PyAny>,
@@ -126,7 +127,7 @@ fn host_name(host: &Bound<'_, PyAny>) -> PyResult<Option<CString>> {
     } else {
         return Ok(None);
     };
-    // A zero in it would end it.
+    // None for a name with a zero byte, which would end it.
     Ok(CString::new(name).ok())
 }
 

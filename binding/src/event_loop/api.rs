@@ -29,7 +29,8 @@ impl EventLoop {
         Self::open().map_err(|error| os_error(py, &error))
     }
 
-    /// Debug mode reports callbacks that take at least this many seconds (S0.23).
+    /// Debug mode reports callbacks that take at least this many seconds.
+    // S0.23.
     #[classattr]
     fn slow_callback_duration() -> f64 {
         0.1
@@ -40,7 +41,9 @@ impl EventLoop {
         clock::now()
     }
 
-    /// Ends the run after the current iteration; not a wakeup for other threads (S2.11).
+    /// Ends the run after the current iteration. Called in another thread, it does not wake the
+    /// loop.
+    // S2.11.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -105,19 +108,20 @@ impl EventLoop {
         Self::remove_unowned(slf, fd, Side::Writer)
     }
 
-    /// To be awaited at once: over when `fd` is readable, or broken. A later wait or callback for
-    /// the same side takes its place, and then it is never over.
+    /// Await it at once. Done when `fd` is readable or broken. A later wait or callback for the
+    /// same side replaces it, and then it never finishes.
     fn _readable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<FdWait> {
         Self::wait_for(slf, fd, Side::Reader)
     }
 
-    /// The same for writing.
+    /// Await it at once. Done when `fd` is writable or broken. A later wait or callback for the
+    /// same side replaces it, and then it never finishes.
     fn _writable(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<FdWait> {
         Self::wait_for(slf, fd, Side::Writer)
     }
 
-    /// Has a native thread look a name up and settle `future` in the loop's own: the number to forget
-    /// it by. None if `socket.getaddrinfo` has to be asked: only it knows what these arguments mean.
+    /// Looks a name up in a native thread and settles `future` in the loop's thread. The number to
+    /// forget the lookup by; None if only `socket.getaddrinfo` knows what these arguments mean.
     #[pyo3(signature = (future, host, port, *numbers))]
     fn _look_up<'py>(
         &self,
@@ -133,7 +137,7 @@ impl EventLoop {
         query.map(|query| self.look_up(future, query)).transpose()
     }
 
-    /// Nobody waits for that lookup any more.
+    /// Forgets a lookup for which nobody waits any more.
     fn _forget_lookup(&self, py: Python<'_>, number: u64) {
         self.forget_lookup(py, number);
     }
@@ -192,7 +196,8 @@ impl EventLoop {
         Self::iterate(slf)
     }
 
-    /// One iteration, for loops that a GUI toolkit drives (S2.27).
+    /// One iteration, for loops that a GUI toolkit drives.
+    // S2.27.
     fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().attend(slf.py());
         Self::run_once(slf)

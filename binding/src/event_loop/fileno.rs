@@ -8,10 +8,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-/// What no descriptor reaches: it stands for all numbers that an int of C does not hold.
+/// No descriptor has this number: it stands for all that are too large for an int of C.
 const BEYOND: RawFd = RawFd::MAX;
 
-/// Errors: ValueError for what is none, OverflowError for an int that none can be.
+/// The descriptor behind `object`.
+///
+/// Errors: ValueError for what is none, OverflowError for an int too large to be one.
 pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     match number_of(object)? {
         BEYOND => Err(PyOverflowError::new_err("Python int too large to convert to C int")),
@@ -20,7 +22,8 @@ pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     }
 }
 
-/// The same, and a negative number as it is: a closed socket has one.
+/// The number behind `object`: a descriptor, a negative number as closed sockets have it, or
+/// `BEYOND`.
 pub(super) fn number_of(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = object.py();
     let number = if object.is_instance_of::<PyInt>() {

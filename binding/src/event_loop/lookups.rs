@@ -70,7 +70,7 @@ impl Lookups {
 }
 
 impl EventLoop {
-    /// Has a name looked up, and the future told: the question's number.
+    /// Has a name looked up and the future settled; the question's number.
     pub(super) fn look_up(&self, future: Bound<'_, PyAny>, query: Query) -> PyResult<u64> {
         let py = future.py();
         let future = future.unbind();

@@ -1,7 +1,7 @@
 //! The `EventLoop` class: its state, and what every room of it shares.
 //!
-//! `schedule` takes callbacks in, `run` runs them, `readers` ties them to file descriptors, `api` is
-//! the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
+//! `schedule` takes callbacks in, `run` runs them, `readers` ties them to file descriptors, `api`
+//! is the Python surface. What runs once per loop or connection is Python (`ferroloop._loop`).
 
 mod api;
 mod corks;
@@ -160,7 +160,7 @@ impl EventLoop {
         result
     }
 
-    /// Enters an object as the owner of `fd`, to be watched when it says for what.
+    /// Enters the owner of `fd` into the poller's table, and watches `fd` for `interest`.
     pub(crate) fn enroll(
         this: &Bound<'_, Self>,
         fd: RawFd,
@@ -215,7 +215,7 @@ impl EventLoop {
         self.cell.with(py, |state, _| {
             if let Some(reactor) = &mut state.reactor {
                 reactor.poller.set_interest(token, interest);
-                let _ = reactor.waker.wake();
+                reactor.wake();
             }
         });
     }

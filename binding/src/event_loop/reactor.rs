@@ -32,6 +32,13 @@ impl Reactor {
         Ok(Self { poller, waker, signals: None })
     }
 
+    /// Ends the poll the loop may be sleeping in. A write to the waker fails only if somebody
+    /// closed it behind our back; then what the loop was to be woken for waits for its next event.
+    #[inline]
+    pub(super) fn wake(&self) {
+        let _ = self.waker.wake();
+    }
+
     /// Turns the poll's events into jobs, in the order the kernel reported them.
     ///
     /// After those of transports alone the next turn has no poll. Other events are Python's own
@@ -141,8 +148,8 @@ impl Reactor {
         Some(subscriber)
     }
 
-    /// The write end of the signal self-pipe, made on first use; and who was watched under the number
-    /// of its read end, closed behind our back, to be dropped with the cell shut.
+    /// The write end of the signal self-pipe, made on first use; and who was watched under the
+    /// number of its read end, closed behind our back, to be dropped with the cell shut.
     pub(super) fn signal_fd(&mut self) -> io::Result<(RawFd, Option<Watch>)> {
         if let Some(pipe) = &self.signals {
             return Ok((pipe.write_fd().as_raw_fd(), None));

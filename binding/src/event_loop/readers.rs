@@ -93,7 +93,8 @@ impl EventLoop {
         }
     }
 
-    /// As `remove_callback`. RuntimeError if an open transport of this loop owns the fd (S7.5).
+    /// Ends the watch for one side of `fd`, which no open transport of this loop may own:
+    /// RuntimeError (S7.5). False if nobody watched it.
     pub(super) fn remove_unowned(
         this: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,
@@ -103,7 +104,7 @@ impl EventLoop {
         Self::remove_callback(this, fd, side)
     }
 
-    /// False if there was no such callback, or the loop is closed.
+    /// Ends the watch for one side of `fd`. False if nobody watched it, or the loop is closed.
     pub(super) fn remove_callback(
         this: &Bound<'_, Self>,
         fd: &Bound<'_, PyAny>,

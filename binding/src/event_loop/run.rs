@@ -41,7 +41,8 @@ impl EventLoop {
         Self::run_batch(this)
     }
 
-    /// Steps 1 to 5 of a loop with jobs waiting and no timers, in one; false if they are yet to do.
+    /// Steps 1 to 5 in one opening of the cell, for a loop that has jobs waiting and no timers.
+    /// False if they have yet to be taken.
     #[inline]
     fn look_if_busy(&self, py: Python<'_>) -> PyResult<bool> {
         let looked = self.cell.with(py, |state, share| {
@@ -70,7 +71,8 @@ impl EventLoop {
         });
     }
 
-    /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, hence outside.
+    /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, so they are dropped
+    /// with the cell shut.
     fn drop_cancelled_timers(&self, py: Python<'_>) {
         let dead = self.cell.with(py, |state, _| {
             let mut dead = Vec::new();
@@ -107,7 +109,8 @@ impl EventLoop {
         self.end_poll(py, interrupted).map(drop)
     }
 
-    /// Whether a signal interrupted the poll: its Python handlers run before anything else.
+    /// If a signal interrupted the poll, its Python handlers run before anything else. Whether one
+    /// did.
     #[inline]
     fn end_poll(&self, py: Python<'_>, interrupted: std::io::Result<bool>) -> PyResult<bool> {
         let interrupted = interrupted.map_err(|error| os_error(py, &error))?;
@@ -119,7 +122,7 @@ impl EventLoop {
 
     fn spin_slice(&self, py: Python<'_>, timeout: Option<Duration>) -> Option<Duration> {
         self.cell.with(py, |state, _| {
-            // The clock is read only where somebody wants to know.
+            // The clock is read only for a loop that spins.
             if state.spin.limit().is_zero() {
                 None
             } else {
@@ -133,8 +136,8 @@ impl EventLoop {
         self.detached(py, timeout, Wait::run)
     }
 
-    /// Polls for a while instead, detached too. A poll that does not sleep is not interrupted by a
-    /// signal, so there may have been one.
+    /// Polls for a while without sleeping, detached as well. A signal does not interrupt such a
+    /// poll, so there may have been one.
     fn spin(&self, py: Python<'_>, slice: Duration) -> std::io::Result<bool> {
         self.detached(py, Some(slice), |wait| wait.spin().map(drop)).map(|_| true)
     }

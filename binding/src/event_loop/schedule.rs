@@ -98,7 +98,8 @@ impl FastMethod for CallLater {
         let is_plain = delay.is_instance_of::<PyFloat>() || delay.is_instance_of::<PyInt>();
         let when = match delay.extract::<f64>() {
             Ok(delay) if is_plain => now + delay,
-            // Python's own addition knows more numbers than we do, and which it does not add.
+            // Python's own addition knows more kinds of numbers than we do, and refuses what is
+            // none.
             _ => PyFloat::new(this.py(), now).as_any().add(delay)?.extract()?,
         };
         request.schedule(this, when, None)
@@ -164,7 +165,7 @@ impl<'a, 'py> Request<'a, 'py> {
         Self::parse_named(arguments, method, parameters)
     }
 
-    /// The same with parameters given by name.
+    /// Reads a call that gives parameters by name, or has none to read.
     #[cold]
     fn parse_named<const N: usize>(
         arguments: &'a Arguments<'a, 'py>,
@@ -207,7 +208,8 @@ impl<'a, 'py> Request<'a, 'py> {
             Some(context) => context,
             None => ffi::copy_context(this.py())?,
         };
-        // Last, when nothing can fail any more: what an error path would drop has to be in memory.
+        // Last, when nothing can fail any more: what an error path has to drop is kept in memory
+        // and not in registers.
         let args = Args::from_rest(self.arguments, self.rest)?;
         let call = Call { callback: self.callback.to_owned().unbind(), args };
         Handle::new(this, call, context, threadsafe)
@@ -256,7 +258,7 @@ impl EventLoop {
     pub(crate) fn wake(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
             if let Some(reactor) = &state.reactor {
-                let _ = reactor.waker.wake();
+                reactor.wake();
             }
         });
     }

@@ -103,8 +103,7 @@ impl EventLoop {
     fn take_waiter(&self, fd: RawFd, side: Side, waiter: &Bound<'_, PyAny>) -> Option<Subscriber> {
         let this = waiter.as_unbound();
         self.cell.with(waiter.py(), |state, _| {
-            let is_it =
-                |subscriber: &Subscriber| matches!(subscriber, Subscriber::Waiter(it) if it.is(this));
+            let is_it = |it: &Subscriber| matches!(it, Subscriber::Waiter(it) if it.is(this));
             state.reactor.as_mut()?.take_subscriber(fd, side, is_it)
         })
     }

@@ -68,7 +68,7 @@ impl Subscriber {
         matches!(self, Self::Pipe(subscriber) if subscriber.is(transport))
     }
 
-    /// The number of a file that has lost it.
+    /// The number that `file` had, if it is the object that stood for the fd.
     fn number_of(&self, file: &Py<PyAny>) -> Option<RawFd> {
         match self {
             Self::Handle(_, Some(known)) if known.object.is(file) => Some(known.fd),
@@ -116,7 +116,7 @@ impl Sides {
         }
     }
 
-    /// A wait is all there is: one report will do.
+    /// A lone coroutine's wait needs only one report.
     pub(super) fn interest(&self) -> Interest {
         match (&self.reader, &self.writer) {
             (None, None) => Interest::NONE,

@@ -67,7 +67,7 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
             pending.restore(py);
         }
     };
-    // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the interpreter
-    // ends.
+    // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the
+    // interpreter ends.
     unsafe { Python::attach_unchecked(finalize) }
 }

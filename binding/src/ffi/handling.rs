@@ -4,8 +4,8 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// Does something as if in the `except` clause for `error`: `sys.exc_info()` tells of it, and what is
-/// raised has it for its context.
+/// Does something as if in the `except` clause for `error`: `sys.exc_info()` tells of it, and what
+/// is raised has it for its context.
 pub(crate) fn handling<T>(error: &Bound<'_, PyBaseException>, body: impl FnOnce() -> T) -> T {
     // SAFETY: attached; a new reference or null.
     let outer = unsafe { ffi::PyErr_GetHandledException() };

@@ -1,5 +1,5 @@
-//! Methods with `METH_FASTCALL | METH_KEYWORDS`, which get their arguments as a slice: PyO3's `*args`
-//! builds a tuple for every call.
+//! Methods with `METH_FASTCALL | METH_KEYWORDS`, which get their arguments as a slice: PyO3's
+//! `*args` builds a tuple for every call.
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,6 +123,7 @@ fn is_known(
     }
     let known = is_text(given, name);
     if known {
+        // Only the first is kept.
         let _ = KNOWN.set(py, (names.to_owned().unbind(), name.clone().unbind()));
     }
     known
@@ -136,12 +137,12 @@ fn is_text(given: Borrowed<'_, '_, PyAny>, name: &Bound<'_, PyString>) -> bool {
 
 /// A method of `Class` called with its arguments as a slice.
 ///
-/// PyO3 is not told that the thread is attached; that would cost as much as the rest of the call. So
-/// `call` must drop `Bound`s only: PyO3 would defer the drop of a `Py`.
+/// PyO3 is not told that the thread is attached; that would cost as much as the rest of the call.
+/// So `call` must drop `Bound`s only: PyO3 would defer the drop of a `Py`.
 pub(crate) trait FastMethod {
     type Class: PyTypeInfo;
     const C_NAME: &'static CStr;
-    /// The same as a text.
+    /// `C_NAME` as a text.
     const NAME: &'static str = match Self::C_NAME.to_str() {
         Ok(name) => name,
         Err(_) => panic!("names of methods are ASCII"),

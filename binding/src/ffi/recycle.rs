@@ -24,8 +24,8 @@ use crate::cell::LoopCell;
 /// loop's thread has its next turn (`sys.getswitchinterval`), in some two MiB.
 const KEPT: usize = 16_384;
 
-/// More instances than this at a time are a burst: what they hold is not in the interpreter's own
-/// stores of spare objects any more.
+/// Beyond this many live instances we are in a burst: the interpreter's free lists no longer supply
+/// what they hold.
 const BURST: usize = 256;
 
 /// How many ends may be nested. The last reference to a handle may be an argument of another one,
@@ -154,7 +154,7 @@ impl<P> Spares<P> {
         Some(dead)
     }
 
-    /// It is over: whose end begins now, if any waits for it.
+    /// One end is over; returns the next that waited, if any.
     #[inline]
     fn next_end(&self, py: Python<'_>) -> Option<Spare<P>> {
         let depth = self.depth.load(Ordering::Relaxed).saturating_sub(1);
@@ -217,7 +217,7 @@ fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T
     Ok(made)
 }
 
-/// The same, known to the collector: one that may outlast the run.
+/// An instance that holds `value` and may outlast the run: the collector knows it.
 pub(crate) fn make_lasting<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
     let made = make(py, value)?;
     reveal(&made);

@@ -53,7 +53,7 @@ impl Recycle for TimerHandle {
 }
 
 impl TimerHandle {
-    /// The collector knows timers from the start: what waits long may lose its loop.
+    /// The collector knows timers from the start: their loop may become garbage while they wait.
     #[inline]
     pub(crate) fn create(
         py: Python<'_>,
@@ -68,8 +68,8 @@ impl TimerHandle {
         Ok(timer)
     }
 
-    /// The four facts that make two timers equal (S3.8). The deadlines come first: of others, no
-    /// callback is asked.
+    /// The four facts that make two timers equal (S3.8). The deadlines come first: callbacks are
+    /// compared only where those are equal.
     fn equals(this: &Bound<'_, Self>, other: &Bound<'_, Self>) -> PyResult<bool> {
         if this.get().when.partial_cmp(&other.get().when) != Some(Order::Equal) {
             return Ok(false);
