@@ -76,7 +76,7 @@ impl Address {
 
     /// Sends a datagram here. The kernel's form of the common addresses needs no detour.
     #[inline]
-    pub(crate) fn send(&self, socket: BorrowedFd<'_>, data: &[u8]) -> io::Result<usize> {
+    pub(crate) fn send(&self, socket: BorrowedFd<'_>, data: &[u8]) -> io::Result<Option<usize>> {
         match self {
             Self::V4(address) => sys::send_to(socket, data, address),
             Self::V6(address) => sys::send_to(socket, data, address),

@@ -28,7 +28,7 @@ impl Channel {
         self,
         fd: BorrowedFd<'_>,
         room: &mut [MaybeUninit<u8>],
-    ) -> io::Result<usize> {
+    ) -> io::Result<Option<usize>> {
         match self {
             Self::Socket => sys::recv(fd, room),
             Self::ReadEnd | Self::WriteEnd => sys::read(fd, room),
@@ -36,7 +36,7 @@ impl Channel {
     }
 
     #[inline]
-    pub(crate) fn send(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn send(self, fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
         match self {
             Self::Socket => sys::send(fd, bytes),
             Self::ReadEnd | Self::WriteEnd => sys::write(fd, bytes),
@@ -47,7 +47,7 @@ impl Channel {
         self,
         fd: BorrowedFd<'_>,
         buffers: &[IoSlice<'_>],
-    ) -> io::Result<usize> {
+    ) -> io::Result<Option<usize>> {
         match self {
             Self::Socket => sys::send_gathered(fd, buffers),
             Self::ReadEnd | Self::WriteEnd => sys::write_gathered(fd, buffers),

@@ -1,7 +1,7 @@
 //! Datagrams: messages that come with their sender's address and leave whole or not at all.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::address::Address;
@@ -44,16 +44,12 @@ impl<B: AsRef<[u8]>, H> Datagram<B, H> {
     #[inline]
     pub fn send(&self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         let data = self.data.as_ref();
-        let outcome = match &self.to {
-            Destination::Peer => sys::send(socket, data),
-            Destination::Address(address) => address.send(socket, data),
-            Destination::Host(_) => return Ok(false),
+        let sent = match &self.to {
+            Destination::Peer => sys::send(socket, data)?,
+            Destination::Address(address) => address.send(socket, data)?,
+            Destination::Host(_) => None,
         };
-        match outcome {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(sent.is_some())
     }
 }
 
@@ -177,9 +173,6 @@ pub fn receive_datagram(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<Option<(usize, Address)>> {
-    match sys::recv_from(socket, buffer) {
-        Ok((length, sender)) => Ok(Some((length, Address::from_option(sender)))),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
+    let received = sys::recv_from(socket, buffer)?;
+    Ok(received.map(|(length, sender)| (length, Address::from_option(sender))))
 }

@@ -29,14 +29,14 @@ pub enum Accept {
 /// How many to take in a row is the host's policy (S20.1: up to the backlog).
 pub fn accept(listener: BorrowedFd<'_>) -> Accept {
     match sys::accept(listener) {
-        Ok((connection, peer)) => Accept::Connection(connection, Address::from_option(peer)),
+        Ok(None) => Accept::WouldBlock,
+        Ok(Some((connection, peer))) => Accept::Connection(connection, Address::from_option(peer)),
         Err(error) => verdict(error),
     }
 }
 
 fn verdict(error: io::Error) -> Accept {
     match Errno::from_io_error(&error) {
-        Some(Errno::AGAIN) => Accept::WouldBlock,
         Some(Errno::CONNABORTED) => Accept::Aborted,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
             Accept::OutOfResources(error)

@@ -3,7 +3,7 @@
 //!
 //! The socket need not be non-blocking: a call must not hold up the loop because its owner forgot.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
@@ -17,7 +17,7 @@ use crate::sys;
 /// Those of `recv(2)`.
 #[inline]
 pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-    none_if_not_ready(sys::recv(socket, sys::room(buffer)))
+    sys::recv(socket, sys::room(buffer))
 }
 
 /// [`try_recv`] into memory that need not be initialized, as that of a large buffer is costly to be:
@@ -30,13 +30,5 @@ pub fn try_recv_uninit(
     socket: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
 ) -> io::Result<Option<usize>> {
-    none_if_not_ready(sys::recv(socket, buffer))
-}
-
-pub(crate) fn none_if_not_ready<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
-    match outcome {
-        Ok(done) => Ok(Some(done)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
+    sys::recv(socket, buffer)
 }

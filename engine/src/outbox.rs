@@ -1,7 +1,7 @@
 //! The outbox: bytes the application has written and the kernel has not taken yet.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 
 use crate::channel::Channel;
@@ -83,10 +83,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             if self.bytes == 0 {
                 break;
             }
-            let (offered, sent) = match self.send_some(channel, fd) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                outcome => outcome?,
-            };
+            let (offered, sent) = self.send_some(channel, fd)?;
             self.advance(sent, done);
             if sent < offered {
                 break;
@@ -106,7 +103,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         }
         let first = self.buffers.front().map_or(&[][..], AsRef::as_ref);
         let unsent = first.get(self.sent..).unwrap_or_default();
-        Ok((unsent.len(), channel.send(fd, unsent)?))
+        Ok((unsent.len(), channel.send(fd, unsent)?.unwrap_or(0)))
     }
 
     fn send_gathered(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
@@ -121,7 +118,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         }
         let used = self.buffers.len().min(GATHERED);
         let sent = channel.send_gathered(fd, slices.get(..used).unwrap_or_default())?;
-        Ok((offered, sent))
+        Ok((offered, sent.unwrap_or(0)))
     }
 
     fn advance(&mut self, sent: usize, done: &mut Vec<B>) {

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::operation::none_if_not_ready;
 use crate::sys;
 
 /// Sends up to `count` bytes of `file`, from `offset` on, in one system call (`sendfile(2)`). The
@@ -22,5 +21,5 @@ pub fn try_sendfile(
     offset: u64,
     count: usize,
 ) -> io::Result<Option<usize>> {
-    none_if_not_ready(sys::sendfile(socket, file, offset, count))
+    sys::sendfile(socket, file, offset, count)
 }

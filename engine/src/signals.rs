@@ -1,6 +1,6 @@
 //! The self-pipe: signal numbers on their way from a signal handler to the loop.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys;
@@ -18,9 +18,6 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Bytes per read (S0.32; asyncio reads its self-pipe in the same portions).
-    const PORTION: usize = 4096;
-
     /// Opens the pipe.
     ///
     /// # Errors
@@ -48,19 +45,8 @@ impl Signals {
     ///
     /// Those of `read(2)`; an empty pipe is none.
     pub fn drain(&self, numbers: &mut Vec<u8>) -> io::Result<()> {
-        let mut portion = [0; Self::PORTION];
-        loop {
-            match sys::read(self.read_fd(), sys::room(&mut portion)) {
-                Ok(read) => {
-                    let bytes = portion.iter().take(read);
-                    numbers.extend(bytes.copied().filter(|&byte| byte != 0));
-                    if read < portion.len() {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
+        sys::drain(self.read_fd(), |bytes| {
+            numbers.extend(bytes.iter().copied().filter(|&byte| byte != 0));
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! A stream of bytes, over a socket or one end of a pipe: what it may still do, its bytes in and out.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
@@ -179,18 +179,17 @@ impl<B: AsRef<[u8]>> Stream<B> {
         room: &mut [MaybeUninit<u8>],
     ) -> io::Result<Read> {
         let size = room.len();
-        match self.channel.recv(fd, room) {
-            Ok(0) => {
+        Ok(match self.channel.recv(fd, room)? {
+            None => Read::NotReady,
+            Some(0) => {
                 self.eof_received = true;
-                Ok(Read::Eof)
+                Read::Eof
             }
-            Ok(received) => {
+            Some(received) => {
                 self.in_place = (PLENTY..size).contains(&received);
-                Ok(Read::Data(received))
+                Read::Data(received)
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::NotReady),
-            Err(error) => Err(error),
-        }
+        })
     }
 
     /// Queues bytes to be sent by the next [`flush`](Stream::flush). A stream that takes no more

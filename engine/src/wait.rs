@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::LONGEST_POLL;
 use crate::readiness::Readiness;
-use crate::sys::{Events, Kernel};
+use crate::sys::{Kernel, Reports};
 use crate::token::Token;
 
 /// One poll under way: made by [`Poller::begin`](crate::Poller::begin), handed back to
@@ -16,14 +16,14 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct Wait {
     kernel: Kernel,
-    events: Events,
+    reports: Reports,
     timeout: Option<Duration>,
     interrupted: bool,
 }
 
 impl Wait {
     pub(crate) fn new(kernel: Kernel) -> Self {
-        Self { kernel, events: Events::new(), timeout: None, interrupted: false }
+        Self { kernel, reports: Reports::new(), timeout: None, interrupted: false }
     }
 
     /// Sleeps on another kernel side from now on; what was found on the old one stays.
@@ -32,7 +32,7 @@ impl Wait {
     }
 
     pub(crate) fn prepare(&mut self, timeout: Option<Duration>) {
-        self.events.clear();
+        self.reports.clear();
         self.timeout = timeout.map(|timeout| timeout.min(LONGEST_POLL));
         self.interrupted = false;
     }
@@ -47,7 +47,8 @@ impl Wait {
     ///
     /// None is known from a poller's own descriptor; what the kernel says is passed on.
     pub fn run(&mut self) -> io::Result<()> {
-        match self.kernel.wait(&mut self.events, self.timeout) {
+        self.reports.clear();
+        match self.kernel.wait(&mut self.reports, self.timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.interrupted = true;
                 Ok(())
@@ -71,7 +72,7 @@ impl Wait {
         loop {
             self.run()?;
             polls += 1;
-            if self.events().next().is_some() || self.interrupted || start.elapsed() >= time {
+            if !self.reports.is_empty() || self.interrupted || start.elapsed() >= time {
                 return Ok(polls);
             }
         }
@@ -83,11 +84,12 @@ impl Wait {
         self.interrupted
     }
 
+    /// Adds a report that the kernel did not make: this watch failed.
     pub(crate) fn push_failed(&mut self, token: Token) {
-        self.events.push_failed(token);
+        self.reports.push((token, Readiness::new(false, false, true)));
     }
 
-    pub(crate) fn events(&self) -> impl Iterator<Item = (Token, Readiness)> {
-        self.events.iter()
+    pub(crate) fn reports(&self) -> impl Iterator<Item = (Token, Readiness)> {
+        self.reports.iter().copied()
     }
 }

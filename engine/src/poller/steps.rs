@@ -144,7 +144,7 @@ impl<W> Poller<W> {
             }
         }
         let (mut found, mut ghosts) = (false, false);
-        for (token, _) in wait.events() {
+        for (token, _) in wait.reports() {
             found = true;
             if let Some(slot) = table.current_mut(token) {
                 slot.reported();
@@ -194,7 +194,7 @@ impl<W> Poller<W> {
     /// registration that still stands.
     #[inline]
     pub fn events(&self) -> impl Iterator<Item = (Token, Readiness, &W)> {
-        self.wait.iter().flat_map(Wait::events).filter_map(|(token, readiness)| {
+        self.wait.iter().flat_map(Wait::reports).filter_map(|(token, readiness)| {
             let payload = self.payload(token)?;
             Some((token, readiness, payload))
         })

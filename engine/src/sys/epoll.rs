@@ -15,20 +15,19 @@
 //! * A forked child shares the open epoll itself: what it deregisters is gone in the parent. It must
 //!   only close (S6.9); see [`Poller::drain`](crate::Poller::drain).
 
-use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::thread::{current_timer_slack, set_current_timer_slack};
 
-use super::{EVENTS, borrow_fd};
+use super::{EVENTS, Reports, borrow_fd};
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
@@ -83,37 +82,38 @@ impl Kernel {
         }
     }
 
-    /// Waits for events, at most `timeout`; `None` is forever.
+    /// Waits for events, at most `timeout`, and appends them to `reports`; `None` is forever.
     ///
     /// `epoll_wait` counts whole milliseconds, a timer does not. Rounding up would make every sleep
     /// late by up to one, so the last fraction is slept in `ppoll` on the epoll descriptor, to the
     /// nanosecond. Only a timer that really comes due pays for that. (`epoll_pwait2` would do it in
     /// one call, but only on Linux 5.11 and where no sandbox forbids it.)
-    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&self, reports: &mut Reports, timeout: Option<Duration>) -> io::Result<()> {
         let Some(timeout) = timeout else {
-            return self.collect(events, None);
+            return self.collect(reports, None);
         };
         let (whole, fraction) = split_millis(timeout);
         if fraction.is_zero() {
-            return self.collect(events, Some(whole));
+            return self.collect(reports, Some(whole));
         }
         let deadline = Instant::now() + timeout;
         if !whole.is_zero() {
-            self.collect(events, Some(whole))?;
-            if !events.is_empty() {
+            self.collect(reports, Some(whole))?;
+            if !reports.is_empty() {
                 return Ok(());
             }
         }
         if self.sleep_until(deadline)? {
-            self.collect(events, Some(Duration::ZERO))?;
+            self.collect(reports, Some(Duration::ZERO))?;
         }
         Ok(())
     }
 
-    fn collect(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        events.clear();
-        let timeout = timeout.map(timespec);
-        epoll::wait(&*self.epoll, spare_capacity(&mut events.buffer), timeout.as_ref())?;
+    fn collect(&self, reports: &mut Reports, timeout: Option<Duration>) -> io::Result<()> {
+        let mut room = [MaybeUninit::uninit(); EVENTS];
+        let timeout = timeout.and_then(timespec);
+        let (events, _) = epoll::wait(&*self.epoll, &mut room, timeout.as_ref())?;
+        reports.extend(events.iter().map(report));
         Ok(())
     }
 
@@ -126,7 +126,7 @@ impl Kernel {
             if left.is_zero() {
                 return Ok(false);
             }
-            if rustix::event::poll(&mut epoll, Some(&timespec(left)))? > 0 {
+            if rustix::event::poll(&mut epoll, timespec(left).as_ref())? > 0 {
                 return Ok(true);
             }
         }
@@ -161,11 +161,9 @@ fn split_millis(timeout: Duration) -> (Duration, Duration) {
     (timeout.saturating_sub(fraction), fraction)
 }
 
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
+/// A time longer than the kernel can count is forever.
+fn timespec(duration: Duration) -> Option<Timespec> {
+    Timespec::try_from(duration).ok()
 }
 
 fn event_flags(wanted: Interest) -> EventFlags {
@@ -176,54 +174,13 @@ fn event_flags(wanted: Interest) -> EventFlags {
     flags
 }
 
-/// What the last wait reported: one buffer, allocated once.
-pub(crate) struct Events {
-    buffer: Vec<Event>,
-}
-
-impl Events {
-    pub(crate) fn new() -> Self {
-        Self { buffer: Vec::with_capacity(EVENTS) }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
-    }
-
-    /// Adds a report the kernel did not make: this watch failed.
-    pub(crate) fn push_failed(&mut self, token: Token) {
-        let data = EventData::new_u64(token.to_u64());
-        self.buffer.push(Event { flags: EventFlags::ERR, data });
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {
-        self.buffer.iter().map(|event| {
-            let flags = event.flags;
-            let readiness = Readiness::new(
-                flags.contains(EventFlags::IN),
-                flags.contains(EventFlags::OUT),
-                flags.intersects(EventFlags::ERR | EventFlags::HUP),
-            );
-            (Token::from_u64(event.data.u64()), readiness)
-        })
-    }
-}
-
-// SAFETY: what keeps an event in its thread is the pointer its user data may be. Ours never is: it
-// is a token's number.
-#[allow(unsafe_code, reason = "a number in the place of a pointer")]
-unsafe impl Send for Events {}
-
-// SAFETY: as above; and a shared event is only read.
-#[allow(unsafe_code, reason = "a number in the place of a pointer")]
-unsafe impl Sync for Events {}
-
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+/// What the kernel says of one open file, for both sides of its descriptor.
+fn report(event: &Event) -> (Token, Readiness) {
+    let (flags, data) = (event.flags, event.data);
+    let readiness = Readiness::new(
+        flags.contains(EventFlags::IN),
+        flags.contains(EventFlags::OUT),
+        flags.intersects(EventFlags::ERR | EventFlags::HUP),
+    );
+    (Token::from_u64(data.u64()), readiness)
 }

@@ -10,6 +10,9 @@ use std::ptr;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+/// Bytes per read of a pipe that is drained (S0.32; asyncio reads its self-pipe in the same portions).
+const PORTION: usize = 4096;
+
 /// Borrows a descriptor by a number that came from outside, for the length of a system call.
 ///
 /// The number may belong to nothing, or to something else than its giver believes: programs close
@@ -66,18 +69,35 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)
 }
 
+/// What a call has done; `None` where it would have to wait.
+///
 /// A call that a signal interrupts was waiting, because another owner of the open file has made it a
 /// blocking one (`O_NONBLOCK` is shared with children). It found nothing, then: the poller will ask
 /// again, and in between the signal's handlers run.
 #[inline]
-pub(super) fn not_yet_if_interrupted<T>(outcome: rustix::io::Result<T>) -> io::Result<T> {
-    outcome.map_err(|errno| if errno == Errno::INTR { Errno::AGAIN } else { errno }.into())
+pub(super) fn none_if_not_ready<T>(outcome: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
-/// `read(2)`. Zero is end of file, `WouldBlock` is empty.
-pub(crate) fn read(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let outcome = rustix::io::read(fd, room).map(|(filled, _)| filled.len());
-    not_yet_if_interrupted(outcome)
+/// `read(2)`. Zero is end of file, `None` is empty.
+pub(crate) fn read(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<Option<usize>> {
+    none_if_not_ready(rustix::io::read(fd, room).map(|(filled, _)| filled.len()))
+}
+
+/// Reads until a pipe is empty, and shows each portion to `visit`.
+pub(crate) fn drain(fd: BorrowedFd<'_>, mut visit: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut portion = [0; PORTION];
+    while let Some(length) = read(fd, room(&mut portion))? {
+        visit(portion.get(..length).unwrap_or_default());
+        if length < PORTION {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes, as room for others: for the calls above, which need not know what is there.
@@ -89,12 +109,15 @@ pub(crate) fn room(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     unsafe { &mut *room }
 }
 
-/// `write(2)`. `WouldBlock` is full.
-pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    not_yet_if_interrupted(rustix::io::write(fd, bytes))
+/// `write(2)`. `None` is full.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
+    none_if_not_ready(rustix::io::write(fd, bytes))
 }
 
 /// `writev(2)` of several buffers at once.
-pub(crate) fn write_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-    not_yet_if_interrupted(rustix::io::writev(fd, buffers))
+pub(crate) fn write_gathered(
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+) -> io::Result<Option<usize>> {
+    none_if_not_ready(rustix::io::writev(fd, buffers))
 }

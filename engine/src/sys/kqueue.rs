@@ -9,17 +9,15 @@
 //! used there.
 
 use std::ffi::c_void;
-use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::kqueue::{self, Event, EventFilter, EventFlags};
 
-use super::{EVENTS, borrow_fd};
+use super::{EVENTS, Reports, borrow_fd};
 use crate::readiness::{Interest, Readiness};
 use crate::token::Token;
 
@@ -77,20 +75,17 @@ impl Kernel {
         let nothing: &mut [Event] = &mut [];
         // SAFETY: a descriptor that is closed while it is watched leaves the kqueue by itself, so a
         // number that has become invalid is an error the kernel reports, and nothing more.
-        unsafe {
-            kqueue::kevent_timespec(&*self.queue, &change, nothing, Some(&timespec(Duration::ZERO)))
-        }?;
+        unsafe { kqueue::kevent(&*self.queue, &change, nothing, Some(Duration::ZERO)) }?;
         Ok(())
     }
 
-    /// Waits for events, at most `timeout`; `None` is forever.
+    /// Waits for events, at most `timeout`, and appends them to `reports`; `None` is forever.
     #[allow(unsafe_code, reason = "kevent")]
-    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        events.clear();
-        let timeout = timeout.map(timespec);
-        let room = spare_capacity(&mut events.buffer);
+    pub(crate) fn wait(&self, reports: &mut Reports, timeout: Option<Duration>) -> io::Result<()> {
+        let mut room = [MaybeUninit::uninit(); EVENTS];
         // SAFETY: no change is submitted, so no descriptor is named.
-        unsafe { kqueue::kevent_timespec(&*self.queue, &[], room, timeout.as_ref()) }?;
+        let (events, _) = unsafe { kqueue::kevent(&*self.queue, &[], &mut room, timeout) }?;
+        reports.extend(events.iter().map(report));
         Ok(())
     }
 }
@@ -104,57 +99,13 @@ fn user_data(token: Token) -> *mut c_void {
     std::ptr::without_provenance_mut(token.to_u64() as usize)
 }
 
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
-}
-
-/// What the last wait reported: one buffer, allocated once.
-pub(crate) struct Events {
-    buffer: Vec<Event>,
-}
-
-impl Events {
-    pub(crate) fn new() -> Self {
-        Self { buffer: Vec::with_capacity(EVENTS) }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.buffer.clear();
-    }
-
-    /// Adds a report the kernel did not make: this watch failed.
-    pub(crate) fn push_failed(&mut self, token: Token) {
-        let read = EventFilter::Read(token.fd());
-        self.buffer.push(Event::new(read, EventFlags::ERROR, user_data(token)));
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Readiness)> {
-        self.buffer.iter().map(|event| {
-            let filter = event.filter();
-            let readiness = Readiness::new(
-                matches!(filter, EventFilter::Read(_)),
-                matches!(filter, EventFilter::Write(_)),
-                event.flags().contains(EventFlags::ERROR),
-            );
-            (Token::from_u64(event.udata().addr() as u64), readiness)
-        })
-    }
-}
-
-// SAFETY: what keeps an event in its thread is the pointer its user data may be. Ours never is: it
-// is a token's number.
-#[allow(unsafe_code, reason = "a number in the place of a pointer")]
-unsafe impl Send for Events {}
-
-// SAFETY: as above; and a shared event is only read.
-#[allow(unsafe_code, reason = "a number in the place of a pointer")]
-unsafe impl Sync for Events {}
-
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
+/// What the kernel says of one side of a descriptor.
+fn report(event: &Event) -> (Token, Readiness) {
+    let filter = event.filter();
+    let readiness = Readiness::new(
+        matches!(filter, EventFilter::Read(_)),
+        matches!(filter, EventFilter::Write(_)),
+        event.flags().contains(EventFlags::ERROR),
+    );
+    (Token::from_u64(event.udata().addr() as u64), readiness)
 }

@@ -1,7 +1,7 @@
 //! Everything that speaks to the operating system, and the only `unsafe` of the crate.
 //!
 //! One file per mechanism. Exactly one poller backend is compiled, and both offer the same verbs on
-//! the same types (`Kernel`, `Events`), so they can be read side by side:
+//! the same type, `Kernel`, so they can be read side by side:
 //!
 //! | verb | epoll | kqueue |
 //! |---|---|---|
@@ -10,7 +10,10 @@
 //! | `Interest::ONCE` | `EPOLLONESHOT`, silent until `MOD` | `EV_ONESHOT`, gone until `EV_ADD` |
 //! | `Kernel::add_waker` | `EPOLLIN \| EPOLLET` | `EVFILT_READ`, `EV_CLEAR` |
 //! | `Kernel::wait` | `epoll_wait`, `ppoll` for the last millisecond | `kevent` |
-//! | `Events::iter` | one per descriptor | one per descriptor and side |
+//! | `Reports` | one per descriptor | one per descriptor and side |
+
+use crate::readiness::Readiness;
+use crate::token::Token;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "epoll.rs"]
@@ -27,6 +30,9 @@ mod poll;
 /// 256 connections takes a quarter more time, over 1,000 half as much again.
 const EVENTS: usize = 32;
 
+/// What a wait has found: who is meant, and which sides are ready.
+pub(crate) type Reports = Vec<(Token, Readiness)>;
+
 mod fd;
 mod process;
 mod resolve;
@@ -34,9 +40,9 @@ mod socket;
 
 pub use fd::borrow_fd;
 pub(crate) use fd::{
-    check_open, file_type, pipe, read, room, set_nonblocking, write, write_gathered,
+    check_open, drain, file_type, pipe, read, room, set_nonblocking, write, write_gathered,
 };
-pub(crate) use poll::{Events, Kernel};
+pub(crate) use poll::Kernel;
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use resolve::getaddrinfo;
 pub(crate) use socket::{

@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::net::addr::{SocketAddrArg, SocketAddrStorage};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 
-use super::fd::not_yet_if_interrupted;
+use super::fd::none_if_not_ready;
 
 /// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still. A call
 /// that does not wait is not interrupted by signals either.
@@ -20,56 +20,59 @@ const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 
-/// `recv(2)` into memory that need not be initialized; so much of it is then. Zero is end of file,
-/// `WouldBlock` is empty.
+/// `recv(2)` into memory that need not be initialised; so much of it is then. Zero is end of file,
+/// `None` is empty.
 #[inline]
-pub(crate) fn recv(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    Ok(net::recv(fd, room, RECV_FLAGS).map(|(_, received)| received)?)
+pub(crate) fn recv(fd: BorrowedFd<'_>, room: &mut [MaybeUninit<u8>]) -> io::Result<Option<usize>> {
+    none_if_not_ready(net::recv(fd, room, RECV_FLAGS).map(|(_, received)| received))
 }
 
-/// `send(2)` without `SIGPIPE`.
+/// `send(2)` without `SIGPIPE`. `None` is full.
 #[inline]
-pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(net::send(fd, bytes, SEND_FLAGS)?)
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<Option<usize>> {
+    none_if_not_ready(net::send(fd, bytes, SEND_FLAGS))
 }
 
-/// `recvfrom(2)`: how much, and the sender's address if it has one to tell. `WouldBlock` is empty.
+/// `recvfrom(2)`: how much, and the sender's address if it has one to tell. `None` is empty.
 #[inline]
 pub(crate) fn recv_from(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
-) -> io::Result<(usize, Option<SocketAddrAny>)> {
-    let (received, _, sender) = net::recvfrom(fd, buffer, RECV_FLAGS)?;
-    Ok((received, sender))
+) -> io::Result<Option<(usize, Option<SocketAddrAny>)>> {
+    let outcome = net::recvfrom(fd, buffer, RECV_FLAGS);
+    none_if_not_ready(outcome.map(|(received, _, sender)| (received, sender)))
 }
 
-/// `sendto(2)` without `SIGPIPE`.
+/// `sendto(2)` without `SIGPIPE`. `None` is full.
 #[inline]
 pub(crate) fn send_to(
     fd: BorrowedFd<'_>,
     bytes: &[u8],
     address: &impl SocketAddrArg,
-) -> io::Result<usize> {
-    Ok(net::sendto(fd, bytes, SEND_FLAGS, address)?)
+) -> io::Result<Option<usize>> {
+    none_if_not_ready(net::sendto(fd, bytes, SEND_FLAGS, address))
 }
 
-/// `sendmsg(2)` of several buffers at once, without `SIGPIPE`.
-pub(crate) fn send_gathered(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+/// `sendmsg(2)` of several buffers at once, without `SIGPIPE`. `None` is full.
+pub(crate) fn send_gathered(
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+) -> io::Result<Option<usize>> {
     let mut control = SendAncillaryBuffer::default();
-    Ok(net::sendmsg(fd, buffers, &mut control, SEND_FLAGS)?)
+    none_if_not_ready(net::sendmsg(fd, buffers, &mut control, SEND_FLAGS))
 }
 
-/// `sendfile(2)` from a given offset, which has this form on Linux alone.
+/// `sendfile(2)` from a given offset, which has this form on Linux alone. `None` is full.
 pub(crate) fn sendfile(
     socket: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
     offset: u64,
     count: usize,
-) -> io::Result<usize> {
+) -> io::Result<Option<usize>> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {
         let mut offset = offset;
-        not_yet_if_interrupted(rustix::fs::sendfile(socket, file, Some(&mut offset), count))
+        none_if_not_ready(rustix::fs::sendfile(socket, file, Some(&mut offset), count))
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
@@ -84,19 +87,21 @@ pub(crate) fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// `accept4(2)`: the connection, non-blocking and closed on exec, and the peer's address if it has
-/// one to tell.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+/// one to tell. `None`: nobody is waiting.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<Option<(OwnedFd, Option<SocketAddrAny>)>> {
     #[cfg(not(target_vendor = "apple"))]
     {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        not_yet_if_interrupted(net::acceptfrom_with(fd, flags))
+        none_if_not_ready(net::acceptfrom_with(fd, flags))
     }
     #[cfg(target_vendor = "apple")]
     {
-        let accepted = not_yet_if_interrupted(net::acceptfrom(fd))?;
-        rustix::io::ioctl_fioclex(&accepted.0)?;
-        rustix::io::ioctl_fionbio(&accepted.0, true)?;
+        let accepted = none_if_not_ready(net::acceptfrom(fd))?;
+        if let Some((connection, _)) = &accepted {
+            rustix::io::ioctl_fioclex(connection)?;
+            rustix::io::ioctl_fionbio(connection, true)?;
+        }
         Ok(accepted)
     }
 }

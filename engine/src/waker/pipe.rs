@@ -1,6 +1,6 @@
 //! The wake channel where there is no eventfd: a pipe (`pipe(2)`).
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys;
@@ -20,25 +20,11 @@ impl Channel {
     }
 
     pub(crate) fn signal(&self) -> io::Result<()> {
-        match sys::write(self.writer.as_fd(), &[0]) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.empty()?;
-                sys::write(self.writer.as_fd(), &[0]).map(drop)
-            }
-            written => written.map(drop),
+        if sys::write(self.writer.as_fd(), &[0])?.is_none() {
+            sys::drain(self.reader.as_fd(), |_| {})?;
+            sys::write(self.writer.as_fd(), &[0])?;
         }
-    }
-
-    fn empty(&self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match sys::read(self.reader.as_fd(), sys::room(&mut buffer)) {
-                Ok(read) if read == buffer.len() => {}
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
+        Ok(())
     }
 
     pub(crate) fn read_end(&self) -> BorrowedFd<'_> {
