@@ -67,7 +67,7 @@ fn watch<'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Vec<Exit>> {
             .map_err(|refused| refused.error)?;
     }
     let mut exits = vec![Exit::Running; COMMANDS.len()];
-    while !poller.is_empty() {
+    while poller.iter().next().is_some() {
         let mut wait = poller.begin(None)?;
         wait.run()?;
         poller.end(wait);

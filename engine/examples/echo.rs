@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ferroloop_engine::{
-    Accept, Channel, Flushed, Interest, Phase, Poller, Read, Readiness, Stream, Token, accept,
+    Accept, Channel, Interest, Phase, Poller, Read, Readiness, Stream, Token, accept,
 };
 
 /// What a descriptor is watched for.
@@ -34,12 +34,15 @@ fn echo(
             Read::NotReady => {}
         }
     }
+    stream.flush(socket.as_fd(), &mut Vec::new())?;
+    let drained = stream.outbox().is_empty();
     // A peer that does not read what it is sent is not read from either.
-    match stream.flush(socket.as_fd(), &mut Vec::new())? {
-        Flushed::Empty => stream.resume_reading(),
-        Flushed::Blocked => stream.pause_reading(),
+    if drained {
+        stream.resume_reading()
+    } else {
+        stream.pause_reading()
     };
-    Ok(stream.phase() == Phase::Closing && stream.outbox().is_empty())
+    Ok(stream.phase() == Phase::Closing && drained)
 }
 
 /// Serves one event. How many connections that ended.

@@ -40,15 +40,6 @@ impl Address {
         sys::socket_name(fd).map(Self::from_any)
     }
 
-    /// The address of a socket's peer, as `getpeername(2)` tells it.
-    ///
-    /// # Errors
-    ///
-    /// `ENOTCONN` if there is no peer (any more); `EBADF`, `ENOTSOCK`, `ENOBUFS`.
-    pub fn of_peer(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        sys::peer_name(fd).map(Self::from_option)
-    }
-
     /// A peer may have no address to give.
     pub(crate) fn from_option(address: Option<SocketAddrAny>) -> Self {
         address.map_or(Self::Other, Self::from_any)

@@ -128,7 +128,7 @@ pub use connect::{Connect, connect, take_error};
 pub use datagram::{Datagram, Datagrams, Delivery, Destination, receive_datagram};
 pub use listener::{Accept, accept, nodelay};
 pub use operation::{try_recv, try_recv_uninit};
-pub use outbox::{Flushed, Outbox};
+pub use outbox::Outbox;
 pub use pipe::{PipeKind, set_nonblocking};
 pub use poller::{Poller, Refused};
 pub use pressure::{InvalidLimits, Pressure, WaterMarks};

@@ -29,15 +29,6 @@ pub struct Outbox<B> {
     bytes: usize,
 }
 
-/// How a flush ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
-    /// Everything is with the kernel.
-    Empty,
-    /// Something is left: go on when the descriptor is writable.
-    Blocked,
-}
-
 impl<B: AsRef<[u8]>> Outbox<B> {
     /// An empty outbox, which holds no memory.
     pub const fn new() -> Self {
@@ -64,7 +55,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     }
 
     /// Sends what the kernel takes, without blocking, and moves the buffers that are through into
-    /// `done`.
+    /// `done`. Unless the outbox [is empty](Outbox::is_empty) then, go on when the descriptor is
+    /// writable.
     ///
     /// A single buffer goes by `send(2)` or `write(2)`, several go together by `sendmsg(2)` or
     /// `writev(2)`. A short count means that the kernel is full, so it is not asked again.
@@ -78,7 +70,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         channel: Channel,
         fd: BorrowedFd<'_>,
         done: &mut Vec<B>,
-    ) -> io::Result<Flushed> {
+    ) -> io::Result<()> {
         for _ in 0..SENDS {
             if self.bytes == 0 {
                 break;
@@ -89,11 +81,10 @@ impl<B: AsRef<[u8]>> Outbox<B> {
                 break;
             }
         }
-        if self.bytes > 0 {
-            return Ok(Flushed::Blocked);
+        if self.bytes == 0 {
+            self.clear(done);
         }
-        self.clear(done);
-        Ok(Flushed::Empty)
+        Ok(())
     }
 
     /// One system call: how much was offered, how much the kernel took.

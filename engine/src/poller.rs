@@ -46,7 +46,6 @@ pub struct Poller<W> {
     /// Whose registrations the kernel has.
     process: Pid,
     table: Table<W>,
-    occupied: usize,
     /// Descriptors whose interest may differ from what the kernel has.
     dirty: Vec<RawFd>,
     /// Watches the kernel refused when interest was applied, to be reported with the next events.
@@ -84,7 +83,6 @@ impl<W> Poller<W> {
             kernel: Kernel::open()?,
             process: getpid(),
             table: Table::new(),
-            occupied: 0,
             dirty: Vec::new(),
             refused: Vec::new(),
             wait: None,
@@ -137,9 +135,7 @@ impl<W> Poller<W> {
         slot.generation = token.generation();
         slot.wanted = interest;
         slot.armed = interest;
-        let replaced = slot.payload.replace(payload);
-        self.occupied += usize::from(replaced.is_none());
-        Ok((token, replaced))
+        Ok((token, slot.payload.replace(payload)))
     }
 
     /// Has the kernel watch `token`'s descriptor for `interest`, whatever it watched before.
@@ -206,7 +202,6 @@ impl<W> Poller<W> {
         let slot = self.table.current_mut(token)?;
         let armed = slot.armed;
         let payload = slot.vacate();
-        self.occupied -= 1;
         if !armed.is_none() && self.process == getpid() {
             self.kernel.delete(token.fd());
         }
@@ -240,13 +235,7 @@ impl<W> Poller<W> {
         Some(Token::new(fd, slot.generation))
     }
 
-    /// The payload of a token, if its registration still stands.
-    #[inline]
-    pub fn payload(&self, token: Token) -> Option<&W> {
-        self.table.current(token)?.payload.as_ref()
-    }
-
-    /// As [`payload`](Poller::payload), to be changed.
+    /// The payload of a token, if its registration still stands; to be changed.
     #[inline]
     pub fn payload_mut(&mut self, token: Token) -> Option<&mut W> {
         self.table.current_mut(token)?.payload.as_mut()
@@ -255,15 +244,5 @@ impl<W> Poller<W> {
     /// Every payload.
     pub fn iter(&self) -> impl Iterator<Item = &W> {
         self.table.payloads()
-    }
-
-    /// How many descriptors are registered.
-    pub fn len(&self) -> usize {
-        self.occupied
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.occupied == 0
     }
 }

@@ -51,9 +51,6 @@ impl Interest {
 pub struct Readiness(Interest);
 
 impl Readiness {
-    /// Both sides: what an error or a hangup reports.
-    pub const BOTH: Self = Self(Interest::BOTH);
-
     /// A report of plain readiness, of an error or hangup (`failed`), or of several at once.
     #[inline]
     pub const fn new(readable: bool, writable: bool, failed: bool) -> Self {

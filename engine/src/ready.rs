@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// size of the [`batch`](Ready::batch) and then [pops](Ready::pop) as many jobs. What a batch that
 /// was cut short leaves is still in front (S2.20).
 ///
-/// Nothing is dropped in here: jobs leave by [`Ready::pop`] or [`Ready::drain`] only.
+/// Nothing is dropped in here: jobs leave by [`Ready::pop`] only.
 #[derive(Debug)]
 pub struct Ready<T> {
     queue: VecDeque<T>,
@@ -60,11 +60,6 @@ impl<T> Ready<T> {
     /// The waiting jobs, first to run first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.queue.iter()
-    }
-
-    /// Takes out every waiting job, for a loop that closes.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
-        self.queue.drain(..)
     }
 }
 

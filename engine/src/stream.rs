@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use crate::channel::Channel;
-use crate::outbox::{Flushed, Outbox};
+use crate::outbox::Outbox;
 use crate::readiness::Interest;
 use crate::sys;
 
@@ -221,10 +221,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
     /// # Errors
     ///
     /// Those of `send(2)`, `write(2)` and `shutdown(2)`.
-    pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<Flushed> {
-        let flushed = self.outbox.flush(self.channel, fd, done)?;
-        self.end_if_drained(fd)?;
-        Ok(flushed)
+    pub fn flush(&mut self, fd: BorrowedFd<'_>, done: &mut Vec<B>) -> io::Result<()> {
+        self.outbox.flush(self.channel, fd, done)?;
+        self.end_if_drained(fd)
     }
 
     /// Ends our side once the outbox is empty; the peer then reads end of file. Again, or while

@@ -146,12 +146,6 @@ impl<T: Cancel> Timers<T> {
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.heap.iter().map(|entry| &entry.timer)
     }
-
-    /// Takes out every timer, in no particular order, for a loop that closes.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<'_, T> {
-        self.cancelled = 0;
-        self.heap.drain().map(|entry| entry.timer)
-    }
 }
 
 impl<T: Cancel> Default for Timers<T> {

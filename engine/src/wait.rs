@@ -57,7 +57,7 @@ impl Wait {
         }
     }
 
-    /// Polls until something is ready or the time is over, without sleeping: how many polls it took.
+    /// Polls until something is ready or the time is over, without sleeping.
     ///
     /// A wait without a timeout would not end; it is over at once. Of signals that arrive meanwhile a
     /// poll that does not sleep knows nothing: see [`Spin`](crate::Spin).
@@ -65,15 +65,13 @@ impl Wait {
     /// # Errors
     ///
     /// As [`run`](Wait::run).
-    pub fn spin(&mut self) -> io::Result<u64> {
+    pub fn spin(&mut self) -> io::Result<()> {
         let start = Instant::now();
         let time = self.timeout.replace(Duration::ZERO).unwrap_or_default();
-        let mut polls = 0;
         loop {
             self.run()?;
-            polls += 1;
             if !self.reports.is_empty() || self.interrupted || start.elapsed() >= time {
-                return Ok(polls);
+                return Ok(());
             }
         }
     }

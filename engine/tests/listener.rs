@@ -95,10 +95,7 @@ fn both_ends_know_their_addresses() {
     let client = TcpStream::connect(address).expect("connect");
     let (connection, peer) = accepted(&listener);
     assert_eq!(Address::of_socket(connection.as_fd()).expect("name"), v4(address));
-    assert_eq!(Address::of_peer(connection.as_fd()).expect("name"), peer);
-    assert_eq!(Address::of_peer(client.as_fd()).expect("name"), v4(address));
-    let error = Address::of_peer(listener.as_fd()).expect_err("no peer");
-    assert_eq!(Errno::from_io_error(&error), Some(Errno::NOTCONN));
+    assert_eq!(Address::of_socket(client.as_fd()).expect("name"), peer);
 }
 
 fn v4(address: SocketAddr) -> Address {
@@ -122,10 +119,10 @@ fn unix_addresses_are_paths_names_or_nothing() {
     let path = SocketPath::new("names");
     let listener = UnixListener::bind(&path.0).expect("bind");
     listener.set_nonblocking(true).expect("nonblocking");
-    let client = UnixStream::connect(&path.0).expect("connect");
+    let _client = UnixStream::connect(&path.0).expect("connect");
     let (_connection, peer) = accepted(&listener);
     assert_eq!(peer, Address::Unnamed);
-    assert_eq!(Address::of_peer(client.as_fd()).expect("name"), path.address());
+    assert_eq!(Address::of_socket(listener.as_fd()).expect("name"), path.address());
 }
 
 /// A peer may bind a path that leaves no room for the terminating zero.

@@ -21,5 +21,5 @@ fn a_failure_concerns_both_sides() {
     assert_eq!(sides(Readiness::new(false, false, true)), (true, true));
     assert_eq!(sides(Readiness::new(true, true, false)), (true, true));
     assert_eq!(sides(Readiness::new(false, false, false)), (false, false));
-    assert_eq!(Readiness::new(false, false, true), Readiness::BOTH);
+    assert_eq!(Readiness::new(false, false, true), Readiness::new(true, true, false));
 }

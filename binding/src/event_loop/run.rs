@@ -139,7 +139,7 @@ impl EventLoop {
     /// Polls for a while without sleeping, detached as well. A signal does not interrupt such a
     /// poll, so there may have been one.
     fn spin(&self, py: Python<'_>, slice: Duration) -> std::io::Result<bool> {
-        self.detached(py, Some(slice), |wait| wait.spin().map(drop)).map(|_| true)
+        self.detached(py, Some(slice), Wait::spin).map(|_| true)
     }
 
     fn detached(

@@ -195,7 +195,7 @@ impl<W> Poller<W> {
     #[inline]
     pub fn events(&self) -> impl Iterator<Item = (Token, Readiness, &W)> {
         self.wait.iter().flat_map(Wait::reports).filter_map(|(token, readiness)| {
-            let payload = self.payload(token)?;
+            let payload = self.table.current(token)?.payload.as_ref()?;
             Some((token, readiness, payload))
         })
     }

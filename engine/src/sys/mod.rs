@@ -46,6 +46,6 @@ pub(crate) use poll::Kernel;
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use resolve::getaddrinfo;
 pub(crate) use socket::{
-    accept, connect, peer_name, recv, recv_from, send, send_gathered, send_to, sendfile,
-    set_nodelay, shutdown_write, socket_error, socket_name, unix_name,
+    accept, connect, recv, recv_from, send, send_gathered, send_to, sendfile, set_nodelay,
+    shutdown_write, socket_error, socket_name, unix_name,
 };

@@ -126,11 +126,6 @@ pub(crate) fn socket_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddrAny> {
     Ok(net::getsockname(fd)?)
 }
 
-/// `getpeername(2)`.
-pub(crate) fn peer_name(fd: BorrowedFd<'_>) -> io::Result<Option<SocketAddrAny>> {
-    Ok(net::getpeername(fd)?)
-}
-
 /// The `sun_path` of a Unix address, as long as the kernel says it is.
 ///
 /// Not by way of `SocketAddrUnix`, which takes an unnamed socket for an abstract one and panics on a
