@@ -3,7 +3,7 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use ferroloop_engine::{Accept, Address, Interest, Token, accept, borrow_fd, nodelay};
+use ferroloop_engine::{Accept, Address, Interest, Token, accept, borrow_fd, set_nodelay};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -172,7 +172,7 @@ impl Acceptor {
             }
             (Address::V4(_) | Address::V6(_), _) => {
                 // A peer that is gone already refuses; its transport will find out by reading.
-                let _ = nodelay(borrow_fd(fd)?);
+                let _ = set_nodelay(borrow_fd(fd)?);
                 Address::of_socket(borrow_fd(fd)?)?
             }
             _ => Address::of_socket(borrow_fd(fd)?)?,

@@ -93,13 +93,14 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod accept;
 mod address;
 mod channel;
 mod child;
 pub mod clock;
 mod connect;
 mod datagram;
-mod listener;
+mod literal;
 mod operation;
 mod outbox;
 mod pace;
@@ -108,7 +109,6 @@ mod poller;
 mod pressure;
 mod readiness;
 mod ready;
-mod resolve;
 mod resolver;
 mod sendfile;
 mod signals;
@@ -121,26 +121,26 @@ mod token;
 mod wait;
 mod waker;
 
+pub use accept::{Accept, accept};
 pub use address::Address;
 pub use channel::Channel;
 pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
 pub use datagram::{Datagram, Datagrams, Delivery, Destination, receive_datagram};
-pub use listener::{Accept, accept, nodelay};
+pub use literal::{Literal, literal};
 pub use operation::{try_recv, try_recv_uninit};
 pub use outbox::Outbox;
-pub use pipe::{PipeKind, set_nonblocking};
+pub use pipe::PipeKind;
 pub use poller::{Poller, Refused};
 pub use pressure::{InvalidLimits, Pressure, WaterMarks};
 pub use readiness::{Interest, Readiness};
 pub use ready::Ready;
-pub use resolve::{Literal, literal};
 pub use resolver::{AddressInfo, Answer, LookupError, Query, Resolver};
 pub use sendfile::try_sendfile;
 pub use signals::Signals;
 pub use spin::Spin;
 pub use stream::{Phase, Read, Stream};
-pub use sys::borrow_fd;
+pub use sys::{borrow_fd, set_nodelay, set_nonblocking};
 pub use timers::{Cancel, Timers};
 pub use token::Token;
 pub use wait::Wait;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-/// Decides when a poll that would not sleep may be left out.
+/// Decides when a poll that would not sleep may be skipped.
 ///
 /// asyncio polls once per iteration, also while callbacks wait. For a chain of small callbacks that
 /// poll costs more than all the rest, and finds nothing a million times in a row. So a loop that
 /// has been busy for [`CALM`](Self::CALM) turns without an event, and without a change of what is
-/// watched, leaves out up to [`LEFT_OUT`](Self::LEFT_OUT) polls in a row, and ends that when
+/// watched, skips up to [`SKIPPED`](Self::SKIPPED) polls in a row, and ends that when
 /// [`LATE`](Self::LATE) has passed since the last one. The clock costs something too: it is read in
 /// every [`STRIDE`](Self::STRIDE)th turn. If that finds even these few turns too long, all of the
 /// next [`PAUSE`](Self::PAUSE) turns poll. The first event, the first change and the first sleep
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// The host wants the next turn to have no poll.
-    skips: bool,
+    skip_next: bool,
     /// Polls in a row that neither slept nor found anything.
     quiet: u32,
     /// Turns since the last poll; counted only while it is calm.
@@ -31,7 +31,7 @@ impl Pace {
     /// Far more than the iterations in which programs wait for something to settle.
     const CALM: u32 = 1024;
     /// What is left of the polls' cost drowns in the callbacks'.
-    const LEFT_OUT: u32 = 63;
+    const SKIPPED: u32 = 63;
     /// Of the order in which the kernel delivers a packet, or wakes a process that waits for it.
     const LATE: Duration = Duration::from_micros(25);
     /// A reading of the clock costs a tenth of a small callback's turn.
@@ -40,10 +40,10 @@ impl Pace {
     /// polls cost little beside them.
     const PAUSE: u32 = 64;
 
-    /// Whether this turn may do without its poll.
+    /// Skips this turn's poll if the loop may do without it; whether it did.
     #[inline]
-    pub(crate) fn leaves_out(&mut self) -> bool {
-        if std::mem::take(&mut self.skips) {
+    pub(crate) fn try_skip(&mut self) -> bool {
+        if std::mem::take(&mut self.skip_next) {
             return true;
         }
         if self.quiet < Self::CALM {
@@ -55,7 +55,7 @@ impl Pace {
 
     fn is_early(&mut self, now: Instant) -> bool {
         let late = self.polled.is_none_or(|polled| now.duration_since(polled) >= Self::LATE);
-        if !late && self.turns <= Self::LEFT_OUT {
+        if !late && self.turns <= Self::SKIPPED {
             return true;
         }
         if late && self.turns == Self::STRIDE && self.polled.is_some() {
@@ -70,8 +70,8 @@ impl Pace {
 
     /// The next turn may do without its poll.
     #[inline]
-    pub(crate) fn skip(&mut self) {
-        self.skips = true;
+    pub(crate) fn skip_next_poll(&mut self) {
+        self.skip_next = true;
     }
 
     /// A poll has found nothing.
@@ -83,7 +83,7 @@ impl Pace {
     /// Something is going on, or soon will be: poll every turn.
     #[inline]
     pub(crate) fn disturb(&mut self) {
-        self.skips = false;
+        self.skip_next = false;
         self.quiet = 0;
         self.turns = 0;
         self.polled = None;

@@ -1,4 +1,4 @@
-//! Descriptors given as pipes: what they really are, and making them non-blocking.
+//! Descriptors given as pipes: what they really are.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -51,14 +51,4 @@ impl PipeKind {
             Self::BlindFifo | Self::CharacterDevice => false,
         }
     }
-}
-
-/// Makes reads and writes of the open file answer `EAGAIN` instead of blocking: for `fd`, and for
-/// every other descriptor of the same file, since the mode is the file's (S30.2).
-///
-/// # Errors
-///
-/// `EBADF` of `ioctl(2)`.
-pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
-    sys::set_nonblocking(fd)
 }

@@ -15,7 +15,7 @@ use crate::sys::{self, Kernel};
 use crate::table::Table;
 use crate::token::Token;
 use crate::wait::Wait;
-use crate::waker::{Channel, Waker};
+use crate::waker::{WakeFd, Waker};
 
 /// The waker's token: no descriptor has this number, so no slot answers to it.
 const WAKER: Token = Token::new(-1, u32::MAX);
@@ -53,7 +53,7 @@ pub struct Poller<W> {
     /// The `Wait` at rest between polls; it holds the last events.
     wait: Option<Wait>,
     /// Kept to be watched again if the kernel side has to be replaced.
-    waker: Option<Arc<Channel>>,
+    wake_fd: Option<Arc<WakeFd>>,
     /// Polls in a row that reported a ghost.
     haunted: u8,
     /// How often a busy loop looks.
@@ -86,7 +86,7 @@ impl<W> Poller<W> {
             dirty: Vec::new(),
             refused: Vec::new(),
             wait: None,
-            waker: None,
+            wake_fd: None,
             haunted: 0,
             pace: Pace::default(),
         })
@@ -98,9 +98,9 @@ impl<W> Poller<W> {
     ///
     /// `ENOMEM`, `ENOSPC` of `epoll_ctl(2)`.
     pub fn watch_waker(&mut self, waker: &Waker) -> io::Result<()> {
-        let channel = waker.channel();
-        self.kernel.add_waker(channel.read_end(), WAKER)?;
-        self.waker = Some(channel);
+        let wake_fd = waker.fd();
+        self.kernel.add_waker(wake_fd.read_end(), WAKER)?;
+        self.wake_fd = Some(wake_fd);
         Ok(())
     }
 
@@ -159,9 +159,7 @@ impl<W> Poller<W> {
             slot.armed = interest;
         } else {
             slot.armed = Interest::NONE;
-            if slot.differs() {
-                self.dirty.push(token.fd());
-            }
+            slot.mark_dirty(token.fd(), &mut self.dirty);
         }
         changed
     }
@@ -171,12 +169,9 @@ impl<W> Poller<W> {
     #[inline]
     pub fn set_interest(&mut self, token: Token, interest: Interest) {
         self.pace.disturb();
-        let Some(slot) = self.table.current_mut(token) else {
-            return;
-        };
-        slot.wanted = interest;
-        if slot.differs() {
-            self.dirty.push(token.fd());
+        if let Some(slot) = self.table.current_mut(token) {
+            slot.wanted = interest;
+            slot.mark_dirty(token.fd(), &mut self.dirty);
         }
     }
 

@@ -34,12 +34,14 @@ impl<W> Slot<W> {
         }
     }
 
-    /// Whether the kernel has to be told something and that is not on the list yet; now it is.
+    /// Puts the slot's number on the list if the kernel has to be told something, and the number is
+    /// not there yet.
     #[inline]
-    pub(crate) fn differs(&mut self) -> bool {
-        let news = self.wanted != self.armed && !self.dirty;
-        self.dirty |= news;
-        news
+    pub(crate) fn mark_dirty(&mut self, fd: RawFd, list: &mut Vec<RawFd>) {
+        if self.wanted != self.armed && !self.dirty {
+            self.dirty = true;
+            list.push(fd);
+        }
     }
 
     /// The kernel has made a report; if that was the only one it owed, the registration rests. A

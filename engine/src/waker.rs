@@ -3,10 +3,10 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[cfg(not(ferroloop_force_pipe_waker))]
 #[path = "waker/eventfd.rs"]
-mod channel;
+mod fd;
 #[cfg(any(ferroloop_force_pipe_waker, not(any(target_os = "linux", target_os = "android"))))]
 #[path = "waker/pipe.rs"]
-mod channel;
+mod fd;
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(all(test, loom))]
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-pub(crate) use channel::Channel;
+pub(crate) use fd::WakeFd;
 
 /// Ends the poll of a loop that sleeps, from any thread.
 ///
@@ -35,7 +35,7 @@ pub(crate) use channel::Channel;
 #[derive(Debug)]
 pub struct Waker {
     gate: Gate,
-    channel: Arc<Channel>,
+    fd: Arc<WakeFd>,
 }
 
 impl Waker {
@@ -46,7 +46,7 @@ impl Waker {
     ///
     /// `EMFILE`, `ENFILE`, `ENOMEM` of `eventfd(2)` or `pipe(2)`.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { gate: Gate::new(), channel: Arc::new(Channel::open()?) })
+        Ok(Self { gate: Gate::new(), fd: Arc::new(WakeFd::open()?) })
     }
 
     /// The loop is about to sleep: from now on the next [`wake`](Waker::wake) writes.
@@ -65,15 +65,15 @@ impl Waker {
     ///
     /// # Errors
     ///
-    /// Those of `write(2)`. A full channel is not among them: it is emptied and written again.
+    /// Those of `write(2)`. A full pipe is not among them: it is emptied and written again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
-        if self.gate.claim() { self.channel.signal() } else { Ok(()) }
+        if self.gate.claim() { self.fd.signal() } else { Ok(()) }
     }
 
     /// What the poller has to watch.
-    pub(crate) fn channel(&self) -> Arc<Channel> {
-        Arc::clone(&self.channel)
+    pub(crate) fn fd(&self) -> Arc<WakeFd> {
+        Arc::clone(&self.fd)
     }
 }
 

@@ -11,7 +11,7 @@ use ferroloop_engine::{Interest, Poller, Token};
 
 /// More polls than it takes to calm a poller down.
 const MANY: u32 = 5000;
-/// How many may be left out in a row.
+/// How many may be skipped in a row.
 const BOUND: u32 = 63;
 /// How many, if the turns take long.
 const LONG_BOUND: u32 = 3;
@@ -45,16 +45,16 @@ fn tarry() {
 
 impl Watched {
     /// A turn of a busy loop: whether it does without its poll.
-    fn leaves_out(&mut self) -> bool {
-        let leaves_out = self.poller.leaves_out();
-        if !leaves_out {
+    fn skips(&mut self) -> bool {
+        let skips = self.poller.try_skip();
+        if !skips {
             self.poller.look().expect("look");
         }
-        leaves_out
+        skips
     }
 
     fn sees(&mut self) -> bool {
-        !self.leaves_out() && self.poller.events().count() > 0
+        !self.skips() && self.poller.events().count() > 0
     }
 
     /// How many looks it takes to see what is there; `None` if more than `MANY`.
@@ -77,7 +77,7 @@ fn an_event_is_seen_within_the_bound() {
 
 /// Turns that take long are soon followed by a poll, and end the calm.
 #[test]
-fn time_ends_what_is_left_out() {
+fn time_ends_what_is_skipped() {
     let mut watched = calm();
     watched.peer.write_all(b"x").expect("write");
     let seen = (0..=LONG_BOUND).any(|_| {
@@ -96,7 +96,7 @@ fn long_turns_interrupt_the_calm() {
         tarry();
         assert!(!watched.sees());
     }
-    let polls = (0..MANY).find(|_| watched.leaves_out());
+    let polls = (0..MANY).find(|_| watched.skips());
     let polls = polls.expect("it is calm again");
     assert!((PAUSE - long..=PAUSE).contains(&polls), "{polls}");
 }
@@ -106,23 +106,23 @@ fn long_turns_interrupt_the_calm() {
 fn attention_ends_the_calm() {
     let mut watched = calm();
     watched.peer.write_all(b"x").expect("write");
-    watched.poller.attend();
+    watched.poller.poll_next_turn();
     assert!(watched.sees());
 }
 
-/// One look is left out, unless a run begins or what is watched has changed.
+/// One look is skipped, unless a run begins or what is watched has changed.
 #[test]
 fn a_look_is_skipped() {
     let mut watched = calm();
-    watched.poller.attend();
+    watched.poller.poll_next_turn();
     watched.peer.write_all(b"x").expect("write");
-    watched.poller.skip();
+    watched.poller.skip_next_poll();
     assert!(!watched.sees());
     assert!(watched.sees());
-    watched.poller.skip();
-    watched.poller.attend();
+    watched.poller.skip_next_poll();
+    watched.poller.poll_next_turn();
     assert!(watched.sees());
-    watched.poller.skip();
+    watched.poller.skip_next_poll();
     watched.poller.set_interest(watched.token, Interest::BOTH);
     assert!(watched.sees());
 }

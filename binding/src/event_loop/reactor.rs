@@ -63,7 +63,7 @@ impl Reactor {
             }
         }
         if transports && !others {
-            self.poller.skip();
+            self.poller.skip_next_poll();
         }
     }
 

@@ -66,7 +66,7 @@ impl EventLoop {
     pub(super) fn attend(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
             if let Some(reactor) = &mut state.reactor {
-                reactor.poller.attend();
+                reactor.poller.poll_next_turn();
             }
         });
     }
@@ -265,7 +265,7 @@ impl LoopState {
         };
         self.spin.disturb();
         let mut interrupted = false;
-        if !reactor.poller.leaves_out() {
+        if !reactor.poller.try_skip() {
             interrupted = reactor.poller.look()?;
             reactor.gather(&mut self.ready, share);
         }

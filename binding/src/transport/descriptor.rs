@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use ferroloop_engine::{borrow_fd, nodelay};
+use ferroloop_engine::{borrow_fd, set_nodelay};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -39,7 +39,7 @@ impl Descriptor {
         let protocol: i32 = socket.getattr(intern!(socket.py(), "proto"))?.extract()?;
         if protocol == IPPROTO_TCP {
             let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
-            let outcome = borrow_fd(fd).and_then(nodelay);
+            let outcome = borrow_fd(fd).and_then(set_nodelay);
             outcome.map_err(|error| os_error(socket.py(), &error))?;
         }
         Ok(())

@@ -38,16 +38,16 @@ impl<W> Poller<W> {
         Ok(wait)
     }
 
-    /// Whether a loop with jobs waiting may do without this turn's [`look`](Poller::look). What the
-    /// last one found then counts for nothing any more.
+    /// Skips this turn's [`look`](Poller::look) if a loop with jobs waiting may do without it;
+    /// whether it did. What the last look found then counts for nothing any more.
     ///
     /// When a thousand looks in a row have found nothing and follow each other within microseconds,
-    /// most of them may be left out: an event is then up to 63 looks late, and no more than three
+    /// most of them may be skipped: an event is then up to 63 looks late, and no more than three
     /// when those take long. Any event and any change of what is watched ends that, and so does
-    /// [`attend`](Poller::attend).
+    /// [`poll_next_turn`](Poller::poll_next_turn).
     #[inline]
-    pub fn leaves_out(&mut self) -> bool {
-        self.pace.leaves_out()
+    pub fn try_skip(&mut self) -> bool {
+        self.pace.try_skip()
     }
 
     /// A whole poll that does not sleep, for a loop with jobs waiting: whether a signal interrupted
@@ -67,21 +67,21 @@ impl<W> Poller<W> {
         outcome.map(|()| interrupted)
     }
 
-    /// The next [`look`](Poller::look) must not be left out: a run begins, and what became ready
-    /// before it is heard of in its first turn.
-    pub fn attend(&mut self) {
+    /// Has the next turn poll: a run begins, and what became ready before it is heard of in its
+    /// first turn.
+    pub fn poll_next_turn(&mut self) {
         self.pace.disturb();
     }
 
-    /// The next [`look`](Poller::look) may be left out, unless what is watched changes before: what
-    /// the last events called for goes on first.
+    /// Has the next turn skip its poll, unless what is watched changes before: what the last events
+    /// called for goes on first.
     ///
     /// Bytes wake a task, whose step answers in the next turn. A poll in between finds half of the
     /// other connections ready, and parts them for good into groups that take turns, each with its
     /// own polls.
     #[inline]
-    pub fn skip(&mut self) {
-        self.pace.skip();
+    pub fn skip_next_poll(&mut self) {
+        self.pace.skip_next_poll();
     }
 
     fn apply_interest(&mut self) -> io::Result<()> {
@@ -171,8 +171,8 @@ impl<W> Poller<W> {
     /// tries again.
     fn replace_kernel(&mut self) {
         let Ok(kernel) = Kernel::open() else { return };
-        if let Some(waker) = &self.waker
-            && kernel.add_waker(waker.read_end(), WAKER).is_err()
+        if let Some(wake_fd) = &self.wake_fd
+            && kernel.add_waker(wake_fd.read_end(), WAKER).is_err()
         {
             return;
         }
@@ -184,9 +184,7 @@ impl<W> Poller<W> {
         self.haunted = 0;
         for (fd, slot) in self.table.iter_mut() {
             slot.disarmed();
-            if slot.differs() {
-                self.dirty.push(fd);
-            }
+            slot.mark_dirty(fd, &mut self.dirty);
         }
     }
 

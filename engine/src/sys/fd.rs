@@ -64,8 +64,13 @@ pub(crate) fn file_type(fd: BorrowedFd<'_>) -> io::Result<(FileType, u64)> {
     Ok((FileType::from_raw_mode(stat.st_mode), links))
 }
 
-/// `ioctl(2)` of `FIONBIO`.
-pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Makes reads and writes of the open file answer `EAGAIN` instead of blocking: for `fd`, and for
+/// every other descriptor of the same file, since the mode is the file's (S30.2).
+///
+/// # Errors
+///
+/// `EBADF` of `ioctl(2)`.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)
 }
 

@@ -38,14 +38,13 @@ mod process;
 mod resolve;
 mod socket;
 
-pub use fd::borrow_fd;
-pub(crate) use fd::{
-    check_open, drain, file_type, pipe, read, room, set_nonblocking, write, write_gathered,
-};
+pub use fd::{borrow_fd, set_nonblocking};
+pub(crate) use fd::{check_open, drain, file_type, pipe, read, room, write, write_gathered};
 pub(crate) use poll::Kernel;
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use resolve::getaddrinfo;
+pub use socket::set_nodelay;
 pub(crate) use socket::{
-    accept, connect, recv, recv_from, send, send_gathered, send_to, sendfile, set_nodelay,
-    shutdown_write, socket_error, socket_name, unix_name,
+    accept, connect, recv, recv_from, send, send_gathered, send_to, sendfile, shutdown_write,
+    socket_error, socket_name, unix_name,
 };

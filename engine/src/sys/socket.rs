@@ -116,9 +116,15 @@ pub(crate) fn socket_error(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(net::sockopt::socket_error(fd)??)
 }
 
-/// `setsockopt(2)` of `TCP_NODELAY`.
-pub(crate) fn set_nodelay(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(net::sockopt::set_tcp_nodelay(fd, true)?)
+/// Sends small writes at once instead of gathering them (`TCP_NODELAY`, `tcp(7)`), as asyncio has
+/// it for every TCP connection (S16.3).
+///
+/// # Errors
+///
+/// `ENOPROTOOPT` or `EOPNOTSUPP` if the socket is not TCP, `EINVAL` if the peer has reset it
+/// already (on some systems).
+pub fn set_nodelay(connection: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(net::sockopt::set_tcp_nodelay(connection, true)?)
 }
 
 /// `getsockname(2)`.

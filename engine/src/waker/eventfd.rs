@@ -1,4 +1,4 @@
-//! The wake channel on Linux: an eventfd (`eventfd(2)`).
+//! What wakes a loop on Linux: an eventfd (`eventfd(2)`).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,9 +10,9 @@ use crate::sys;
 /// A counter. Every addition is an edge, so it is watched edge-triggered and never read; at one
 /// wake a nanosecond it would be full after 584 years.
 #[derive(Debug)]
-pub(crate) struct Channel(OwnedFd);
+pub(crate) struct WakeFd(OwnedFd);
 
-impl Channel {
+impl WakeFd {
     pub(crate) fn open() -> io::Result<Self> {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }

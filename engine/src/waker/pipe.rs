@@ -1,4 +1,4 @@
-//! The wake channel where there is no eventfd: a pipe (`pipe(2)`).
+//! What wakes a loop where there is no eventfd: a pipe (`pipe(2)`).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,12 +8,12 @@ use crate::sys;
 /// A pipe. Every byte written is an edge, so it is watched edge-triggered and the loop never reads
 /// it; once in 64 KiB of wakes it is full, and whoever finds it so empties it.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub(crate) struct WakeFd {
     reader: OwnedFd,
     writer: OwnedFd,
 }
 
-impl Channel {
+impl WakeFd {
     pub(crate) fn open() -> io::Result<Self> {
         let (reader, writer) = sys::pipe()?;
         Ok(Self { reader, writer })

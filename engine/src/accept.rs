@@ -45,17 +45,6 @@ fn verdict(error: io::Error) -> Accept {
     }
 }
 
-/// Sends small writes at once instead of gathering them (`TCP_NODELAY`, `tcp(7)`), as asyncio has
-/// it for every TCP connection (S16.3).
-///
-/// # Errors
-///
-/// `ENOPROTOOPT` or `EOPNOTSUPP` if the socket is not TCP, `EINVAL` if the peer has reset it
-/// already (on some systems).
-pub fn nodelay(connection: BorrowedFd<'_>) -> io::Result<()> {
-    sys::set_nodelay(connection)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Accept, verdict};

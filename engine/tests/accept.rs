@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
-use ferroloop_engine::{Accept, Address, Connect, accept, connect, nodelay, take_error};
+use ferroloop_engine::{Accept, Address, Connect, accept, connect, set_nodelay, take_error};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use rustix::net::sockopt::tcp_nodelay;
@@ -82,10 +82,10 @@ fn small_writes_go_at_once() {
     let _client = TcpStream::connect(address).expect("connect");
     let (connection, _) = accepted(&listener);
     assert!(!tcp_nodelay(&connection).expect("option"));
-    nodelay(connection.as_fd()).expect("option");
+    set_nodelay(connection.as_fd()).expect("option");
     assert!(tcp_nodelay(&connection).expect("option"));
     let (unix, _) = UnixStream::pair().expect("pair");
-    nodelay(unix.as_fd()).expect_err("not TCP");
+    set_nodelay(unix.as_fd()).expect_err("not TCP");
 }
 
 /// S16.4.
