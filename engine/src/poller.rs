@@ -147,9 +147,9 @@ impl<W> Poller<W> {
         self.pace.disturb();
         let armed = self.table.get(token.fd()).map_or(Interest::NONE, |slot| slot.armed);
         let mut changed = self.kernel.change(token, armed, interest);
+        // A watch for nothing is not the kernel's business; whether the number is open still is.
         if interest.is_none() {
-            // A watch for nothing is not the kernel's business; whether the number is open still is.
-            changed = sys::check_open(token.fd());
+            changed = changed.and_then(|()| sys::check_open(token.fd()));
         }
         let Some(slot) = self.table.get_mut(token.fd()) else {
             return changed;
@@ -216,18 +216,11 @@ impl<W> Poller<W> {
         self.table.get(fd)?.payload.as_ref()
     }
 
-    /// As [`get`](Poller::get), to be changed.
+    /// The registration of a descriptor number: its token, and its payload to be changed.
     #[inline]
-    pub fn get_mut(&mut self, fd: RawFd) -> Option<&mut W> {
-        self.table.get_mut(fd)?.payload.as_mut()
-    }
-
-    /// The token of a descriptor number's registration.
-    #[inline]
-    pub fn token(&self, fd: RawFd) -> Option<Token> {
-        let slot = self.table.get(fd)?;
-        slot.payload.as_ref()?;
-        Some(Token::new(fd, slot.generation))
+    pub fn get_mut(&mut self, fd: RawFd) -> Option<(Token, &mut W)> {
+        let slot = self.table.get_mut(fd)?;
+        Some((Token::new(fd, slot.generation), slot.payload.as_mut()?))
     }
 
     /// The payload of a token, if its registration still stands; to be changed.

@@ -14,34 +14,34 @@ pub enum Pressure {
 /// Two marks and not one, so that a writer at the edge is not paused and resumed with every byte.
 #[derive(Clone, Copy, Debug)]
 pub struct WaterMarks {
-    default: i64,
-    high: i64,
-    low: i64,
+    default: usize,
+    high: usize,
+    low: usize,
     paused: bool,
 }
 
-/// Limits that contradict `high >= low >= 0`, as completed by the defaults.
+/// Limits that contradict `high >= low >= 0`, each as given or as it follows from the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidLimits {
-    /// The high-water mark that was asked for or followed from `low`.
+    /// The high-water mark.
     pub high: i64,
-    /// The low-water mark that was asked for or followed from `high`.
+    /// The low-water mark.
     pub low: i64,
 }
 
 impl WaterMarks {
     /// Marks at `default` bytes, and at a quarter of that.
-    pub const fn new(default: i64) -> Self {
+    pub const fn new(default: usize) -> Self {
         Self { default, high: default, low: default / 4, paused: false }
     }
 
     /// The high-water mark in bytes.
-    pub const fn high(&self) -> i64 {
+    pub const fn high(&self) -> usize {
         self.high
     }
 
     /// The low-water mark in bytes.
-    pub const fn low(&self) -> i64 {
+    pub const fn low(&self) -> usize {
         self.low
     }
 
@@ -51,21 +51,29 @@ impl WaterMarks {
         self.paused
     }
 
-    /// Sets the marks, in bytes. Of two, the one missing follows from the other: `low` is a quarter
-    /// of `high`; both missing are the defaults (S17.1). Ask [`rise`](WaterMarks::rise) next (S17.4).
+    /// Sets the marks, in bytes, as a user gives them: perhaps below zero. If one is missing, it
+    /// follows from the other: `low` is a quarter of `high`. If both are missing, they are the
+    /// defaults (S17.1). Ask [`rise`](WaterMarks::rise) next (S17.4).
     ///
     /// # Errors
     ///
     /// [`InvalidLimits`] unless `high >= low >= 0`; then nothing changes.
     pub fn set_limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), InvalidLimits> {
-        let high = high.unwrap_or_else(|| low.map_or(self.default, |low| low.saturating_mul(4)));
-        // `div_euclid` rounds down, as Python's `//` does.
-        let low = low.unwrap_or(high.div_euclid(4));
+        let (high, low) = match (high, low) {
+            (Some(high), Some(low)) => (high, low),
+            // `div_euclid` rounds down, as Python's `//` does.
+            (Some(high), None) => (high, high.div_euclid(4)),
+            (None, Some(low)) => (low.saturating_mul(4), low),
+            (None, None) => {
+                (self.high, self.low) = (self.default, self.default / 4);
+                return Ok(());
+            }
+        };
         if high < low || low < 0 {
             return Err(InvalidLimits { high, low });
         }
-        self.high = high;
-        self.low = low;
+        // No buffer grows beyond what `usize` counts.
+        [self.high, self.low] = [high, low].map(|mark| usize::try_from(mark).unwrap_or(usize::MAX));
         Ok(())
     }
 
@@ -73,7 +81,7 @@ impl WaterMarks {
     /// once (S17.2).
     #[inline]
     pub fn rise(&mut self, waiting: usize) -> Option<Pressure> {
-        if self.paused || bytes(waiting) <= self.high {
+        if self.paused || waiting <= self.high {
             return None;
         }
         self.paused = true;
@@ -84,14 +92,10 @@ impl WaterMarks {
     /// so once (S17.3).
     #[inline]
     pub fn fall(&mut self, waiting: usize) -> Option<Pressure> {
-        if !self.paused || bytes(waiting) > self.low {
+        if !self.paused || waiting > self.low {
             return None;
         }
         self.paused = false;
         Some(Pressure::Low)
     }
-}
-
-fn bytes(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

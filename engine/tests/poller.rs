@@ -130,7 +130,7 @@ fn a_replaced_payload_comes_back_and_its_token_is_void() {
     let (new, replaced) = poller.insert(fd, Interest::READ, 2).expect("replace");
     assert_eq!(replaced, Some(1));
     assert_eq!(poller.iter().count(), 1);
-    assert_eq!(poller.token(fd), Some(new));
+    assert_eq!(poller.get_mut(fd), Some((new, &mut 2)));
     assert_eq!(poller.payload_mut(old), None);
     assert_eq!(poller.payload_mut(new), Some(&mut 2));
 
@@ -147,13 +147,15 @@ fn payloads_are_found_by_number_and_by_token() {
     let (left, right) = pair();
     let (token, _) = poller.insert(left.as_raw_fd(), Interest::NONE, 1).expect("insert");
     poller.insert(right.as_raw_fd(), Interest::NONE, 10).expect("insert");
-    *poller.get_mut(left.as_raw_fd()).expect("there") += 1;
+    let (found, payload) = poller.get_mut(left.as_raw_fd()).expect("there");
+    *payload += 1;
+    assert_eq!(found, token);
     *poller.payload_mut(token).expect("there") += 1;
     assert_eq!(poller.get(left.as_raw_fd()), Some(&3));
     assert_eq!(poller.iter().sum::<i32>(), 13);
     assert_eq!(poller.remove(token), Some(3));
     assert_eq!(poller.get(left.as_raw_fd()), None);
-    assert_eq!(poller.token(left.as_raw_fd()), None);
+    assert_eq!(poller.get_mut(left.as_raw_fd()), None);
     assert_eq!(poller.iter().count(), 1);
     for nowhere in [-1, NEVER_OPEN] {
         assert_eq!(poller.get(nowhere), None);

@@ -73,8 +73,7 @@ impl Reactor {
         side: Side,
         subscriber: Subscriber,
     ) -> Result<Displaced, Refused<Option<Subscriber>>> {
-        let token = self.poller.token(fd);
-        let Some((token, Watch::Sides(sides))) = token.zip(self.poller.get_mut(fd)) else {
+        let Some((token, Watch::Sides(sides))) = self.poller.get_mut(fd) else {
             return self.insert_subscriber(fd, side, subscriber);
         };
         let old = sides.slot(side).replace(subscriber);
@@ -113,13 +112,11 @@ impl Reactor {
         old: Option<Subscriber>,
         error: io::Error,
     ) -> Refused<Option<Subscriber>> {
-        let Some(Watch::Sides(sides)) = self.poller.get_mut(fd) else {
+        let Some((token, Watch::Sides(sides))) = self.poller.get_mut(fd) else {
             return Refused { error, payload: old };
         };
         let payload = std::mem::replace(sides.slot(side), old);
-        if sides.interest().is_none()
-            && let Some(token) = self.poller.token(fd)
-        {
+        if sides.interest().is_none() {
             // It was resting, and holds no reference.
             self.poller.remove(token);
         }
@@ -133,8 +130,7 @@ impl Reactor {
         side: Side,
         wanted: impl FnOnce(&Subscriber) -> bool,
     ) -> Option<Subscriber> {
-        let token = self.poller.token(fd)?;
-        let Some(Watch::Sides(sides)) = self.poller.get_mut(fd) else {
+        let Some((token, Watch::Sides(sides))) = self.poller.get_mut(fd) else {
             return None;
         };
         let subscriber = sides.slot(side).take_if(|subscriber| wanted(subscriber))?;

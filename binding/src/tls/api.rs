@@ -233,7 +233,7 @@ impl TlsLayer {
         Self::control_writing(slf)
     }
 
-    fn _get_write_limits(&self, py: Python<'_>) -> (i64, i64) {
+    fn _get_write_limits(&self, py: Python<'_>) -> (usize, usize) {
         self.cell.with(py, |state, _| (state.write_marks.low(), state.write_marks.high()))
     }
 
@@ -247,7 +247,7 @@ impl TlsLayer {
         Self::control_reading(slf)
     }
 
-    fn _get_read_limits(&self, py: Python<'_>) -> (i64, i64) {
+    fn _get_read_limits(&self, py: Python<'_>) -> (usize, usize) {
         self.cell.with(py, |state, _| (state.read_marks.low(), state.read_marks.high()))
     }
 

@@ -33,8 +33,8 @@ use libssl::Ssl;
 use portable::Portable;
 
 /// Water marks of TLS (S0.30): read high and write high; each low is a quarter.
-const READ_HIGH: i64 = 256 * 1024;
-const WRITE_HIGH: i64 = 512 * 1024;
+const READ_HIGH: usize = 256 * 1024;
+const WRITE_HIGH: usize = 512 * 1024;
 
 /// Where in its life a TLS connection is.
 #[pyclass(eq, eq_int, frozen, from_py_object, module = "ferroloop._ferroloop")]

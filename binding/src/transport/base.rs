@@ -120,7 +120,7 @@ impl WriteTransport {
     }
 
     /// The limits as (low, high), in bytes.
-    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (i64, i64) {
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
         slf.base().get().limits(slf.py())
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Habit {
 impl Habit {
     /// More than the default high-water mark is not held back, so that corking hides from no writer that
     /// it should pause.
-    pub(super) const LIMIT: usize = HIGH_WATER as usize;
+    pub(super) const LIMIT: usize = HIGH_WATER;
     /// If the peer keeps up, more may be held back, since the writer would not have to pause. One
     /// mebibyte sent at once costs a third less than in four parts.
     const LARGE: usize = 1024 * 1024;

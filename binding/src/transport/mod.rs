@@ -49,7 +49,7 @@ pub(crate) use protocol::check_room;
 pub(crate) use stream::StreamTransport;
 
 /// The default high-water mark in bytes (S0.29).
-const HIGH_WATER: u32 = 64 * 1024;
+const HIGH_WATER: usize = 64 * 1024;
 
 /// What all transports have in common (asyncio.BaseTransport). Never made by itself.
 #[pyclass(frozen, subclass, dict, weakref, module = "ferroloop._ferroloop")]
@@ -157,7 +157,7 @@ impl BaseTransport {
             cell: LoopCell::new(State {
                 kind,
                 stream,
-                marks: WaterMarks::new(HIGH_WATER.into()),
+                marks: WaterMarks::new(HIGH_WATER),
                 token: Token::new(parts.descriptor.fd(), 0),
                 descriptor: parts.descriptor,
                 interest: None,

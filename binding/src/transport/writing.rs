@@ -281,7 +281,7 @@ impl BaseTransport {
     }
 
     /// The limits as (low, high).
-    pub(super) fn limits(&self, py: Python<'_>) -> (i64, i64) {
+    pub(super) fn limits(&self, py: Python<'_>) -> (usize, usize) {
         self.cell.with(py, |state, _| (state.marks.low(), state.marks.high()))
     }
 
@@ -333,7 +333,7 @@ impl State {
     /// Who set a low high-water mark is to hear of it in time.
     fn may_cork(&self) -> bool {
         let waiting = self.stream.outbox().len_bytes();
-        let high = usize::try_from(self.marks.high()).unwrap_or_default();
+        let high = self.marks.high();
         waiting <= if high < Habit::LIMIT { high } else { self.habit.limit() }
     }
 
