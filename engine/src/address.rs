@@ -40,7 +40,7 @@ impl Address {
         sys::socket_name(fd).map(Self::from_any)
     }
 
-    /// A peer may have no address to give.
+    /// The address of a peer, which may have none to give.
     pub(crate) fn from_option(address: Option<SocketAddrAny>) -> Self {
         address.map_or(Self::Other, Self::from_any)
     }
@@ -65,7 +65,8 @@ impl Address {
         }
     }
 
-    /// Sends a datagram here. The kernel's form of the common addresses needs no detour.
+    /// Sends a datagram to this address. The common kinds need no detour by
+    /// [`to_any`](Self::to_any).
     #[inline]
     pub(crate) fn send(&self, socket: BorrowedFd<'_>, data: &[u8]) -> io::Result<Option<usize>> {
         match self {

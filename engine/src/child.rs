@@ -69,7 +69,7 @@ impl Child {
 ///
 /// # Errors
 ///
-/// `EINVAL` for a number that is no pid. No child of that number is no error but
+/// `EINVAL` for a number that is no pid. That there is no such child is no error, but
 /// [`Exit::Unknown`].
 pub fn reap(pid: i32) -> io::Result<Exit> {
     exit(sys::reap_pid(checked(pid)?))
@@ -91,8 +91,8 @@ pub fn reap_any() -> io::Result<Option<(i32, i32)>> {
 /// Blocks until the child `pid` has ended, and leaves it to be reaped by [`reap`]. Returns at once
 /// if there is no such child.
 ///
-/// For a thread that only waits: reaped in the loop's own thread, between two of its callbacks, a
-/// pid cannot be signalled after it was given to another process (S41.8).
+/// For a thread that only waits. The loop's own thread reaps the child, between two of its
+/// callbacks, so that none of them signals a pid that means another process by then (S41.8).
 ///
 /// # Errors
 ///

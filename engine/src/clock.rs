@@ -62,7 +62,7 @@ pub fn due_margin(now: f64) -> f64 {
 /// and at most [`LONGEST_POLL`]; `None`, forever, if there is no deadline (S4.2).
 ///
 /// Rounded up to the nanosecond, so that the poll does not end just before the deadline (S5.10).
-/// Where the two have no difference, the poll sleeps as long as it may.
+/// If the difference is not a number, the poll sleeps as long as it may.
 pub fn poll_timeout(next_deadline: Option<f64>, now: f64) -> Option<Duration> {
     let left = next_deadline? - now;
     if left <= 0.0 {

@@ -39,8 +39,8 @@ impl<B: AsRef<[u8]>, H> Datagram<B, H> {
     ///
     /// # Errors
     ///
-    /// Those of `sendto(2)`: `EMSGSIZE`, `ENETUNREACH`, `EDESTADDRREQ`..., and `ECONNREFUSED` for an
-    /// earlier datagram that nobody wanted. The socket goes on working.
+    /// Those of `sendto(2)`: `EMSGSIZE`, `ENETUNREACH`, `EDESTADDRREQ`..., and `ECONNREFUSED` for
+    /// an earlier datagram that nobody wanted. The socket goes on working.
     #[inline]
     pub fn send(&self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         let data = self.data.as_ref();
@@ -161,13 +161,13 @@ impl<B: AsRef<[u8]>, H> Datagrams<B, H> {
     }
 }
 
-/// Receives one datagram: its length and where it came from. What does not fit into `buffer` is lost.
-/// `None` if there is none.
+/// Receives one datagram: its length and where it came from. What does not fit into `buffer` is
+/// lost. `None` if there is none.
 ///
 /// # Errors
 ///
-/// Those of `recvfrom(2)`: `ECONNREFUSED` above all, for a datagram that was sent and nobody wanted.
-/// The socket goes on working.
+/// Those of `recvfrom(2)`: `ECONNREFUSED` above all, for a datagram that was sent and nobody
+/// wanted. The socket goes on working.
 #[inline]
 pub fn receive_datagram(
     socket: BorrowedFd<'_>,

@@ -13,7 +13,8 @@
 //! and no trait object, logs nothing, and drops nothing that belongs to the host: what must die is
 //! handed back. The only threads are those of a [`Resolver`], which the host never meets. So a host
 //! cannot be re-entered in the middle of an operation, and has no exception to carry through one.
-//! `WouldBlock` is an answer (`NotReady`, `Blocked`), not an error; errors keep the kernel's number.
+//! `WouldBlock` is an answer (`None`, `NotReady`, `Blocked`), not an error; errors keep the
+//! kernel's number.
 //!
 //! # The turn
 //!

@@ -34,10 +34,10 @@ const UDP: i32 = ipproto::UDP.as_raw().get().cast_signed();
 /// Answers a lookup of `host` if it is a literal address of an allowed family, trying IPv4 before
 /// IPv6 if the family is open (S13.7).
 ///
-/// `family`, `kind` and `proto` are the system's numbers, as `getaddrinfo(3)` takes them. None means
-/// a real lookup is needed (S13.4): the host is not an address (by the rules of `inet_pton(3)`,
-/// which knows no short and no octal forms), has a scope (`%`), is of another family, or the socket
-/// is neither a TCP stream nor UDP datagrams.
+/// `family`, `kind` and `proto` are the system's numbers, as `getaddrinfo(3)` takes them. None
+/// means a real lookup is needed (S13.4): the host is not an address (by the rules of
+/// `inet_pton(3)`, which knows no short and no octal forms), has a scope (`%`), is of another
+/// family, or the socket is neither a TCP stream nor UDP datagrams.
 pub fn literal(host: &str, family: i32, kind: i32, proto: i32) -> Option<Literal> {
     if ![0, TCP, UDP].contains(&proto) {
         return None;

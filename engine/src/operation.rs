@@ -1,5 +1,5 @@
-//! Operations on a socket that belongs to the host's user: each is one system call, never waits, and
-//! says `None` where it would have to.
+//! Operations on a socket that belongs to the host's user: each is one system call, never waits,
+//! and says `None` where it would have to.
 //!
 //! The socket need not be non-blocking: a call must not hold up the loop because its owner forgot.
 
@@ -20,8 +20,8 @@ pub fn try_recv(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<
     sys::recv(socket, sys::room(buffer))
 }
 
-/// [`try_recv`] into memory that need not be initialized, as that of a large buffer is costly to be:
-/// the first so many bytes are, afterwards.
+/// As [`try_recv`], into uninitialised memory: clearing a large buffer costs too much. As many
+/// bytes as the answer says are initialised afterwards.
 ///
 /// # Errors
 ///

@@ -28,16 +28,16 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Far more than the iterations in which programs wait for something to settle.
+    /// Programs that let some iterations pass until things have settled take far fewer.
     const CALM: u32 = 1024;
-    /// What is left of the polls' cost drowns in the callbacks'.
+    /// With one poll in 64 turns, polling costs next to nothing beside the callbacks.
     const SKIPPED: u32 = 63;
-    /// Of the order in which the kernel delivers a packet, or wakes a process that waits for it.
+    /// About as long as the kernel takes to deliver a packet or wake a process.
     const LATE: Duration = Duration::from_micros(25);
-    /// A reading of the clock costs a tenth of a small callback's turn.
+    /// Reading the clock costs a tenth of a small callback's turn.
     const STRIDE: u32 = 4;
-    /// One turn was long because of a collection, or of what else the machine does, or all are: then
-    /// polls cost little beside them.
+    /// After one slow turn (a collection, a busy machine) it is not known whether all are slow; if
+    /// they are, polling each turn costs little.
     const PAUSE: u32 = 64;
 
     /// Skips this turn's poll if the loop may do without it; whether it did.
@@ -50,10 +50,12 @@ impl Pace {
             return false;
         }
         self.turns += 1;
-        !self.turns.is_multiple_of(Self::STRIDE) || self.is_early(Instant::now())
+        !self.turns.is_multiple_of(Self::STRIDE) || self.try_postpone(Instant::now())
     }
 
-    fn is_early(&mut self, now: Instant) -> bool {
+    /// Puts the poll off once more if the last one is recent; whether it did. If it did not, this
+    /// turn polls; if even the first turns after the last poll took too long, so do the next ones.
+    fn try_postpone(&mut self, now: Instant) -> bool {
         let late = self.polled.is_none_or(|polled| now.duration_since(polled) >= Self::LATE);
         if !late && self.turns <= Self::SKIPPED {
             return true;

@@ -175,14 +175,14 @@ impl<W> Poller<W> {
         }
     }
 
-    /// As [`set_interest`](Poller::set_interest), but at once, and asking the kernel even if
-    /// nothing seems to change: for a descriptor that may have been closed, and its number reused,
+    /// Has the kernel watch for what `token` wants to hear of from now on: at once, and even if
+    /// nothing seems to change. For a descriptor that may have been closed, and its number reused,
     /// behind the loop's back (S7.8).
     ///
     /// # Errors
     ///
-    /// As [`insert`](Poller::insert); `ENOENT` if the registration has ended. The payload stays, and
-    /// so does the former interest.
+    /// Those of [`insert`](Poller::insert); `ENOENT` if the registration has ended. The payload
+    /// stays, and so does the former interest.
     pub fn verify(&mut self, token: Token, interest: Interest) -> io::Result<()> {
         self.table.current(token).ok_or(Errno::NOENT)?;
         self.change_now(token, interest)
@@ -191,8 +191,8 @@ impl<W> Poller<W> {
     /// Ends a registration and gives its payload back. The kernel is told at once, because the
     /// descriptor is usually closed next. A token whose registration has ended gives nothing.
     ///
-    /// In a forked child the kernel is not told: the epoll instance is shared, the registrations are
-    /// the parent's, and one deleted here would be gone there (S6.9).
+    /// In a forked child the kernel is not told: the epoll instance is shared, the registrations
+    /// are the parent's, and one deleted here would be gone there (S6.9).
     pub fn remove(&mut self, token: Token) -> Option<W> {
         let slot = self.table.current_mut(token)?;
         let armed = slot.armed;

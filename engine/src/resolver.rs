@@ -1,9 +1,9 @@
 //! Names, looked up in threads.
 //!
-//! The one place where the engine starts threads: `getaddrinfo(3)` blocks, and nothing else knows all
-//! that a system asks for a name. The threads know nothing of the host. They take questions and leave
-//! answers, and nobody ever waits for one: a name server that does not answer holds up neither the end
-//! of the loop nor that of the process.
+//! `getaddrinfo(3)` blocks, and nothing else knows all that a system asks for a name. So the engine
+//! starts threads for it, and for nothing else. The threads know nothing of the host. They take
+//! questions and leave answers, and nobody waits for them to end: a name server that does not
+//! answer holds up neither the end of the loop nor that of the process.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
@@ -16,11 +16,11 @@ use crate::address::Address;
 use crate::sys;
 use crate::waker::Waker;
 
-/// As many threads as a `ThreadPoolExecutor` of Python has: they wait most of the time.
+/// The most threads there are, as many as in Python's `ThreadPoolExecutor`: they mostly wait.
 static MOST_THREADS: LazyLock<usize> =
     LazyLock::new(|| (thread::available_parallelism().map_or(1, usize::from) + 4).min(32));
 
-/// Of which Linux shows the first 15 bytes.
+/// Linux shows the first 15 bytes.
 const THREAD_NAME: &str = "ferroloop-resolver";
 
 /// The arguments of `getaddrinfo(3)`, in the system's numbers.
@@ -109,7 +109,7 @@ impl Resolver {
         if queue.questions.len() > queue.idle && queue.threads < *MOST_THREADS {
             match Shared::start_thread(&shared) {
                 Ok(()) => queue.threads += 1,
-                // The others will come to it.
+                // The threads there are will take it.
                 Err(_) if queue.threads > 0 => {}
                 Err(error) => {
                     queue.questions.pop_back();
@@ -125,7 +125,7 @@ impl Resolver {
         Ok(number)
     }
 
-    /// Nobody wants this answer any more: a question that no thread has taken yet is not asked.
+    /// Drops the question whose answer nobody wants any more, if no thread has taken it yet.
     pub fn forget(&mut self, number: u64) {
         self.shared().lock().questions.retain(|(waiting, _)| *waiting != number);
     }
@@ -143,8 +143,9 @@ impl Resolver {
         mem::take(&mut self.shared().lock().answers)
     }
 
-    /// What this process's threads share. A forked child has none of its parent's, and perhaps a lock
-    /// that one of them held: it starts anew, and the questions on their way have no answer there.
+    /// What the threads of this process share. A forked child has none of its parent's threads, and
+    /// perhaps a lock that one of them held. So it starts anew, and the questions that were under
+    /// way get no answer there.
     fn shared(&mut self) -> &Arc<Shared> {
         let process = getpid();
         if self.owner != process {
@@ -203,9 +204,9 @@ impl Shared {
         while let Some((number, query)) = self.next_question() {
             let answer = sys::getaddrinfo(&query);
             self.lock().answers.push((number, answer));
-            // Not under the lock, for which the loop would wait as soon as it is awake.
+            // Without the lock, which the loop wants as soon as it is awake.
             if let Some(waker) = self.waker.upgrade() {
-                // To fail, `write(2)` needs a descriptor that is not the waker's.
+                // A write to the waker's own descriptor cannot fail.
                 let _ = waker.wake();
             }
         }

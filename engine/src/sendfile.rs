@@ -1,4 +1,4 @@
-//! Files to sockets without a way through user space.
+//! Sending files to sockets without copying them through user space.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -13,8 +13,8 @@ use crate::sys;
 /// # Errors
 ///
 /// Those of `sendfile(2)`: `EINVAL` above all if `file` is of a kind that cannot be sent like this;
-/// `ENOSYS` on systems without this form of the call. Unless bytes have gone already, reading and
-/// sending does instead.
+/// `ENOSYS` on systems without this form of the call. If no bytes have gone yet, the host can read
+/// and send them itself.
 pub fn try_sendfile(
     socket: BorrowedFd<'_>,
     file: BorrowedFd<'_>,

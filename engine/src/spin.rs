@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Decides whether an idle loop polls once more or sleeps.
 ///
-/// To sleep and be woken costs more than a small message; a loop that polls instead has it at once,
-/// and keeps a core busy meanwhile. So it is off unless the host gives it time.
+/// Sleeping and being woken costs more than a small message. A loop that polls instead has the
+/// message at once, but keeps a core busy meanwhile: it polls only if the host gives it time.
 ///
 /// The time is handed out in slices: between them the host can look after what does not end a poll,
 /// such as signals (S4.15).
@@ -22,22 +22,23 @@ impl Spin {
     /// The longest slice: a signal is noticed as late as that.
     pub const SLICE: Duration = Duration::from_micros(100);
 
-    /// For how long the loop polls each time it becomes idle; zero, as in the beginning, is off. More
-    /// than [`LONGEST`](Self::LONGEST) is that.
+    /// Sets for how long the loop polls each time it becomes idle, at most
+    /// [`LONGEST`](Self::LONGEST). Zero, as in the beginning, is off.
     pub fn set_limit(&mut self, limit: Duration) {
         self.limit = limit.min(Self::LONGEST);
         self.since = None;
     }
 
-    /// What was set.
+    /// For how long the loop polls each time it becomes idle.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
     /// For how long to poll next, without sleeping; `None` if it is time to sleep.
     ///
-    /// `timeout` is how long the loop could sleep. A slice that lasts until then ends this idleness,
-    /// as sleeping does, and as [`disturb`](Self::disturb) does: the next one has its whole time.
+    /// `timeout` is how long the loop could sleep. A slice that lasts until then ends this
+    /// idleness, as sleeping does, and as [`disturb`](Self::disturb) does: the next one has its
+    /// whole time.
     #[inline]
     pub fn slice(&mut self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
         if self.limit.is_zero() {

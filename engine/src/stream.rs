@@ -1,4 +1,4 @@
-//! A stream of bytes, over a socket or one end of a pipe: what it may still do, its bytes in and out.
+//! A stream of bytes over a socket or one end of a pipe: what it may still do, bytes in and out.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -20,8 +20,8 @@ pub enum Phase {
     Lost,
 }
 
-/// As much as makes it worth while to receive in place: from here on the copy of the bytes costs
-/// more than memory made for more than may come, and shortened afterwards.
+/// From this size on, receiving into an oversized `bytes` and shrinking it is cheaper than copying
+/// out of the scratch buffer.
 const PLENTY: usize = 16 * 1024;
 
 /// What reading brought.
@@ -91,13 +91,14 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.eof_received
     }
 
-    /// The next read is to meet the end of the peer's side again: the host could not act on it.
+    /// Forgets the end of the peer's side, on which the host could not act: the next read meets it
+    /// again.
     pub const fn forget_eof(&mut self) {
         self.eof_received = false;
     }
 
-    /// Somebody else reads from now on. If reading is paused, the end of the peer's side is news to
-    /// him, and met again when it resumes.
+    /// Another reader takes over. If reading is paused, the new reader has not heard of the end of
+    /// the peer's side: the first read after resuming meets it again.
     pub fn change_reader(&mut self) {
         self.eof_received &= self.reading;
     }
@@ -147,11 +148,12 @@ impl<B: AsRef<[u8]>> Stream<B> {
         changes
     }
 
-    /// Whether the next read is likely to bring so much that it had better go to the place where
-    /// the bytes will stay ([`recv_uninit`](Stream::recv_uninit)) than to a scratch that they are
-    /// copied out of.
+    /// Whether the next read is likely to bring so much that it should go straight to the memory in
+    /// which the bytes will stay ([`recv_uninit`](Stream::recv_uninit)), and not to a scratch
+    /// buffer that they are copied out of.
     ///
-    /// The last read tells: one that filled all it was lent asks for a larger scratch.
+    /// The last read tells. One that filled all it was lent calls for a larger scratch buffer
+    /// instead.
     #[inline]
     pub const fn reads_in_place(&self) -> bool {
         self.in_place
@@ -167,12 +169,12 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.recv_uninit(fd, sys::room(scratch))
     }
 
-    /// As [`recv`](Stream::recv), into memory that need not be initialized: that in which the host
-    /// will keep the bytes.
+    /// Receives what is there into uninitialised memory, in which the host will keep the bytes. As
+    /// many as [`Read::Data`] says are initialised afterwards.
     ///
     /// # Errors
     ///
-    /// As [`recv`](Stream::recv).
+    /// Those of [`recv`](Stream::recv).
     pub fn recv_uninit(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -207,9 +209,9 @@ impl<B: AsRef<[u8]>> Stream<B> {
     fn takes_writes(&self) -> bool {
         match self.phase {
             Phase::Open => !self.eof_written(),
-            // A closing socket goes on buffering until its host declares it lost. That is after the
-            // writer has heard of a drained outbox: what it has kept back for then still goes out.
-            // asyncio's pipes take nothing.
+            // A closing socket takes writes until its host declares it lost. The host does that
+            // after it has told the writer of the drained outbox: what the writer has kept back
+            // until then still goes out. asyncio's closing pipes take nothing.
             Phase::Closing => self.channel == Channel::Socket && !self.eof_written(),
             Phase::Lost => false,
         }
@@ -226,8 +228,8 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.end_if_drained(fd)
     }
 
-    /// Ends our side once the outbox is empty; the peer then reads end of file. Again, or while
-    /// closing, it does nothing (S16.23). For sockets: a pipe ends by being closed.
+    /// Ends our side once the outbox is empty; the peer then reads end of file. A second call, or
+    /// one while closing, does nothing (S16.23). For sockets: a pipe ends by being closed.
     ///
     /// # Errors
     ///
@@ -239,7 +241,8 @@ impl<B: AsRef<[u8]>> Stream<B> {
         self.end_if_drained(fd)
     }
 
-    /// A closing socket ends our side by being closed.
+    /// Ends our side if that was asked for and nothing is left. A closing socket does it by being
+    /// closed.
     fn end_if_drained(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         if self.ending != Ending::Queued || self.phase != Phase::Open || !self.outbox.is_empty() {
             return Ok(());

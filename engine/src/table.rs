@@ -19,7 +19,7 @@ pub(crate) struct Slot<W> {
     pub(crate) armed: Interest,
     /// Whether the slot is on the poller's list of those to compare the two.
     pub(crate) dirty: bool,
-    /// For whom. None: the slot is free.
+    /// For whom it is watched. None: the slot is free.
     pub(crate) payload: Option<W>,
 }
 
@@ -102,15 +102,15 @@ impl<W> Table<W> {
             .filter(|slot| slot.generation == token.generation() && slot.payload.is_some())
     }
 
-    /// As [`Table::current`], to be changed.
+    /// The slot a token means, to be changed, if its registration still stands.
     #[inline]
     pub(crate) fn current_mut(&mut self, token: Token) -> Option<&mut Slot<W>> {
         self.get_mut(token.fd())
             .filter(|slot| slot.generation == token.generation() && slot.payload.is_some())
     }
 
-    /// The slot of `fd`, making room for it. A number as high as the limits of some containers
-    /// allow (a thousand million) may ask for more memory than there is: that is an answer.
+    /// Makes room for the slot of `fd`. Some containers allow numbers up to a thousand million, and
+    /// for one so high there may be no memory: `ENOMEM`, and no abort.
     pub(crate) fn make(&mut self, fd: RawFd) -> io::Result<&mut Slot<W>> {
         let index = usize::try_from(fd).map_err(|_| Errno::BADF)?;
         let missing = (index + 1).saturating_sub(self.slots.len());

@@ -35,8 +35,8 @@ impl<T: Cancel> Timers<T> {
     /// `_MIN_SCHEDULED_TIMER_HANDLES`).
     const COMPACT_ABOVE: usize = 100;
 
-    /// The share of the timers, one in so many, that are popped one by one. Where more are due, a look
-    /// at all of them is at most a few comparisons for each that has been popped.
+    /// Up to one timer in this many is popped singly. If more are due, one pass over all of them is
+    /// cheaper than sifting the heap for each.
     const SORT_ABOVE: usize = 4;
 
     /// An empty heap.
@@ -46,9 +46,9 @@ impl<T: Cancel> Timers<T> {
 
     /// Schedules `timer` for `when` (seconds of the loop's clock).
     ///
-    /// A deadline that is not a number is not later than any time, as asyncio asks, and thus due.
+    /// A deadline that is not a number is due at once, as in asyncio: it is later than no time.
     pub fn insert(&mut self, when: f64, timer: T) {
-        // The order must be total and must keep ties in sequence: one zero.
+        // In the total order -0.0 is less than 0.0; as deadlines they are equal.
         let when = if when.is_nan() { f64::NEG_INFINITY } else { when + 0.0 };
         let sequence = self.inserted;
         self.inserted += 1;
@@ -110,8 +110,7 @@ impl<T: Cancel> Timers<T> {
         due
     }
 
-    /// The same for many: to look at all and sort those that are due costs less than to sift the heap
-    /// for each.
+    /// Takes many timers whose deadlines are before `end`, in one pass over all, and sorts them.
     fn sort_due(&mut self, end: f64, due: &mut Vec<T>) {
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         let mut sorted: Vec<_> = entries.extract_if(.., |entry| entry.when < end).collect();

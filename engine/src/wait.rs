@@ -11,8 +11,8 @@ use crate::token::Token;
 /// One poll under way: made by [`Poller::begin`](crate::Poller::begin), handed back to
 /// [`Poller::end`](crate::Poller::end).
 ///
-/// It borrows nothing and can cross to where the host has let go of its locks. It holds the kernel
-/// side on its own, so that it sleeps safely even if the poller is dropped meanwhile.
+/// It borrows nothing, so the host can let go of its locks before it sleeps. It keeps the kernel
+/// side open, so that it sleeps safely even if the poller is dropped meanwhile.
 #[derive(Debug)]
 pub struct Wait {
     kernel: Kernel,
@@ -59,12 +59,12 @@ impl Wait {
 
     /// Polls until something is ready or the time is over, without sleeping.
     ///
-    /// A wait without a timeout would not end; it is over at once. Of signals that arrive meanwhile a
-    /// poll that does not sleep knows nothing: see [`Spin`](crate::Spin).
+    /// A wait without a timeout would not end; it is over at once. Signals do not interrupt a poll
+    /// that does not sleep: see [`Spin`](crate::Spin).
     ///
     /// # Errors
     ///
-    /// As [`run`](Wait::run).
+    /// Those of [`run`](Wait::run).
     pub fn spin(&mut self) -> io::Result<()> {
         let start = Instant::now();
         let time = self.timeout.replace(Duration::ZERO).unwrap_or_default();

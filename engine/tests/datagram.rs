@@ -88,7 +88,8 @@ fn an_unnamed_sender_has_no_address() {
     assert_eq!(receive(&right), Some((b"hello".to_vec(), known)));
 }
 
-/// S27.3, S27.9: the error concerns one datagram; the rest is kept, and goes out with the next flush.
+/// S27.3, S27.9: the error concerns one datagram; the rest is kept, and goes out with the next
+/// flush.
 #[test]
 fn an_error_costs_one_datagram() {
     let (left, name) = udp();
@@ -154,8 +155,8 @@ fn a_flush_is_bounded() {
 }
 
 proptest! {
-    /// S27.7, S27.8: whatever is queued and whenever the peer reads, every message arrives once, whole
-    /// and in order, and the queue counts exactly what waits.
+    /// S27.7, S27.8: whatever is queued and whenever the peer reads, every message arrives once,
+    /// whole and in order, and the queue counts exactly what waits.
     #[test]
     fn a_queue_is_a_list_of_messages(
         overhead in prop_oneof![Just(0_usize), Just(8)],

@@ -224,8 +224,8 @@ fn a_closed_number_is_refused_when_added_again() {
     assert_eq!(poller.remove(token), Some(1));
 }
 
-/// A file that the kernel watches and the table does not, because its number led to another one when
-/// its registration ended; and its peer.
+/// A file that the kernel watches and the table does not, because its number led to another one
+/// when its registration ended; and its peer.
 fn forgotten(poller: &mut Poller<u32>) -> (OwnedFd, UnixStream) {
     let (left, right) = pair();
     let mut number = OwnedFd::from(left);

@@ -50,8 +50,8 @@ impl<W> Poller<W> {
         self.pace.try_skip()
     }
 
-    /// A whole poll that does not sleep, for a loop with jobs waiting: whether a signal interrupted
-    /// it, which [`Wait::interrupted`] tells otherwise.
+    /// A whole poll that does not sleep, for a loop with jobs waiting. Returns whether a signal
+    /// interrupted it.
     ///
     /// # Errors
     ///
@@ -127,15 +127,15 @@ impl<W> Poller<W> {
     ///
     /// An event whose registration has ended comes from a descriptor that was closed behind the
     /// loop's back while a duplicate keeps its file open (see `sys/epoll.rs`). It stays ready, so
-    /// ignoring it would turn every poll into a busy loop. Its number is deleted; if that number
-    /// means something else by now, which leaves the ghost no name, the whole kernel side is
-    /// replaced by a new one and everything else registered again.
+    /// ignoring it would turn every poll into a busy loop. Its number is deleted. If that number
+    /// means something else by now, the ghost has no name, and a new kernel side replaces the old
+    /// one: everything else is registered again.
     pub fn end(&mut self, wait: Wait) {
         self.wait = Some(wait);
         self.settle();
     }
 
-    /// Looks through what the poll that just ended has found.
+    /// Goes through what the poll that just ended has found.
     fn settle(&mut self) {
         let Self { wait: Some(wait), table, refused, kernel, .. } = self else { return };
         for token in refused.drain(..) {
@@ -150,7 +150,7 @@ impl<W> Poller<W> {
                 slot.reported();
             } else if token != WAKER {
                 ghosts = true;
-                // Lays the ghost, unless a living registration goes by its number.
+                // Ends the ghost, unless a living registration has its number.
                 if table.get(token.fd()).is_none_or(|slot| slot.armed.is_none()) {
                     kernel.delete(token.fd());
                 }

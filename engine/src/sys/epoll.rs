@@ -10,10 +10,10 @@
 //!
 //! * `ADD` that says `EEXIST` and `MOD` that says `ENOENT` are not errors but news about what the
 //!   kernel has; [`Kernel::change`] takes the other verb then.
-//! * An event whose generation is unknown comes from such a ghost; see
-//!   [`Poller::end`](crate::Poller::end), which lays it.
-//! * A forked child shares the open epoll itself: what it deregisters is gone in the parent. It must
-//!   only close (S6.9); see [`Poller::drain`](crate::Poller::drain).
+//! * An event whose generation is unknown comes from such a ghost;
+//!   [`Poller::end`](crate::Poller::end) gets rid of it.
+//! * A forked child shares the epoll itself: what it deregistered would be gone in the parent, so
+//!   [`Poller::remove`](crate::Poller::remove) does not tell the kernel there (S6.9).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -74,8 +74,8 @@ impl Kernel {
         Ok(epoll::add(&*self.epoll, fd, data, EventFlags::IN | EventFlags::ET)?)
     }
 
-    /// Forgets whatever is registered under a descriptor number. Not there, or not even open, is
-    /// as good as deleted, and nothing else can go wrong.
+    /// Forgets whatever is registered under a descriptor number. A number that is not registered,
+    /// or not open, is as good as deleted, and nothing else can go wrong.
     pub(crate) fn delete(&self, fd: RawFd) {
         if let Ok(fd) = borrow_fd(fd) {
             let _ = epoll::delete(&*self.epoll, fd);
@@ -133,10 +133,10 @@ impl Kernel {
     }
 }
 
-/// While it lives the kernel does not put off the end of this thread's sleeps, as it otherwise does
-/// by up to 50 µs, for whatever it could do in one go with others (`prctl(2)`, `PR_SET_TIMERSLACK`).
+/// While it lives, the kernel ends this thread's sleeps on time. Otherwise it delays them by up to
+/// 50 µs, to end several at once (`prctl(2)`, `PR_SET_TIMERSLACK`).
 struct Punctual {
-    /// In nanoseconds, what the thread had before; None if it cannot be changed here.
+    /// The thread's slack before, in nanoseconds; None if it cannot be changed here.
     slack: Option<u64>,
 }
 

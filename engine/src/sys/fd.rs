@@ -10,7 +10,8 @@ use std::ptr;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-/// Bytes per read of a pipe that is drained (S0.32; asyncio reads its self-pipe in the same portions).
+/// Bytes per read of a pipe that is drained (S0.32; asyncio reads its self-pipe in the same
+/// portions).
 const PORTION: usize = 4096;
 
 /// Borrows a descriptor by a number that came from outside, for the length of a system call.
@@ -76,9 +77,9 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// What a call has done; `None` where it would have to wait.
 ///
-/// A call that a signal interrupts was waiting, because another owner of the open file has made it a
-/// blocking one (`O_NONBLOCK` is shared with children). It found nothing, then: the poller will ask
-/// again, and in between the signal's handlers run.
+/// A call that a signal interrupts was waiting, because another owner of the open file has made it
+/// a blocking one (`O_NONBLOCK` is shared with children). It found nothing, then: the poller will
+/// ask again, and in between the signal's handlers run.
 #[inline]
 pub(super) fn none_if_not_ready<T>(outcome: rustix::io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
@@ -105,7 +106,7 @@ pub(crate) fn drain(fd: BorrowedFd<'_>, mut visit: impl FnMut(&[u8])) -> io::Res
     Ok(())
 }
 
-/// Bytes, as room for others: for the calls above, which need not know what is there.
+/// Lends initialised bytes as room for `read` and `recv`, which only write.
 #[inline]
 pub(crate) fn room(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let room = ptr::from_mut(bytes) as *mut [MaybeUninit<u8>];

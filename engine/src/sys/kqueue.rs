@@ -47,7 +47,7 @@ impl Kernel {
         let anew = armed.contains(Interest::ONCE) && !once;
         for side in [Interest::READ, Interest::WRITE] {
             if armed.contains(side) && (anew || !wanted.contains(side)) {
-                // Not there, or not even open, is as good as deleted.
+                // A number that is not registered, or not open, is as good as deleted.
                 let _ = self.apply(filter(token.fd(), side), EventFlags::DELETE, token);
             }
             if wanted.contains(side) {

@@ -22,15 +22,15 @@ mod poll;
 #[path = "kqueue.rs"]
 mod poll;
 
-/// How many events one wait may report. What does not fit comes with the next: the kernel reports in
-/// turn, so nobody starves.
+/// How many events one wait may report. The next wait reports what does not fit: the kernel takes
+/// descriptors in turn, so nobody starves.
 ///
-/// The messages of so many connections, and what is made of them, stay in the processor's cache from
-/// the read to the write of the turns that follow. With a thousand an echo of 10 KiB by streams over
-/// 256 connections takes a quarter more time, over 1,000 half as much again.
+/// The messages of so many connections, and the answers to them, stay in the processor's cache
+/// until they are written in the turns that follow. With a thousand events, an echo of 10 KiB by
+/// streams takes a quarter more time over 256 connections, and half as much again over 1,000.
 const EVENTS: usize = 32;
 
-/// What a wait has found: who is meant, and which sides are ready.
+/// What a wait has found: whose descriptor is ready, and on which sides.
 pub(crate) type Reports = Vec<(Token, Readiness)>;
 
 mod fd;

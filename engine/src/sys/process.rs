@@ -61,7 +61,7 @@ fn code(status: WaitStatus) -> i32 {
     translate(status.exit_status(), status.terminating_signal()).unwrap_or(status.as_raw())
 }
 
-/// S45.1.
+/// The exit status, or minus the number of the signal (S45.1).
 fn translate(exit_status: Option<i32>, signal: Option<i32>) -> Option<i32> {
     exit_status.or(signal.map(|number| -number))
 }

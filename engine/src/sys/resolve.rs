@@ -24,7 +24,8 @@ pub(crate) fn getaddrinfo(query: &Query) -> Result<Vec<AddressInfo>, LookupError
     hints.ai_flags = query.flags;
     let (host, port) = (pointer(query.host.as_deref()), pointer(query.port()));
     let mut first = ptr::null_mut();
-    // SAFETY: the texts end with a zero; they, the hints and the place for the answer outlive the call.
+    // SAFETY: the texts end with a zero; they, the hints and the place for the answer outlive the
+    // call.
     let code = unsafe { libc::getaddrinfo(host, port, &raw const hints, &raw mut first) };
     if code != 0 {
         return Err(error(code));
@@ -51,7 +52,8 @@ fn copy(text: *const libc::c_char) -> CString {
     if text.is_null() {
         return CString::default();
     }
-    // SAFETY: not null, so it is a text that ends with a zero; it is copied before anything frees it.
+    // SAFETY: not null, so it is a text that ends with a zero; it is copied before anything frees
+    // it.
     unsafe { CStr::from_ptr(text) }.to_owned()
 }
 

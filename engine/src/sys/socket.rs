@@ -9,8 +9,8 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, Soc
 
 use super::fd::none_if_not_ready;
 
-/// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still. A call
-/// that does not wait is not interrupted by signals either.
+/// Sockets of the host's user may be blocking ones, by mistake; the loop must not stand still. A
+/// call that does not wait is not interrupted by signals either.
 const RECV_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
 
 /// A peer that has gone must answer with `EPIPE`, not kill the process by `SIGPIPE`. Apple has no
@@ -134,8 +134,8 @@ pub(crate) fn socket_name(fd: BorrowedFd<'_>) -> io::Result<SocketAddrAny> {
 
 /// The `sun_path` of a Unix address, as long as the kernel says it is.
 ///
-/// Not by way of `SocketAddrUnix`, which takes an unnamed socket for an abstract one and panics on a
-/// path that fills the field to its last byte, as a peer is free to choose.
+/// Not by way of `SocketAddrUnix`, which takes an unnamed socket for an abstract one and panics on
+/// a path that fills the field to its last byte, as a peer is free to choose.
 #[allow(unsafe_code, reason = "the address is read as the bytes it consists of")]
 pub(crate) fn unix_name(address: &SocketAddrAny) -> &[u8] {
     // Family and, on the BSDs, length: two bytes either way.
