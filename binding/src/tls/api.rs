@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::backlog::Backlog;
-use super::libssl::Ssl;
+use super::libssl::{NoSsl, Ssl};
 use super::{OpenSsl, READ_HIGH, Room, State, TlsLayer, TlsPhase, WRITE_HIGH};
 use crate::cell::LoopCell;
 use crate::errors;
@@ -57,17 +57,17 @@ impl TlsLayer {
     fn _go_direct(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
         let Some(parts) = self.parts(py) else { return Ok(None) };
         let portable = &parts.portable;
-        match Ssl::of(&portable.object, &portable.incoming, &portable.outgoing)? {
-            Err(doubt) => Ok(Some(doubt)),
-            Ok(ssl) => {
-                let unused = self.cell.with(py, move |state, _| match &mut state.openssl {
-                    Some(openssl) => openssl.ssl.replace(ssl),
-                    None => Some(ssl),
-                });
-                drop(unused);
-                Ok(None)
-            }
-        }
+        let ssl = match Ssl::of(&portable.object, &portable.incoming, &portable.outgoing) {
+            Ok(ssl) => ssl,
+            Err(NoSsl::Doubt(doubt)) => return Ok(Some(doubt)),
+            Err(NoSsl::Raised(error)) => return Err(error),
+        };
+        let unused = self.cell.with(py, move |state, _| match &mut state.openssl {
+            Some(openssl) => openssl.ssl.replace(ssl),
+            None => Some(ssl),
+        });
+        drop(unused);
+        Ok(None)
     }
 
     /// Which engine is at work, 'direct' or 'portable'.

@@ -28,6 +28,28 @@ type Pointer = *mut c_void;
 /// Why a connection stays with its SSLObject.
 pub(super) type Doubt = &'static str;
 
+/// Why there is no [`Ssl`].
+pub(super) enum NoSsl {
+    Doubt(Doubt),
+    /// Python raised an error instead of an answer.
+    Raised(PyErr),
+}
+
+impl From<Doubt> for NoSsl {
+    fn from(doubt: Doubt) -> Self {
+        Self::Doubt(doubt)
+    }
+}
+
+impl From<PyErr> for NoSsl {
+    fn from(error: PyErr) -> Self {
+        Self::Raised(error)
+    }
+}
+
+/// One of CPython's objects is not laid out as in the versions that this module knows.
+const UNKNOWN: NoSsl = NoSsl::Doubt("the layout of this Python's SSL objects is not the known one");
+
 /// `dlopen`'s "resolve when called"; the object is loaded already. The same number on all Unix.
 const RTLD_LAZY: c_int = 1;
 
@@ -103,42 +125,42 @@ fn symbol(object: Pointer, name: &CStr) -> Option<Pointer> {
 static FUNCTIONS: PyOnceLock<Result<Functions, Doubt>> = PyOnceLock::new();
 
 fn functions(py: Python<'_>) -> Result<&'static Functions, Doubt> {
-    let found =
-        FUNCTIONS.get_or_init(py, || load(py).unwrap_or(Err("the ssl module is not as CPython's")));
+    let found = FUNCTIONS.get_or_init(py, || {
+        load(py).map_err(|reason| match reason {
+            NoSsl::Doubt(doubt) => doubt,
+            NoSsl::Raised(_) => "the ssl module is not as CPython's",
+        })
+    });
     found.as_ref().map_err(|doubt| *doubt)
 }
 
-fn load(py: Python<'_>) -> PyResult<Result<Functions, Doubt>> {
+fn load(py: Python<'_>) -> Result<Functions, NoSsl> {
     let version = (py.version_info().major, py.version_info().minor);
     if !((3, 11)..=(3, 15)).contains(&version)
         // Of a free-threaded build (PEP 703).
         || py.import("sys")?.getattr("abiflags")?.contains("t")?
     {
-        return Ok(Err("the layout of this Python's SSL objects is not known"));
+        return Err("the layout of this Python's SSL objects is not known".into());
     }
     let ssl = py.import("ssl")?;
     if !ssl.getattr("OPENSSL_VERSION")?.extract::<String>()?.starts_with("OpenSSL ") {
-        return Ok(Err("the TLS library is not OpenSSL"));
+        return Err("the TLS library is not OpenSSL".into());
     }
-    let Ok(path) =
-        py.import("_ssl")?.getattr("__file__").and_then(|path| path.extract::<CString>())
-    else {
-        return Ok(Err("the _ssl module is part of the interpreter"));
-    };
+    let path = py.import("_ssl")?.getattr("__file__").and_then(|path| path.extract::<CString>());
+    let path = path.map_err(|_| "the _ssl module is part of the interpreter")?;
     // SAFETY: a path; the object behind it is loaded and never unloaded, as Python's modules are.
     let object = unsafe { dlopen(path.as_ptr(), RTLD_LAZY) };
     if object.is_null() {
-        return Ok(Err("the _ssl module is no shared object"));
+        return Err("the _ssl module is no shared object".into());
     }
-    let Some(functions) = Functions::look_up(object) else {
-        return Ok(Err("OpenSSL's functions are hidden in the _ssl module"));
-    };
+    let functions =
+        Functions::look_up(object).ok_or("OpenSSL's functions are hidden in the _ssl module")?;
     // SAFETY: takes nothing and answers with a constant.
     let number = unsafe { (functions.version_number)() };
     if number != ssl.getattr("OPENSSL_VERSION_NUMBER")?.extract::<c_ulong>()? {
-        return Ok(Err("another OpenSSL was found than the ssl module's"));
+        return Err("another OpenSSL was found than the ssl module's".into());
     }
-    Ok(Ok(functions))
+    Ok(functions)
 }
 
 /// The `SSL` of one connection after its handshake, and its BIOs.
@@ -209,52 +231,28 @@ pub(super) enum Step {
 
 impl Ssl {
     /// The `SSL` inside `object`, which reads from and writes to the two MemoryBIOs.
-    ///
-    /// The inner error is the doubt that forbids it; the outer one is raised by Python.
     pub(super) fn of<'py>(
         object: &Bound<'py, PyAny>,
         incoming: &Bound<'py, PyAny>,
         outgoing: &Bound<'py, PyAny>,
-    ) -> PyResult<Result<Self, Doubt>> {
+    ) -> Result<Self, NoSsl> {
         let py = object.py();
-        let functions = match functions(py) {
-            Ok(functions) => functions,
-            Err(doubt) => return Ok(Err(doubt)),
-        };
-        if !is_exactly(object, names::ssl_object_class(py)?) {
-            return Ok(Err("the SSLObject is of a class of its own"));
-        }
-        let context = object.getattr(intern!(py, "context"))?;
-        if has_callbacks(&context)? {
-            return Ok(Err("the context has callbacks for messages or keys"));
-        }
+        let functions = functions(py)?;
+        let context = plain_context(object)?;
         let owner = object.getattr(intern!(py, "_sslobj"))?;
-        let unknown = Ok(Err("the layout of this Python's SSL objects is not the known one"));
-        // `_SSLSocket` begins with its socket, of which SSLObjects have none, its SSL and its context.
-        let Some([socket, ssl, its_context]) = head(&owner, names::ssl_socket_class(py)?)? else {
-            return unknown;
+        let bio_class = names::memory_bio_class(py)?;
+        let this = Self {
+            functions,
+            handle: handle_in(&owner, &context)?,
+            owner: owner.unbind(),
+            incoming: first_address(incoming, bio_class)?,
+            outgoing: first_address(outgoing, bio_class)?,
         };
-        if !socket.is_null() || its_context != context.as_ptr().cast() {
-            return unknown;
+        let its_context = first_address(&context, names::ssl_context_class(py)?)?;
+        if !this.hangs_together(its_context) || !this.says_the_same(object)? {
+            return Err(UNKNOWN);
         }
-        // `MemoryBIO` and `SSLContext` begin with what they are named for.
-        let Some([incoming]) = head(incoming, names::memory_bio_class(py)?)? else {
-            return unknown;
-        };
-        let Some([outgoing]) = head(outgoing, names::memory_bio_class(py)?)? else {
-            return unknown;
-        };
-        let Some([context]) = head(&context, names::ssl_context_class(py)?)? else {
-            return unknown;
-        };
-        if [ssl, incoming, outgoing, context].into_iter().any(is_no_address) {
-            return unknown;
-        }
-        let this = Self { functions, owner: owner.unbind(), handle: ssl, incoming, outgoing };
-        if this.hangs_together(context) && this.says_the_same(object)? {
-            return Ok(Ok(this));
-        }
-        unknown
+        Ok(this)
     }
 
     /// Whether the SSL has these BIOs and that context.
@@ -375,6 +373,19 @@ impl Ssl {
     }
 }
 
+/// The context of an SSLObject that has nothing of its user's in it.
+fn plain_context<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, NoSsl> {
+    let py = object.py();
+    if !object.get_type().is(names::ssl_object_class(py)?) {
+        return Err("the SSLObject is of a class of its own".into());
+    }
+    let context = object.getattr(intern!(py, "context"))?;
+    if has_callbacks(&context)? {
+        return Err("the context has callbacks for messages or keys".into());
+    }
+    Ok(context)
+}
+
 /// Whether OpenSSL would call Python for every record: CPython tells of their errors after its own calls.
 fn has_callbacks(context: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = context.py();
@@ -383,32 +394,47 @@ fn has_callbacks(context: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!messages.is_none() || !keys.is_none())
 }
 
-fn is_exactly(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> bool {
-    object.get_type().is(class)
+/// The `SSL` of CPython's `_SSLSocket`, which begins with its socket, of which SSLObjects have none, its
+/// SSL and its context.
+fn handle_in(owner: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>) -> Result<Pointer, NoSsl> {
+    let [socket, ssl, its_context] = head(owner, names::ssl_socket_class(owner.py())?)?;
+    if !socket.is_null() || its_context != context.as_ptr().cast() {
+        return Err(UNKNOWN);
+    }
+    address(ssl)
+}
+
+/// What `MemoryBIO` and `SSLContext` are named for, which they begin with.
+fn first_address(object: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) -> Result<Pointer, NoSsl> {
+    let [first] = head(object, class)?;
+    address(first)
 }
 
 /// The words that follow the object's header, if it is of the class and that has so many.
 fn head<const N: usize>(
     object: &Bound<'_, PyAny>,
     class: &Bound<'_, PyAny>,
-) -> PyResult<Option<[Pointer; N]>> {
+) -> Result<[Pointer; N], NoSsl> {
     let py = object.py();
     let size =
         |class: &Bound<'_, PyAny>| class.getattr(intern!(py, "__basicsize__"))?.extract::<usize>();
     let header = size(py.get_type::<PyAny>().as_any())?;
     // The type itself: an object may say anything of its `__class__`.
     if !object.get_type().is_subclass(class)? || size(class)? < header + N * size_of::<Pointer>() {
-        return Ok(None);
+        return Err(UNKNOWN);
     }
     let start = object.as_ptr().wrapping_byte_add(header).cast::<[Pointer; N]>();
     // SAFETY: an instance of the class has at least the class's size, is aligned like a pointer, and the
     // words in that lie within it.
-    Ok(Some(unsafe { ptr::read(start) }))
+    Ok(unsafe { ptr::read(start) })
 }
 
-/// Neither null nor unaligned: OpenSSL's objects come from malloc.
-fn is_no_address(word: Pointer) -> bool {
-    word.is_null() || !word.addr().is_multiple_of(align_of::<Pointer>())
+/// The word, if it is neither null nor unaligned: OpenSSL's objects come from malloc.
+fn address(word: Pointer) -> Result<Pointer, NoSsl> {
+    if word.is_null() || !word.addr().is_multiple_of(align_of::<Pointer>()) {
+        return Err(UNKNOWN);
+    }
+    Ok(word)
 }
 
 fn text(constant: *const c_char) -> Option<String> {
