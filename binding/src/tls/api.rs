@@ -8,13 +8,13 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::backlog::Backlog;
 use super::libssl::{NoSsl, Ssl};
-use super::{OpenSsl, READ_HIGH, Room, State, TlsLayer, TlsPhase, WRITE_HIGH};
+use super::portable::Portable;
+use super::{READ_HIGH, Room, Session, State, TlsLayer, TlsPhase, WRITE_HIGH};
 use crate::cell::LoopCell;
 use crate::errors;
 use crate::event_loop::EventLoop;
 use crate::lost_writes::LostWrites;
-use crate::names;
-use crate::transport::chunk;
+use crate::transport::{chunk, is_buffered};
 
 #[pymethods]
 impl TlsLayer {
@@ -31,7 +31,7 @@ impl TlsLayer {
             cell: LoopCell::new(State {
                 phase: TlsPhase::IDLE,
                 event_loop: r#loop,
-                openssl: None,
+                session: None,
                 below: None,
                 buffered: is_buffered(protocol)?,
                 protocol: Some(protocol.clone().unbind()),
@@ -47,23 +47,25 @@ impl TlsLayer {
 
     /// What to work with: an SSLObject, and the MemoryBIOs it reads from and writes to.
     fn _wrap(&self, py: Python<'_>, object: Py<PyAny>, incoming: Py<PyAny>, outgoing: Py<PyAny>) {
-        let openssl = Some(OpenSsl { object, incoming, outgoing, ssl: None });
-        let old =
-            self.cell.with(py, move |state, _| std::mem::replace(&mut state.openssl, openssl));
+        let session = Session { portable: Portable { object, incoming, outgoing }, ssl: None };
+        let old = self.cell.with(py, move |state, _| state.session.replace(session));
         drop(old);
     }
 
     /// Has the direct engine take over from here, unless that is in doubt: then the reason is returned.
     fn _go_direct(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
-        let Some(parts) = self.parts(py) else { return Ok(None) };
-        let portable = &parts.portable;
-        let ssl = match Ssl::of(&portable.object, &portable.incoming, &portable.outgoing) {
+        let Some(Session { portable, .. }) = self.session(py) else { return Ok(None) };
+        let ssl = match Ssl::of(
+            portable.object.bind(py),
+            portable.incoming.bind(py),
+            portable.outgoing.bind(py),
+        ) {
             Ok(ssl) => ssl,
             Err(NoSsl::Doubt(doubt)) => return Ok(Some(doubt)),
             Err(NoSsl::Raised(error)) => return Err(error),
         };
-        let unused = self.cell.with(py, move |state, _| match &mut state.openssl {
-            Some(openssl) => openssl.ssl.replace(ssl),
+        let unused = self.cell.with(py, move |state, _| match &mut state.session {
+            Some(session) => session.ssl.replace(ssl),
             None => Some(ssl),
         });
         drop(unused);
@@ -73,14 +75,17 @@ impl TlsLayer {
     /// Which engine is at work, 'direct' or 'portable'.
     #[getter]
     fn _engine(&self, py: Python<'_>) -> &'static str {
-        let direct = self.parts(py).is_some_and(|parts| parts.ssl.is_some());
+        let direct = self.session(py).is_some_and(|session| session.ssl.is_some());
         if direct { "direct" } else { "portable" }
     }
 
     // The protocol's methods, called by the transport below.
 
     fn data_received<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        Self::receive(slf, data)
+        Self::with_session(slf, |slf, session| {
+            session.portable.feed(data)?;
+            Self::advance(slf, session)
+        })
     }
 
     fn pause_writing(&self, py: Python<'_>) {
@@ -89,7 +94,7 @@ impl TlsLayer {
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().cell.with(slf.py(), |state, _| state.room = Room::Free);
-        Self::pump_now(slf)
+        Self::with_session(slf, Self::pump)
     }
 
     // The transport's `write` and `writelines`.
@@ -179,26 +184,26 @@ impl TlsLayer {
 
     /// Does what the phase asks for with what has been received.
     fn _advance(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::advance(slf)
+        Self::with_session(slf, Self::advance)
     }
 
     fn _read(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::read(slf, &[])
+        Self::with_session(slf, Self::read_received)
     }
 
     fn _send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::send_backlog(slf)
+        Self::with_session(slf, Self::send_backlog)
     }
 
     fn _pump(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::pump_now(slf)
+        Self::with_session(slf, Self::pump)
     }
 
     /// Forgets what was written and never sent, and OpenSSL's part.
     fn _release(&self, py: Python<'_>) {
         let dropped = self.cell.with(py, |state, _| {
             state.lost_writes.count();
-            (std::mem::take(&mut state.backlog), state.openssl.take())
+            (std::mem::take(&mut state.backlog), state.session.take())
         });
         drop(dropped);
     }
@@ -206,21 +211,21 @@ impl TlsLayer {
     /// The SSLObject, None once the connection is lost.
     #[getter]
     fn _sslobj<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.parts(py).map(|parts| parts.portable.object)
+        self.cell.shared(py, |state| Some(&state.session.as_ref()?.portable.object))
     }
 
     /// The BIO of what was received.
     #[getter]
     fn _incoming<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.parts(py).map(|parts| parts.portable.incoming)
+        self.cell.shared(py, |state| Some(&state.session.as_ref()?.portable.incoming))
     }
 
     fn _read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.parts(py).map_or(Ok(0), |parts| parts.received())
+        self.session(py).map_or(Ok(0), |session| session.received(py))
     }
 
-    fn _write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        Self::unsent(slf)
+    fn _write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.session(py).map_or(Ok(0), |session| self.unsent(py, &session))
     }
 
     #[pyo3(signature = (high, low))]
@@ -230,7 +235,7 @@ impl TlsLayer {
         low: Option<i64>,
     ) -> PyResult<()> {
         slf.get().set_limits(slf.py(), |state| &mut state.write_marks, high, low)?;
-        Self::control_writing(slf)
+        Self::with_session(slf, Self::control_writing)
     }
 
     fn _get_write_limits(&self, py: Python<'_>) -> (usize, usize) {
@@ -244,7 +249,7 @@ impl TlsLayer {
         low: Option<i64>,
     ) -> PyResult<()> {
         slf.get().set_limits(slf.py(), |state| &mut state.read_marks, high, low)?;
-        Self::control_reading(slf)
+        Self::with_session(slf, Self::control_reading)
     }
 
     fn _get_read_limits(&self, py: Python<'_>) -> (usize, usize) {
@@ -256,7 +261,7 @@ impl TlsLayer {
     }
 
     fn __clear__(&self) {
-        self.cell.clear(|state| (state.below.take(), state.protocol.take(), state.openssl.take()));
+        self.cell.clear(|state| (state.below.take(), state.protocol.take(), state.session.take()));
     }
 }
 
@@ -272,8 +277,4 @@ impl TlsLayer {
         let outcome = self.cell.with(py, |state, _| marks(state).set_limits(high, low));
         outcome.map_err(|limits| errors::invalid_limits(&limits))
     }
-}
-
-fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
-    protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
 }

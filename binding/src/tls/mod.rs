@@ -63,12 +63,14 @@ pub(crate) struct TlsLayer {
 struct State {
     phase: TlsPhase,
     event_loop: Py<EventLoop>,
-    /// None before `_wrap`, and once the connection is lost: an application that keeps the transport keeps no key.
-    openssl: Option<OpenSsl>,
+    /// None before `_wrap`, and once the connection is lost: an application that keeps the transport
+    /// keeps no key.
+    session: Option<Session>,
     /// The transport below, while it is connected.
     below: Option<Py<PyAny>>,
-    /// The application's protocol, and whether it brings its own buffers.
+    /// The application's.
     protocol: Option<Py<PyAny>>,
+    /// The protocol brings its own buffers.
     buffered: bool,
     backlog: Backlog,
     write_marks: WaterMarks,
@@ -88,83 +90,69 @@ enum Room {
     FullBefore,
 }
 
-/// The SSLObject, the BIOs on its network side, and the way into them that the direct engine takes.
-struct OpenSsl {
-    object: Py<PyAny>,
-    incoming: Py<PyAny>,
-    outgoing: Py<PyAny>,
+/// What the application is given of what is received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Nothing,
+    Data,
+    /// In its own buffers.
+    Buffers,
+}
+
+/// OpenSSL's side of the connection.
+///
+/// A step keeps the one that it began with, also while it calls Python: there is never another, and when
+/// it is let go, the protocol and the transport below are gone already. Those, and all else that Python may
+/// change, are looked at where they are used.
+struct Session {
+    portable: Portable,
+    /// With one the engine is the direct one.
     ssl: Option<Ssl>,
 }
 
-impl OpenSsl {
+impl Session {
     fn share(&self, share: Share<'_>) -> Self {
         Self {
-            object: share.share(&self.object),
-            incoming: share.share(&self.incoming),
-            outgoing: share.share(&self.outgoing),
+            portable: self.portable.share(share),
             ssl: self.ssl.as_ref().map(|ssl| ssl.share(share)),
         }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.object)?;
-        visit.call(&self.incoming)?;
-        visit.call(&self.outgoing)?;
+        self.portable.traverse(visit)?;
         self.ssl.as_ref().map_or(Ok(()), |ssl| ssl.traverse(visit))
-    }
-}
-
-/// What one step works with.
-struct Parts<'py> {
-    portable: Portable<'py>,
-    /// With one the engine is the direct one.
-    ssl: Option<Ssl>,
-    below: Option<Bound<'py, PyAny>>,
-    protocol: Option<Bound<'py, PyAny>>,
-}
-
-impl<'py> Parts<'py> {
-    fn py(&self) -> Python<'py> {
-        self.portable.object.py()
     }
 
     /// Bytes received and not decrypted.
-    fn received(&self) -> PyResult<usize> {
+    fn received(&self, py: Python<'_>) -> PyResult<usize> {
         match &self.ssl {
-            Some(ssl) => Ok(ssl.received(self.py())),
-            None => self.portable.received(),
+            Some(ssl) => Ok(ssl.received(py)),
+            None => self.portable.received(py),
         }
     }
 
     /// Bytes of records that wait to be sent.
-    fn unsent(&self) -> PyResult<usize> {
+    fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
         match &self.ssl {
-            Some(ssl) => Ok(ssl.unsent(self.py())),
-            None => self.portable.unsent(),
+            Some(ssl) => Ok(ssl.unsent(py)),
+            None => self.portable.unsent(py),
         }
     }
 }
 
 impl TlsLayer {
     /// None unless the connection lives.
-    fn parts<'py>(&self, py: Python<'py>) -> Option<Parts<'py>> {
-        let (openssl, below, protocol) = self.cell.with(py, |state, share| {
-            let maybe =
-                |object: &Option<Py<PyAny>>| object.as_ref().map(|object| share.share(object));
-            let openssl = state.openssl.as_ref().map(|openssl| openssl.share(share));
-            (openssl, maybe(&state.below), maybe(&state.protocol))
-        });
-        let openssl = openssl?;
-        Some(Parts {
-            portable: Portable {
-                object: openssl.object.into_bound(py),
-                incoming: openssl.incoming.into_bound(py),
-                outgoing: openssl.outgoing.into_bound(py),
-            },
-            ssl: openssl.ssl,
-            below: below.map(|below| below.into_bound(py)),
-            protocol: protocol.map(|protocol| protocol.into_bound(py)),
-        })
+    fn session(&self, py: Python<'_>) -> Option<Session> {
+        self.cell
+            .with(py, |state, share| state.session.as_ref().map(|session| session.share(share)))
+    }
+
+    /// Takes a step, if the connection lives.
+    fn with_session<'py>(
+        this: &Bound<'py, Self>,
+        step: impl FnOnce(&Bound<'py, Self>, &Session) -> PyResult<()>,
+    ) -> PyResult<()> {
+        this.get().session(this.py()).map_or(Ok(()), |session| step(this, &session))
     }
 
     fn phase(&self, py: Python<'_>) -> TlsPhase {
@@ -201,11 +189,18 @@ impl TlsLayer {
 }
 
 impl State {
+    fn wants(&self) -> Wants {
+        let reads = matches!(self.phase, TlsPhase::OPEN | TlsPhase::FLUSHING);
+        match self.buffered {
+            _ if !reads || self.reading_paused => Wants::Nothing,
+            true => Wants::Buffers,
+            false => Wants::Data,
+        }
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        if let Some(openssl) = &self.openssl {
-            openssl.traverse(visit)?;
-        }
+        self.session.as_ref().map_or(Ok(()), |session| session.traverse(visit))?;
         visit.call(&self.below)?;
         visit.call(&self.protocol)
     }

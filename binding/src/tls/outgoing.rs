@@ -8,7 +8,8 @@ use pyo3::types::PyBytes;
 use ferroloop_engine::Pressure;
 
 use super::libssl::{Ssl, Step};
-use super::{Parts, Room, TlsLayer, TlsPhase, joined};
+use super::portable::Portable;
+use super::{Room, Session, TlsLayer, TlsPhase, joined};
 use crate::errors;
 use crate::names;
 use crate::transport::StreamTransport;
@@ -20,20 +21,20 @@ impl TlsLayer {
         chunks: impl IntoIterator<Item = PyBackedBytes> + Send,
     ) -> PyResult<()> {
         let py = this.py();
-        let phase = this.get().phase(py);
-        if !matches!(phase, TlsPhase::IDLE | TlsPhase::HANDSHAKE | TlsPhase::OPEN) {
-            return this.get().lose_write(py);
-        }
-        this.get().cell.with(py, |state, _| {
-            for chunk in chunks {
-                state.backlog.push(chunk);
+        let phase = this.get().cell.with(py, |state, _| {
+            if matches!(state.phase, TlsPhase::IDLE | TlsPhase::HANDSHAKE | TlsPhase::OPEN) {
+                chunks.into_iter().for_each(|chunk| state.backlog.push(chunk));
             }
+            state.phase
         });
-        if phase == TlsPhase::OPEN {
-            let outcome = Self::send_backlog(this);
-            return Self::fail_on_error(this, outcome);
+        match phase {
+            TlsPhase::IDLE | TlsPhase::HANDSHAKE => Ok(()),
+            TlsPhase::OPEN => {
+                let outcome = Self::with_session(this, Self::send_backlog);
+                Self::fail_on_error(this, outcome)
+            }
+            TlsPhase::FLUSHING | TlsPhase::SHUTDOWN | TlsPhase::CLOSED => this.get().lose_write(py),
         }
-        Ok(())
     }
 
     #[cold]
@@ -46,27 +47,26 @@ impl TlsLayer {
     }
 
     /// Encrypts what waits, as far as OpenSSL takes it, and hands the records down.
-    pub(super) fn send_backlog(this: &Bound<'_, Self>) -> PyResult<()> {
-        let Some(parts) = this.get().parts(this.py()) else { return Ok(()) };
+    pub(super) fn send_backlog(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
+        let py = this.py();
         let mut records = Vec::new();
-        let step = match &parts.ssl {
-            Some(ssl) => this.get().encrypt_directly(ssl, &parts, &mut records)?,
+        let step = match &session.ssl {
+            Some(ssl) => this.get().encrypt_directly(py, ssl, &mut records)?,
             None => Step::Stuck,
         };
         if step == Step::Stuck {
-            this.get().encrypt_portably(&parts)?;
+            this.get().encrypt_portably(py, &session.portable)?;
         }
-        Self::hand_down(this, &parts, records)
+        Self::hand_down(this, session, records)
     }
 
     /// No Python runs here, so that nobody misses the backlog while it is out of its cell.
     fn encrypt_directly<'py>(
         &self,
+        py: Python<'py>,
         ssl: &Ssl,
-        parts: &Parts<'py>,
         records: &mut Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<Step> {
-        let py = parts.py();
         let (mut backlog, room) =
             self.cell.with(py, |state, _| (std::mem::take(&mut state.backlog), state.room));
         let outcome = if room == Room::Free {
@@ -78,58 +78,52 @@ impl TlsLayer {
         outcome
     }
 
-    fn encrypt_portably(&self, parts: &Parts<'_>) -> PyResult<()> {
-        let py = parts.py();
+    fn encrypt_portably(&self, py: Python<'_>, portable: &Portable) -> PyResult<()> {
         while let Some((chunk, from)) =
             self.cell.with(py, |state, share| state.backlog.share_first(share))
         {
-            let Some(count) = parts.portable.encrypt(chunk, from)? else { break };
+            let Some(count) = portable.encrypt(py, chunk, from)? else { break };
             self.cell.with(py, |state, _| state.backlog.advance(count));
         }
         Ok(())
     }
 
-    /// Hands finished records to the transport below, unless that is full.
-    fn pump(this: &Bound<'_, Self>, parts: &Parts<'_>) -> PyResult<()> {
-        Self::hand_down(this, parts, Vec::new())
+    /// Hands down what the handshake or the shutdown has produced.
+    pub(super) fn pump(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
+        Self::hand_down(this, session, Vec::new())
     }
 
-    /// The same, after `records` that are out of the BIO already.
+    /// Hands finished records to the transport below, unless that is full: first those that are out of
+    /// the BIO already.
     fn hand_down<'py>(
         this: &Bound<'py, Self>,
-        parts: &Parts<'py>,
+        session: &Session,
         mut records: Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<()> {
-        let free = this.get().cell.with(this.py(), |state, _| state.room == Room::Free);
-        if let Some(below) = parts.below.as_ref().filter(|_| free) {
-            if parts.unsent()? > 0 {
-                records.push(parts.portable.drain()?);
+        let py = this.py();
+        let below = this
+            .get()
+            .cell
+            .shared(py, |state| state.below.as_ref().filter(|_| state.room == Room::Free));
+        if let Some(below) = below {
+            if session.unsent(py)? > 0 {
+                records.push(session.portable.drain(py)?);
             }
-            write_below(below, records)?;
+            write_below(&below, records)?;
         }
-        Self::control_writing(this)
-    }
-
-    /// For the Python half: what the handshake or the shutdown produced.
-    pub(super) fn pump_now(this: &Bound<'_, Self>) -> PyResult<()> {
-        match this.get().parts(this.py()) {
-            Some(parts) => Self::pump(this, &parts),
-            None => Ok(()),
-        }
+        Self::control_writing(this, session)
     }
 
     /// Bytes that have not reached the transport below.
-    pub(super) fn unsent(this: &Bound<'_, Self>) -> PyResult<usize> {
-        let py = this.py();
-        let Some(parts) = this.get().parts(py) else { return Ok(0) };
-        let backlog = this.get().cell.with(py, |state, _| state.backlog.len());
-        Ok(parts.unsent()?.saturating_add(backlog))
+    pub(super) fn unsent(&self, py: Python<'_>, session: &Session) -> PyResult<usize> {
+        let backlog = self.cell.with(py, |state, _| state.backlog.len());
+        Ok(session.unsent(py)?.saturating_add(backlog))
     }
 
     /// Pauses and resumes the application at the water marks: at the high one already (S22.12); a
     /// pause that was there before TLS lasts until the transport below has room.
-    pub(super) fn control_writing(this: &Bound<'_, Self>) -> PyResult<()> {
-        Self::judge_pressure(this, Self::unsent(this)?)
+    pub(super) fn control_writing(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
+        Self::judge_pressure(this, this.get().unsent(this.py(), session)?)
     }
 
     /// The same, with so many bytes unsent.

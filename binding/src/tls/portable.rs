@@ -4,7 +4,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PySlice};
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::cell::Share;
 use crate::{ffi, names};
 
 /// The most application data that one record carries (RFC 8446, 5.1). Reading in larger portions
@@ -12,23 +14,42 @@ use crate::{ffi, names};
 pub(super) const RECORD: usize = 16 * 1024;
 
 /// The SSLObject, and the BIOs on its network side.
-pub(super) struct Portable<'py> {
-    pub(super) object: Bound<'py, PyAny>,
-    pub(super) incoming: Bound<'py, PyAny>,
-    pub(super) outgoing: Bound<'py, PyAny>,
+pub(super) struct Portable {
+    pub(super) object: Py<PyAny>,
+    pub(super) incoming: Py<PyAny>,
+    pub(super) outgoing: Py<PyAny>,
 }
 
-impl<'py> Portable<'py> {
+impl Portable {
+    pub(super) fn share(&self, share: Share<'_>) -> Self {
+        Self {
+            object: share.share(&self.object),
+            incoming: share.share(&self.incoming),
+            outgoing: share.share(&self.outgoing),
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)?;
+        visit.call(&self.incoming)?;
+        visit.call(&self.outgoing)
+    }
+
     /// Puts bytes from the network into the incoming BIO.
-    pub(super) fn feed(&self, data: &Bound<'py, PyAny>) -> PyResult<()> {
-        self.incoming.call_method1(intern!(data.py(), "write"), (data,)).map(drop)
+    pub(super) fn feed(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = data.py();
+        self.incoming.bind(py).call_method1(intern!(py, "write"), (data,)).map(drop)
     }
 
     /// Decrypts all there is; true if the peer has ended its side.
-    pub(super) fn decrypt(&self, chunks: &mut Vec<Bound<'py, PyAny>>) -> PyResult<bool> {
-        let py = self.object.py();
+    pub(super) fn decrypt<'py>(
+        &self,
+        py: Python<'py>,
+        chunks: &mut Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<bool> {
+        let object = self.object.bind(py);
         loop {
-            let chunk = match self.object.call_method1(intern!(py, "read"), (RECORD,)) {
+            let chunk = match object.call_method1(intern!(py, "read"), (RECORD,)) {
                 Ok(chunk) => chunk,
                 Err(error) => return again(py, error).map(|()| false),
             };
@@ -36,7 +57,7 @@ impl<'py> Portable<'py> {
                 return Ok(true);
             }
             chunks.push(chunk);
-            if self.nothing_left()? {
+            if self.nothing_left(py)? {
                 return Ok(false);
             }
         }
@@ -46,18 +67,18 @@ impl<'py> Portable<'py> {
     /// its side.
     pub(super) fn fill(
         &self,
-        buffer: &Bound<'py, PyAny>,
+        buffer: &Bound<'_, PyAny>,
         mut filled: usize,
         room: usize,
     ) -> (usize, PyResult<bool>) {
-        let py = self.object.py();
+        let py = buffer.py();
         while filled < room {
             match self.fill_once(buffer, filled, room) {
                 Ok(0) => return (filled, Ok(true)),
                 Ok(count) => filled += count,
                 Err(error) => return (filled, again(py, error).map(|()| false)),
             }
-            match self.nothing_left() {
+            match self.nothing_left(py) {
                 Ok(false) => {}
                 other => return (filled, other.map(|_| false)),
             }
@@ -65,11 +86,11 @@ impl<'py> Portable<'py> {
         (filled, Ok(false))
     }
 
-    fn fill_once(&self, buffer: &Bound<'py, PyAny>, filled: usize, room: usize) -> PyResult<usize> {
-        let py = self.object.py();
+    fn fill_once(&self, buffer: &Bound<'_, PyAny>, filled: usize, room: usize) -> PyResult<usize> {
+        let py = buffer.py();
         let view = byte_view(buffer, room)?;
         let rest = view.get_item(PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1))?;
-        let count = self.object.call_method1(intern!(py, "read"), (room - filled, &rest));
+        let count = self.object.bind(py).call_method1(intern!(py, "read"), (room - filled, &rest));
         // The protocol may resize its buffer later; an exported one cannot be.
         rest.call_method0(intern!(py, "release"))?;
         view.call_method0(intern!(py, "release"))?;
@@ -77,42 +98,46 @@ impl<'py> Portable<'py> {
     }
 
     /// Whether another read could only say "want read", which would cost an exception.
-    fn nothing_left(&self) -> PyResult<bool> {
-        if self.received()? > 0 {
+    fn nothing_left(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.received(py)? > 0 {
             return Ok(false);
         }
-        let pending = self.object.call_method0(intern!(self.object.py(), "pending"))?;
+        let pending = self.object.bind(py).call_method0(intern!(py, "pending"))?;
         Ok(pending.extract::<usize>()? == 0)
     }
 
     /// Encrypts the beginning of what is left of a chunk; None if OpenSSL waits for the network.
-    pub(super) fn encrypt(&self, chunk: PyBackedBytes, from: usize) -> PyResult<Option<usize>> {
-        let py = self.object.py();
+    pub(super) fn encrypt(
+        &self,
+        py: Python<'_>,
+        chunk: PyBackedBytes,
+        from: usize,
+    ) -> PyResult<Option<usize>> {
         let data = if from == 0 {
             chunk.into_pyobject(py)?.into_any()
         } else {
             ffi::bytes_of(py, chunk.get(from..).unwrap_or_default())?.into_any()
         };
-        match self.object.call_method1(intern!(py, "write"), (data,)) {
+        match self.object.bind(py).call_method1(intern!(py, "write"), (data,)) {
             Ok(count) => count.extract().map(Some),
             Err(error) => again(py, error).map(|()| None),
         }
     }
 
     /// Takes the finished records.
-    pub(super) fn drain(&self) -> PyResult<Bound<'py, PyBytes>> {
-        let records = self.outgoing.call_method0(intern!(self.object.py(), "read"))?;
+    pub(super) fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let records = self.outgoing.bind(py).call_method0(intern!(py, "read"))?;
         Ok(records.cast_into()?)
     }
 
     /// Bytes received and not decrypted.
-    pub(super) fn received(&self) -> PyResult<usize> {
-        pending(&self.incoming)
+    pub(super) fn received(&self, py: Python<'_>) -> PyResult<usize> {
+        pending(self.incoming.bind(py))
     }
 
     /// Bytes of records that wait to be sent.
-    pub(super) fn unsent(&self) -> PyResult<usize> {
-        pending(&self.outgoing)
+    pub(super) fn unsent(&self, py: Python<'_>) -> PyResult<usize> {
+        pending(self.outgoing.bind(py))
     }
 }
 

@@ -45,7 +45,7 @@ use protocol::Receives;
 
 pub(crate) use address::address_to_python;
 pub(crate) use descriptor::Descriptor;
-pub(crate) use protocol::check_room;
+pub(crate) use protocol::{check_room, is_buffered};
 pub(crate) use stream::StreamTransport;
 
 /// The default high-water mark in bytes (S0.29).

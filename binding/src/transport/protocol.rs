@@ -32,9 +32,13 @@ impl Receives {
         if protocol.is_instance_of::<TlsLayer>() {
             return Ok(Self::Records);
         }
-        let buffered = protocol.is_instance(names::buffered_protocol_class(protocol.py())?)?;
-        Ok(if buffered { Self::Buffers } else { Self::Data })
+        Ok(if is_buffered(protocol)? { Self::Buffers } else { Self::Data })
     }
+}
+
+/// Whether a protocol brings its own buffers.
+pub(crate) fn is_buffered(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
+    protocol.is_instance(names::buffered_protocol_class(protocol.py())?)
 }
 
 /// Looks at what `get_buffer` returned.
