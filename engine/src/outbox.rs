@@ -18,8 +18,8 @@ const KEPT: usize = 8;
 
 /// Buffers on their way out, in order, kept whole until their last byte is sent.
 ///
-/// Buffers are never dropped in here: [`flush`](Outbox::flush) and [`clear`](Outbox::clear) move
-/// them out, because dropping one may be the host's business.
+/// Buffers are never dropped in here: [`flush`](Outbox::flush), [`take_sent`](Outbox::take_sent) and
+/// [`clear`](Outbox::clear) move them out, because dropping one may be the host's business.
 #[derive(Debug)]
 pub struct Outbox<B> {
     buffers: VecDeque<B>,
@@ -52,6 +52,36 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Buffers not sent yet, the first of them perhaps in part.
+    #[inline]
+    pub fn len_buffers(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// The first buffer, and how much of it is sent.
+    #[inline]
+    pub fn front(&self) -> Option<(&B, usize)> {
+        self.buffers.front().map(|first| (first, self.sent))
+    }
+
+    /// Notes that the host has sent `count` more bytes of the first buffer by itself, and moves that out
+    /// after its last byte.
+    #[inline]
+    pub fn take_sent(&mut self, count: usize) -> Option<B> {
+        self.bytes = self.bytes.saturating_sub(count);
+        self.sent += count;
+        self.pop_sent()
+    }
+
+    fn pop_sent(&mut self) -> Option<B> {
+        let len = self.buffers.front()?.as_ref().len();
+        if self.sent < len {
+            return None;
+        }
+        self.sent -= len;
+        self.buffers.pop_front()
     }
 
     /// Sends what the kernel takes, without blocking, and moves the buffers that are through into
@@ -115,14 +145,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     fn advance(&mut self, sent: usize, done: &mut Vec<B>) {
         self.bytes = self.bytes.saturating_sub(sent);
         self.sent += sent;
-        while let Some(first) = self.buffers.front() {
-            let len = first.as_ref().len();
-            if self.sent < len {
-                break;
-            }
-            self.sent -= len;
-            done.extend(self.buffers.pop_front());
-        }
+        done.extend(std::iter::from_fn(|| self.pop_sent()));
     }
 
     /// Gives up what is unsent: moves every buffer into `done`.

@@ -175,6 +175,21 @@ fn no_buffer_is_dropped_inside() {
     assert_eq!(done.len(), 12);
 }
 
+#[test]
+fn the_host_may_send_by_itself() {
+    let mut outbox = Outbox::new();
+    outbox.push("one");
+    outbox.push("three");
+    assert_eq!(outbox.front(), Some((&"one", 0)));
+    assert_eq!(outbox.take_sent(2), None);
+    assert_eq!(outbox.front(), Some((&"one", 2)));
+    assert_eq!((outbox.len_bytes(), outbox.len_buffers()), (6, 2));
+    assert_eq!(outbox.take_sent(1), Some("one"));
+    assert_eq!(outbox.front(), Some((&"three", 0)));
+    assert_eq!(outbox.take_sent(5), Some("three"));
+    assert!(outbox.is_empty() && outbox.front().is_none());
+}
+
 /// What may happen: a buffer is written, the kernel is offered all, the peer reads some.
 #[derive(Clone, Debug)]
 enum Step {

@@ -6,10 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::backlog::Backlog;
 use super::libssl::{NoSsl, Ssl};
 use super::portable::Portable;
-use super::{READ_HIGH, Room, Session, State, TlsLayer, TlsPhase, WRITE_HIGH};
+use super::{Backlog, READ_HIGH, Room, Session, State, TlsLayer, TlsPhase, WRITE_HIGH};
 use crate::cell::LoopCell;
 use crate::errors;
 use crate::event_loop::EventLoop;

@@ -6,7 +6,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::backlog::Backlog;
+use super::Backlog;
 use super::libssl::{Output, Ssl, Step};
 use super::portable::RECORD;
 use crate::ffi::bytes_of_at_most;
@@ -77,7 +77,7 @@ impl Ssl {
     pub(super) fn encrypt(&self, py: Python<'_>, backlog: &mut Backlog) -> Step {
         let mut step = Step::Moved(0);
         while let Step::Moved(_) = step
-            && backlog.len() > 0
+            && !backlog.is_empty()
         {
             step = self.encrypt_some(py, backlog);
         }
@@ -114,10 +114,10 @@ impl Ssl {
 
     /// Encrypts one record.
     fn encrypt_some(&self, py: Python<'_>, backlog: &mut Backlog) -> Step {
-        let Some(data) = backlog.first() else { return Step::Moved(0) };
-        let step = self.write(py, data);
+        let Some((chunk, sent)) = backlog.front() else { return Step::Moved(0) };
+        let step = self.write(py, chunk.get(sent..).unwrap_or_default());
         if let Step::Moved(count) = step {
-            backlog.advance(count);
+            drop(backlog.take_sent(count));
         }
         step
     }
@@ -126,7 +126,11 @@ impl Ssl {
 /// The most that the backlog can become as records; nothing while OpenSSL takes none of it.
 fn sealed_length(backlog: &Backlog, step: Step) -> usize {
     match step {
-        Step::Moved(_) => backlog.len() + OVERHEAD * backlog.most_records(RECORD),
+        Step::Moved(_) => {
+            // A chunk begins a new record.
+            let records = backlog.len_bytes() / RECORD + backlog.len_buffers();
+            backlog.len_bytes() + OVERHEAD * records
+        }
         Step::Waits | Step::Stuck => 0,
     }
 }

@@ -11,14 +11,13 @@
 //! one asks again and so has CPython raise its own error.
 
 mod api;
-mod backlog;
 mod direct;
 mod incoming;
 mod libssl;
 mod outgoing;
 mod portable;
 
-use ferroloop_engine::WaterMarks;
+use ferroloop_engine::{Outbox, WaterMarks};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -28,13 +27,16 @@ use crate::cell::{LoopCell, Share};
 use crate::event_loop::EventLoop;
 use crate::ffi;
 use crate::lost_writes::LostWrites;
-use backlog::Backlog;
+use crate::transport::chunk::Chunk;
 use libssl::Ssl;
 use portable::Portable;
 
 /// Water marks of TLS (S0.30): read high and write high; each low is a quarter.
 const READ_HIGH: usize = 256 * 1024;
 const WRITE_HIGH: usize = 512 * 1024;
+
+/// Application data that OpenSSL has not taken yet.
+type Backlog = Outbox<Chunk>;
 
 /// Where in its life a TLS connection is.
 #[pyclass(eq, eq_int, frozen, from_py_object, module = "ferroloop._ferroloop")]

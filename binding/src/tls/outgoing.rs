@@ -2,7 +2,6 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use ferroloop_engine::Pressure;
@@ -13,12 +12,13 @@ use super::{Room, Session, TlsLayer, TlsPhase, joined};
 use crate::errors;
 use crate::names;
 use crate::transport::StreamTransport;
+use crate::transport::chunk::Chunk;
 
 impl TlsLayer {
     /// Takes application data; sends it if the handshake is over.
     pub(super) fn write(
         this: &Bound<'_, Self>,
-        chunks: impl IntoIterator<Item = PyBackedBytes> + Send,
+        chunks: impl IntoIterator<Item = Chunk> + Send,
     ) -> PyResult<()> {
         let py = this.py();
         let phase = this.get().cell.with(py, |state, _| {
@@ -79,11 +79,11 @@ impl TlsLayer {
     }
 
     fn encrypt_portably(&self, py: Python<'_>, portable: &Portable) -> PyResult<()> {
-        while let Some((chunk, from)) =
-            self.cell.with(py, |state, share| state.backlog.share_first(share))
-        {
-            let Some(count) = portable.encrypt(py, chunk, from)? else { break };
-            self.cell.with(py, |state, _| state.backlog.advance(count));
+        while let Some((chunk, sent)) = self.cell.with(py, |state, share| {
+            state.backlog.front().map(|(chunk, sent)| (share.share_bytes(chunk), sent))
+        }) {
+            let Some(count) = portable.encrypt(py, chunk, sent)? else { break };
+            drop(self.cell.with(py, |state, _| state.backlog.take_sent(count)));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl TlsLayer {
 
     /// Bytes that have not reached the transport below.
     pub(super) fn unsent(&self, py: Python<'_>, session: &Session) -> PyResult<usize> {
-        let backlog = self.cell.with(py, |state, _| state.backlog.len());
+        let backlog = self.cell.with(py, |state, _| state.backlog.len_bytes());
         Ok(session.unsent(py)?.saturating_add(backlog))
     }
 
