@@ -18,8 +18,8 @@ const KEPT: usize = 8;
 
 /// Buffers on their way out, in order, kept whole until their last byte is sent.
 ///
-/// Buffers are never dropped in here: [`flush`](Outbox::flush), [`take_sent`](Outbox::take_sent) and
-/// [`clear`](Outbox::clear) move them out, because dropping one may be the host's business.
+/// Buffers are never dropped in here: [`flush`](Outbox::flush), [`take_sent`](Outbox::take_sent)
+/// and [`clear`](Outbox::clear) move them out, because dropping one may be the host's business.
 #[derive(Debug)]
 pub struct Outbox<B> {
     buffers: VecDeque<B>,
@@ -66,8 +66,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.buffers.front().map(|first| (first, self.sent))
     }
 
-    /// Notes that the host has sent `count` more bytes of the first buffer by itself, and moves that out
-    /// after its last byte.
+    /// Notes that the host has sent `count` more bytes of the first buffer by itself, and moves
+    /// that out after its last byte.
     #[inline]
     pub fn take_sent(&mut self, count: usize) -> Option<B> {
         self.bytes = self.bytes.saturating_sub(count);

@@ -51,7 +51,7 @@ impl TlsLayer {
         drop(old);
     }
 
-    /// Has the direct engine take over from here, unless that is in doubt: then the reason is returned.
+    /// Has the direct engine take over from here, or returns the reason why it cannot.
     fn _go_direct(&self, py: Python<'_>) -> PyResult<Option<&'static str>> {
         let Some(Session { portable, .. }) = self.session(py) else { return Ok(None) };
         let ssl = match Ssl::of(
@@ -167,8 +167,8 @@ impl TlsLayer {
         self.cell.with(py, |state, _| state.reading_paused = paused);
     }
 
-    /// The transport below is full already and has paused the application, which TLS now stands
-    /// between: both are resumed when it has room again.
+    /// The transport below was full before TLS came in between, and has paused the application,
+    /// which is resumed when there is room again.
     fn _inherit_pause(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
             state.room = Room::FullBefore;
@@ -198,9 +198,10 @@ impl TlsLayer {
         Self::with_session(slf, Self::pump)
     }
 
-    /// Forgets what was written and never sent, and OpenSSL's part.
+    /// Lets go of the session, and of what was written and never sent.
     fn _release(&self, py: Python<'_>) {
         let dropped = self.cell.with(py, |state, _| {
+            // asyncio counts the end of the connection as a lost write.
             state.lost_writes.count();
             (std::mem::take(&mut state.backlog), state.session.take())
         });

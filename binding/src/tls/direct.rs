@@ -1,7 +1,8 @@
-//! The direct engine: the same objects' `SSL` and BIOs, without a Python call for every record.
+//! The direct engine: OpenSSL's functions for the connection's `SSL` and BIOs, without a Python
+//! call for every record.
 //!
-//! Many records are decrypted where they were received, and made where they are to lie, so that the BIOs
-//! stay small whatever comes.
+//! Where there are many records, they are decrypted in the memory that they were received into, and
+//! made in the `bytes` that is sent, so that the BIOs stay small however much there is.
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -14,8 +15,9 @@ use crate::ffi::bytes_of_at_most;
 /// The most that a record has beside its data: header, nonce, the type inside, MAC and padding.
 const OVERHEAD: usize = 128;
 
-/// The most that is made into one `bytes` of records, beyond which there are several: larger ones are no
-/// faster, and where a program's settings keep them from the heap (see `heap`) they cost page faults.
+/// How much goes into one `bytes` of records; for more there are several. Larger ones are no
+/// faster, and where a program's settings keep them from the heap (see `heap`) they cost page
+/// faults.
 const RECORDS: usize = 64 * 1024;
 
 impl Ssl {
@@ -50,7 +52,7 @@ impl Ssl {
                 chunks.push(chunk.into_any());
             }
             match step {
-                // The data has not had room enough.
+                // There was not room enough for everything.
                 Step::Moved(_) => {}
                 step => return Ok(step),
             }
@@ -60,7 +62,7 @@ impl Ssl {
     /// Decrypts into `output`; answers with `Moved` if that is full.
     pub(super) fn fill(&self, py: Python<'_>, output: &mut Output<'_>) -> Step {
         while !output.is_full() {
-            // To ask OpenSSL for what it cannot have would cost as much as a small record does.
+            // Asking OpenSSL in vain would cost as much as a small record does.
             let step = if self.has_anything(py) { self.read(py, output) } else { Step::Waits };
             if !matches!(step, Step::Moved(_)) {
                 return step;
@@ -84,14 +86,14 @@ impl Ssl {
         step
     }
 
-    /// Encrypts the backlog and takes the records, and those that were there before.
+    /// Encrypts the backlog and takes the records out, after those that were in the BIO before.
     pub(super) fn encrypt_and_drain<'py>(
         &self,
         py: Python<'py>,
         backlog: &mut Backlog,
         records: &mut Vec<Bound<'py, PyBytes>>,
     ) -> PyResult<Step> {
-        // The first record is made before there is memory for it: then its length is known.
+        // The first record is made in the BIO: the memory for a single one has its exact length.
         let mut step = self.encrypt_some(py, backlog);
         while let expected @ 1.. = self.unsent(py) + sealed_length(backlog, step) {
             let mut outcome = Ok(());

@@ -38,13 +38,13 @@ impl TlsLayer {
         }
     }
 
-    /// Delivers all application data that was received, and sends what reading has caused to be sent.
+    /// Delivers what was received, and sends what reading has caused to be sent.
     pub(super) fn read_received(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
         let wants = this.get().cell.with(this.py(), |state, _| state.wants());
         Self::read(this, session, wants, &[])
     }
 
-    /// Delivers, besides what was received before, what the `fresh` records hold, for which there must be
+    /// Delivers what was received before and what the `fresh` records hold, for which there must be
     /// an SSL, and sends what reading has caused to be sent.
     fn read(this: &Bound<'_, Self>, session: &Session, wants: Wants, fresh: &[u8]) -> PyResult<()> {
         let outcome = Self::try_read(this, session, wants, fresh);
@@ -77,7 +77,7 @@ impl TlsLayer {
         let py = this.py();
         let mut chunks = Vec::new();
         let outcome = session.decrypt(py, fresh, &mut chunks);
-        // What came before an error was received all the same.
+        // What came before an error is delivered all the same.
         if let Some(data) = joined(py, chunks)?
             && let Some(protocol) = this.get().protocol(py)
         {
@@ -86,8 +86,8 @@ impl TlsLayer {
         outcome
     }
 
-    /// Decrypts into the protocol's own buffer until that is full or nothing is left; true if the peer has
-    /// ended its side.
+    /// Decrypts into the protocol's own buffer until that is full or nothing is left; true if the
+    /// peer has ended its side.
     fn read_into_buffer(this: &Bound<'_, Self>, session: &Session, fresh: &[u8]) -> PyResult<bool> {
         let py = this.py();
         let Some(protocol) = this.get().protocol(py) else { return Ok(false) };
@@ -101,7 +101,7 @@ impl TlsLayer {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
         }
         if filled == room {
-            // There may be more, and others wait.
+            // There may be more, which waits until others have had their turn.
             let again = this.getattr(intern!(py, "_read"))?;
             this.get().event_loop(py).call_method1(intern!(py, "call_soon"), (again,))?;
         }
@@ -127,7 +127,7 @@ impl TlsLayer {
 }
 
 impl Session {
-    /// Decrypts what was received before, and the `fresh` records; true if the peer has ended its side.
+    /// Decrypts what was received before and then `fresh`; true if the peer has ended its side.
     fn decrypt<'py>(
         &self,
         py: Python<'py>,
@@ -142,6 +142,8 @@ impl Session {
         self.portable.decrypt(py, chunks)
     }
 
+    /// Decrypts into a buffer of `room` bytes, first what was received before and then the `fresh`
+    /// records; answers how many bytes that filled, and whether the peer has ended its side.
     fn fill(
         &self,
         buffer: &Bound<'_, PyAny>,
@@ -156,7 +158,8 @@ impl Session {
             step.map(|step| (output.filled(), step))
         });
         match filling {
-            // The SSLObject says what is wrong with the buffer: nobody will ask for the records.
+            // The SSLObject raises what is wrong with the buffer. The fresh records are lost, but
+            // the connection ends with that error.
             Err(_) => self.portable.fill(buffer, 0, room),
             Ok(Err(error)) => (0, Err(error)),
             Ok(Ok((filled, Step::Stuck))) => self.portable.fill(buffer, filled, room),

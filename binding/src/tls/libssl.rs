@@ -76,8 +76,8 @@ macro_rules! functions {
                 Some(Self {$(
                     $name: {
                         let address = symbol(object, $symbol)?;
-                        // SAFETY: the address of the function of this name, which has this signature
-                        // in every OpenSSL from 1.1.1 on.
+                        // SAFETY: the address of the function of this name, which has this
+                        // signature in every OpenSSL from 1.1.1 on.
                         unsafe { transmute::<Pointer, unsafe extern "C" fn($($argument),*) -> $result>(address) }
                     },
                 )*})
@@ -173,8 +173,8 @@ pub(super) struct Ssl {
     outgoing: Pointer,
 }
 
-// SAFETY: the pointers are used only by methods that are given a token of the interpreter, and so by
-// one thread at a time.
+// SAFETY: the pointers are used only by methods that are given a token of the interpreter, and so
+// by one thread at a time.
 unsafe impl Send for Ssl {}
 
 /// Memory for OpenSSL to write into, and how much of it is filled.
@@ -266,7 +266,7 @@ impl Ssl {
         (incoming, outgoing, its_context) == (self.incoming, self.outgoing, context)
     }
 
-    /// Whether version and cipher are those that the object names; before the handshake it names none.
+    /// Whether version and cipher are those that the object names: none before the handshake.
     fn says_the_same(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = object.py();
         let version: Option<String> = object.call_method0(intern!(py, "version"))?.extract()?;
@@ -296,8 +296,8 @@ impl Ssl {
         let mut count = 0;
         let rest = output.rest();
         let start = rest.as_mut_ptr().cast();
-        // SAFETY: a living SSL, which `owner` keeps, used by one thread at a time; writes no more than
-        // the length, and the count.
+        // SAFETY: a living SSL, which `owner` keeps, used by one thread at a time; writes no more
+        // than the length, and the count.
         let status =
             unsafe { (self.functions.read)(self.handle, start, rest.len(), &raw mut count) };
         output.filled += count;
@@ -308,8 +308,8 @@ impl Ssl {
     pub(super) fn write(&self, _py: Python<'_>, data: &[u8]) -> Step {
         let mut count = 0;
         let start = data.as_ptr().cast();
-        // SAFETY: as in `read`; reads no more than the length. A write that has to be repeated may come
-        // from elsewhere (SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, as CPython sets it).
+        // SAFETY: as in `read`; reads no more than the length. A write that has to be repeated may
+        // come from elsewhere (SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER, as CPython sets it).
         let status =
             unsafe { (self.functions.write)(self.handle, start, data.len(), &raw mut count) };
         self.step(status, count)
@@ -319,8 +319,8 @@ impl Ssl {
         if status > 0 {
             return Step::Moved(count);
         }
-        // SAFETY: a living SSL, right after the call in question, as the function demands. It leaves the
-        // error for CPython to find.
+        // SAFETY: a living SSL, right after the call in question, as the function demands. It
+        // leaves the error for CPython to find.
         match unsafe { (self.functions.get_error)(self.handle, status) } {
             SSL_ERROR_WANT_READ | SSL_ERROR_WANT_WRITE => Step::Waits,
             _ => Step::Stuck,
@@ -348,8 +348,8 @@ impl Ssl {
         let mut count = 0;
         let rest = output.rest();
         let start = rest.as_mut_ptr().cast();
-        // SAFETY: a living BIO, which `owner` keeps; writes no more than the length, and the count, which
-        // stays zero if there is nothing.
+        // SAFETY: a living BIO, which `owner` keeps; writes no more than the length, and the count,
+        // which stays zero if there is nothing.
         unsafe { (self.functions.bio_read)(self.outgoing, start, rest.len(), &raw mut count) };
         output.filled += count;
     }
@@ -386,7 +386,7 @@ fn plain_context<'py>(object: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, N
     Ok(context)
 }
 
-/// Whether OpenSSL would call Python for every record: CPython tells of their errors after its own calls.
+/// Whether OpenSSL would call Python for every record: only CPython's own calls report its errors.
 fn has_callbacks(context: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = context.py();
     let messages = context.getattr(intern!(py, "_msg_callback"))?;
@@ -394,8 +394,8 @@ fn has_callbacks(context: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!messages.is_none() || !keys.is_none())
 }
 
-/// The `SSL` of CPython's `_SSLSocket`, which begins with its socket, of which SSLObjects have none, its
-/// SSL and its context.
+/// The `SSL` of CPython's `_SSLSocket`, which begins with its socket, of which SSLObjects have
+/// none, its SSL and its context.
 fn handle_in(owner: &Bound<'_, PyAny>, context: &Bound<'_, PyAny>) -> Result<Pointer, NoSsl> {
     let [socket, ssl, its_context] = head(owner, names::ssl_socket_class(owner.py())?)?;
     if !socket.is_null() || its_context != context.as_ptr().cast() {
@@ -424,8 +424,8 @@ fn head<const N: usize>(
         return Err(UNKNOWN);
     }
     let start = object.as_ptr().wrapping_byte_add(header).cast::<[Pointer; N]>();
-    // SAFETY: an instance of the class has at least the class's size, is aligned like a pointer, and the
-    // words in that lie within it.
+    // SAFETY: an instance of the class has at least the class's size, is aligned like a pointer,
+    // and the words in that lie within it.
     Ok(unsafe { ptr::read(start) })
 }
 

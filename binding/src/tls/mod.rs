@@ -1,14 +1,14 @@
 //! TLS over any stream transport: what happens per record.
 //!
 //! [`TlsLayer`] is the protocol of the transport below and drives an `ssl.SSLObject` over two
-//! `MemoryBIO`s, so everything that can be asked of a `ssl.SSLContext` holds. What happens once per
+//! `MemoryBIO`s, so that all settings of an `ssl.SSLContext` apply. What happens once per
 //! connection (handshake, shutdown, timeouts) is Python: `ferroloop._tls` derives its protocol from
-//! the layer and is called back at each step of those.
+//! the layer, which calls it at each step of those.
 //!
 //! Records have two engines. `portable` calls the methods of these objects. `direct` calls OpenSSL
 //! for the very `SSL` and BIOs inside them, by way of `libssl`; it takes over after the handshake
-//! where that can be had, and whenever OpenSSL has anything to say but "done" or "wait", the portable
-//! one asks again and so has CPython raise its own error.
+//! where that is possible, and whenever OpenSSL has anything to say but "done" or "wait", the
+//! portable one asks again and so has CPython raise its own error.
 
 mod api;
 mod direct;
@@ -65,12 +65,12 @@ pub(crate) struct TlsLayer {
 struct State {
     phase: TlsPhase,
     event_loop: Py<EventLoop>,
-    /// None before `_wrap`, and once the connection is lost: an application that keeps the transport
-    /// keeps no key.
+    /// None before `_wrap`, and once the connection is lost: an application that keeps the
+    /// transport keeps no key.
     session: Option<Session>,
     /// The transport below, while it is connected.
     below: Option<Py<PyAny>>,
-    /// The application's.
+    /// The application's, until the connection is lost.
     protocol: Option<Py<PyAny>>,
     /// The protocol brings its own buffers.
     buffered: bool,
@@ -83,12 +83,12 @@ struct State {
     lost_writes: LostWrites,
 }
 
-/// Whether the transport below wants more.
+/// Whether the transport below takes more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
     Free,
     Full,
-    /// Full since before TLS came between it and the application, which it has told so.
+    /// It was full before TLS came in between, and has paused the application by itself.
     FullBefore,
 }
 
@@ -103,9 +103,9 @@ enum Wants {
 
 /// OpenSSL's side of the connection.
 ///
-/// A step keeps the one that it began with, also while it calls Python: there is never another, and when
-/// it is let go, the protocol and the transport below are gone already. Those, and all else that Python may
-/// change, are looked at where they are used.
+/// A step keeps the one that it began with, also while it calls Python: there is never another, and
+/// when it is let go, the protocol and the transport below are gone already. Those, and all else
+/// that Python may change, are looked at where they are used.
 struct Session {
     portable: Portable,
     /// With one the engine is the direct one.
@@ -175,7 +175,7 @@ impl TlsLayer {
     }
 
     /// Ends the connection over an error of the record layer or of the application's protocol. What
-    /// is no `Exception` is the transport's below: it lets exit requests leave the run.
+    /// is no `Exception` is left to the transport below, which lets exit requests leave the run.
     fn fail_on_error(this: &Bound<'_, Self>, outcome: PyResult<()>) -> PyResult<()> {
         let py = this.py();
         match outcome {
@@ -214,7 +214,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<TlsLayer>()
 }
 
-/// Several `bytes` as one object; None of none.
+/// Several `bytes` as one object; None if there are none.
 fn joined<'py, T: PyTypeInfo>(
     py: Python<'py>,
     mut chunks: Vec<Bound<'py, T>>,

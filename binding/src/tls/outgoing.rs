@@ -60,7 +60,8 @@ impl TlsLayer {
         Self::hand_down(this, session, records)
     }
 
-    /// No Python runs here, so that nobody misses the backlog while it is out of its cell.
+    /// Encrypts by the direct engine. No Python runs meanwhile, so nobody misses the backlog while
+    /// it is out of its cell.
     fn encrypt_directly<'py>(
         &self,
         py: Python<'py>,
@@ -78,6 +79,7 @@ impl TlsLayer {
         outcome
     }
 
+    /// Encrypts by the portable engine, which is Python: the backlog stays in its cell.
     fn encrypt_portably(&self, py: Python<'_>, portable: &Portable) -> PyResult<()> {
         while let Some((chunk, sent)) = self.cell.with(py, |state, share| {
             state.backlog.front().map(|(chunk, sent)| (share.share_bytes(chunk), sent))
@@ -93,8 +95,8 @@ impl TlsLayer {
         Self::hand_down(this, session, Vec::new())
     }
 
-    /// Hands finished records to the transport below, unless that is full: first those that are out of
-    /// the BIO already.
+    /// Hands finished records to the transport below, unless that is full: those that are out of
+    /// the BIO already, and then what is in it.
     fn hand_down<'py>(
         this: &Bound<'py, Self>,
         session: &Session,
@@ -120,13 +122,14 @@ impl TlsLayer {
         Ok(session.unsent(py)?.saturating_add(backlog))
     }
 
-    /// Pauses and resumes the application at the water marks: at the high one already (S22.12); a
-    /// pause that was there before TLS lasts until the transport below has room.
+    /// Judges the pressure of all that is unsent.
     pub(super) fn control_writing(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
         Self::judge_pressure(this, this.get().unsent(this.py(), session)?)
     }
 
-    /// The same, with so many bytes unsent.
+    /// Pauses or resumes the application if `size` unsent bytes cross a water mark: reaching the
+    /// high one is enough (S22.12). A pause that was there before TLS lasts until the transport
+    /// below has room.
     pub(super) fn judge_pressure(this: &Bound<'_, Self>, size: usize) -> PyResult<()> {
         let py = this.py();
         let pressure = this.get().cell.with(py, |state, _| {
@@ -147,7 +150,7 @@ impl TlsLayer {
     }
 }
 
-/// All at once, so that the transport below judges its pressure after the last.
+/// Writes all at once, so that the transport below judges its pressure after the last.
 fn write_below<'py>(below: &Bound<'py, PyAny>, records: Vec<Bound<'py, PyBytes>>) -> PyResult<()> {
     if let Ok(stream) = below.cast_exact::<StreamTransport>() {
         return StreamTransport::write_records(stream, records);

@@ -9,8 +9,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::cell::Share;
 use crate::{ffi, names};
 
-/// The most application data that one record carries (RFC 8446, 5.1). Reading in larger portions
-/// would only make OpenSSL's caller allocate, and give back, memory that cannot be filled.
+/// The most application data that one record carries (RFC 8446, 5.1). Where more is read at once,
+/// CPython allocates memory that cannot be filled, and gives it back.
 pub(super) const RECORD: usize = 16 * 1024;
 
 /// The SSLObject, and the BIOs on its network side.
@@ -63,8 +63,8 @@ impl Portable {
         }
     }
 
-    /// How much of the buffer from `filled` on was filled in the end, and whether the peer has ended
-    /// its side.
+    /// How much of the buffer from `filled` on was filled in the end, and whether the peer has
+    /// ended its side.
     pub(super) fn fill(
         &self,
         buffer: &Bound<'_, PyAny>,
@@ -91,7 +91,7 @@ impl Portable {
         let view = byte_view(buffer, room)?;
         let rest = view.get_item(PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1))?;
         let count = self.object.bind(py).call_method1(intern!(py, "read"), (room - filled, &rest));
-        // The protocol may resize its buffer later; an exported one cannot be.
+        // The protocol may resize its buffer later, which it cannot while there are views of it.
         rest.call_method0(intern!(py, "release"))?;
         view.call_method0(intern!(py, "release"))?;
         count?.extract()

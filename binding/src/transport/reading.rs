@@ -83,8 +83,8 @@ impl BaseTransport {
         })
     }
 
-    /// One read for TLS, which takes the records out of the loop's buffer by itself. asyncio's TLS
-    /// brings buffers of its own, and an error in it goes by the name of their method.
+    /// One read for TLS, which takes the records out of the loop's buffer by itself. An error goes by
+    /// `buffer_updated`, since asyncio's TLS is a BufferedProtocol.
     #[inline]
     fn read_records<'py>(
         this: &Bound<'py, Self>,

@@ -1,5 +1,5 @@
-//! Memory of ours that OpenSSL reads from, or writes into, for a while, in the place of the connection's
-//! BIOs: a copy less of every byte.
+//! Memory of ours that OpenSSL reads from, or writes into, for a while, in place of the
+//! connection's BIOs: one copy less of every byte.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::{ptr, slice};
@@ -44,8 +44,8 @@ impl<'a> Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        // SAFETY: a living SSL takes over our share of its own BIO, and gives up the lent one, which nobody
-        // else has.
+        // SAFETY: a living SSL takes over our share of its own BIO, and gives up the lent one,
+        // which nobody else has.
         unsafe { (self.set)(self.ssl.handle, self.own) };
     }
 }
@@ -57,8 +57,9 @@ struct Sink<'a, 'b> {
 }
 
 impl Ssl {
-    /// Does some work with the SSL reading `records` next, and without a call of Python's: nobody else may
-    /// read meanwhile. What it leaves of them is in the incoming BIO afterwards. Errors: MemoryError.
+    /// Does some work with the SSL reading `records` next, and without a call of Python's: nobody
+    /// else may read meanwhile. What it leaves of them is in the incoming BIO afterwards. Errors:
+    /// MemoryError.
     pub(in super::super) fn reading<T>(
         &self,
         py: Python<'_>,
@@ -89,8 +90,8 @@ impl Ssl {
         Ok(lent)
     }
 
-    /// Calls `make_record` with the SSL writing into `output`, until that is full or the answer is that there
-    /// are no more. What is too long goes on in the outgoing BIO. Errors: MemoryError.
+    /// Calls `make_record` with the SSL writing into `output`, until that is full or the answer is
+    /// that there are no more. What is too long goes on in the outgoing BIO. Errors: MemoryError.
     pub(in super::super) fn writing(
         &self,
         py: Python<'_>,
@@ -133,7 +134,7 @@ impl Method {
         if method.is_null() {
             return Err(PyMemoryError::new_err(()));
         }
-        // SAFETY: a method that nobody else has yet, and a function that writes as BIO_write_ex does.
+        // SAFETY: a method that nobody else has, and a function that writes as BIO_write_ex does.
         unsafe { (functions.bio_method_set_write)(method, write) };
         // SAFETY: the same, and a function that answers as BIO_ctrl does.
         unsafe { (functions.bio_method_set_control)(method, control) };
