@@ -93,7 +93,8 @@ pub(crate) fn callback_failed(handle: &Bound<'_, Handle>, error: PyErr) -> PyRes
     if is_exit_request(py, &error) {
         return Err(error);
     }
-    let text = Handle::callback_text(handle)?;
+    // What the callback's own repr raises has the error for its context.
+    let text = ffi::handling(error.value(py), || Handle::callback_text(handle))?;
     let mut report =
         Report::new(py, &format!("Exception in callback {text}"), error)?.with("handle", handle)?;
     if let Some(stack) = handle.get().source_traceback(py) {

@@ -24,4 +24,6 @@ pub(crate) use context::{
 pub(crate) use finalize::{Finalize, add_finalizer};
 pub(crate) use handling::handling;
 pub(crate) use method::{Arguments, FastMethod, add_method};
-pub(crate) use recycle::{Recycle, Spares, add_recycling, let_go, make, make_lasting, reveal};
+pub(crate) use recycle::{
+    Recycle, Spares, add_recycling, let_go, make, make_lasting, place_in, reveal,
+};

@@ -93,7 +93,7 @@ impl Recycle for Handle {
 
     #[inline]
     fn place(this: Borrowed<'_, '_, Self>) -> Self::Place {
-        ptr::from_ref(this.get()).cast_mut()
+        ffi::place_in(this)
     }
 
     /// Gives up a context that is an empty copy until somebody needs it: the copies of a burst

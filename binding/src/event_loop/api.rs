@@ -14,7 +14,7 @@ use super::watch::Side;
 use super::{EventLoop, schedule};
 use crate::errors::{Refusal, os_error};
 use crate::handle::Handle;
-use crate::{future, resolve};
+use crate::{future, names, resolve};
 
 #[pymethods]
 impl EventLoop {
@@ -176,8 +176,14 @@ impl EventLoop {
         Self::ensure_no_transport(slf, fd)
     }
 
-    fn _set_debug(&self, enabled: bool) {
+    fn _set_debug(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
+        if enabled {
+            // A handle is described when it is cancelled, and when the interpreter ends nothing can be
+            // imported any more.
+            names::handle_repr(py)?;
+        }
         self.debug.store(enabled, Ordering::Relaxed);
+        Ok(())
     }
 
     fn _check_closed(&self) -> PyResult<()> {

@@ -4,8 +4,6 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -22,17 +20,34 @@ pub(crate) fn with_writable_buffer<R>(
     object: &Bound<'_, PyAny>,
     fill: impl FnOnce(&mut [u8]) -> R,
 ) -> PyResult<R> {
-    let buffer = PyUntypedBuffer::get(object)?;
-    if buffer.readonly() || !buffer.is_c_contiguous() {
-        return Err(PyBufferError::new_err("the buffer is not writable and contiguous"));
+    let mut view = MaybeUninit::uninit();
+    // As Python's own functions ask for one (`w*`): contiguous, and without a shape, which ctypes
+    // does not tell PyO3 as it likes to hear it.
+    // SAFETY: fills the view in, and pins the memory and its size until the view is released.
+    let status =
+        unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), ffi::PyBUF_WRITABLE) };
+    if status < 0 {
+        return Err(PyErr::fetch(object.py()));
     }
-    let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
+    // SAFETY: filled in.
+    let export = Export(unsafe { view.assume_init_mut() });
+    let (start, length) = (export.0.buf.cast::<u8>(), export.0.len.cast_unsigned());
     if length == 0 {
         return Ok(fill(&mut []));
     }
-    // SAFETY: the export pins the memory and its size until `buffer` is dropped, it is writable,
-    // and no Python code runs while the slice lives, so nobody else touches it.
+    // SAFETY: pinned and writable; no Python code runs while the slice lives, so nobody else
+    // touches it.
     Ok(fill(unsafe { slice::from_raw_parts_mut(start, length) }))
+}
+
+/// A view of an object's memory, released when it is dropped, and not moved until then.
+struct Export<'a>(&'a mut ffi::Py_buffer);
+
+impl Drop for Export<'_> {
+    fn drop(&mut self) {
+        // SAFETY: of a view that was filled in, once.
+        unsafe { ffi::PyBuffer_Release(self.0) };
+    }
 }
 
 /// A `bytes` of `data`.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use pyo3::prelude::*;
 use pyo3::{Borrowed, PyTypeInfo, ffi};
 
-use super::method::guard;
+use super::method::catch;
 
 /// A class that must be told before its instances die.
 pub(crate) trait Finalize: PyTypeInfo {
@@ -51,23 +51,39 @@ unsafe extern "C" fn dealloc_entry<T: Finalize>(object: *mut ffi::PyObject) {
 
 unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
     let finalize = |py: Python<'_>| {
-        // A finalizer must leave an exception that is on its way alone.
-        let pending = PyErr::take(py);
+        let _pending = Pending::put_aside(py);
         // SAFETY: whoever finalizes an object keeps it alive meanwhile.
         let this = unsafe { Borrowed::from_ptr(py, object) };
         // SAFETY: `tp_finalize` of the class is called with an instance of it.
         let this = unsafe { this.cast_unchecked::<T>() };
-        guard(py, |_| {
-            if let Err(error) = T::finalize(&this) {
-                error.write_unraisable(py, Some(this.as_any()));
-            }
-            Ok(ptr::null_mut())
-        });
-        if let Some(pending) = pending {
-            pending.restore(py);
+        if let Err(error) = catch(|| T::finalize(&this)) {
+            error.write_unraisable(py, Some(this.as_any()));
         }
     };
     // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the
     // interpreter ends.
     unsafe { Python::attach_unchecked(finalize) }
+}
+
+/// The exception that is on its way, which a finalizer must leave alone. PyO3 would go on with the
+/// panic that one may stand for.
+struct Pending([*mut ffi::PyObject; 3]);
+
+impl Pending {
+    #[allow(deprecated, reason = "its successor came with Python 3.12")]
+    fn put_aside(_py: Python<'_>) -> Self {
+        let [mut class, mut value, mut traceback] = [ptr::null_mut(); 3];
+        // SAFETY: attached; gives three references, or nulls.
+        unsafe { ffi::PyErr_Fetch(&raw mut class, &raw mut value, &raw mut traceback) };
+        Self([class, value, traceback])
+    }
+}
+
+impl Drop for Pending {
+    #[allow(deprecated, reason = "as above")]
+    fn drop(&mut self) {
+        let [class, value, traceback] = self.0;
+        // SAFETY: still attached; takes the references over.
+        unsafe { ffi::PyErr_Restore(class, value, traceback) };
+    }
 }

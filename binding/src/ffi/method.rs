@@ -179,7 +179,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
 ) -> *mut ffi::PyObject {
     // SAFETY: Python calls its methods with the GIL held.
     let py = unsafe { Python::assume_attached() };
-    guard(py, |py| {
+    let outcome = catch(|| {
         // SAFETY: the caller keeps `this` alive for the call, and it is not null.
         let this = unsafe { Borrowed::from_ptr(py, this) };
         // SAFETY: the method descriptor has checked that it is an instance of its class.
@@ -199,18 +199,15 @@ unsafe extern "C" fn entry<M: FastMethod>(
         let (positional, keyword_values) = all.split_at(positional.min(all.len()));
         let arguments = Arguments { py, all, positional, keyword_values, keyword_names: names };
         M::call(&this, arguments).map(Bound::into_ptr)
-    })
-}
-
-/// Turns an error into a raised exception, and a panic into a `SystemError`: neither may cross C.
-pub(super) fn guard(
-    py: Python<'_>,
-    call: impl FnOnce(Python<'_>) -> PyResult<*mut ffi::PyObject>,
-) -> *mut ffi::PyObject {
-    let outcome = catch_unwind(AssertUnwindSafe(|| call(py)))
-        .unwrap_or_else(|_| Err(PySystemError::new_err("ferroloop panicked; please report this")));
+    });
     outcome.unwrap_or_else(|error| {
         error.restore(py);
         ptr::null_mut()
     })
+}
+
+/// Turns a panic into a `SystemError`: it may not cross C.
+pub(super) fn catch<T>(call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(PySystemError::new_err("ferroloop panicked; please report this")))
 }

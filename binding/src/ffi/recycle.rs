@@ -59,6 +59,13 @@ pub(crate) trait Place: Copy {
     unsafe fn read(self) -> Self::Value;
 }
 
+/// Where in an instance the value of a class is: reached from the object itself, since through a
+/// reference to the value nothing may be written.
+#[inline]
+pub(crate) fn place_in<T: PyClass<Frozen = True> + Sync>(this: Borrowed<'_, '_, T>) -> *mut T {
+    this.as_ptr().with_addr(ptr::from_ref(this.get()).addr()).cast()
+}
+
 impl<T> Place for *mut T {
     type Value = T;
 
@@ -263,14 +270,15 @@ unsafe extern "C" fn dealloc_entry<T: Recycle>(object: *mut ffi::PyObject) {
 fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
     // SAFETY: an object that the collector may know; it must forget it before its end begins.
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-    // SAFETY: an object without references, of a class that has weak ones.
-    unsafe { ffi::PyObject_ClearWeakRefs(object) };
     // SAFETY: alive in memory, though without references.
     let this = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: its type is that of T.
     let place = T::place(unsafe { this.cast_unchecked() });
     let mut next = T::spares().begin_end(py, Spare { object, place });
     while let Some(dead) = next {
+        // What it calls may end others, so it counts as part of this end.
+        // SAFETY: an object without references, of a class that has weak ones.
+        unsafe { ffi::PyObject_ClearWeakRefs(dead.object) };
         // SAFETY: nobody can reach the object any more, and nobody reads its value again.
         T::bury(unsafe { dead.place.read() }, py);
         if let Some(spare) = T::spares().put(py, dead) {

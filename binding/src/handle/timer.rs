@@ -1,7 +1,6 @@
 //! `TimerHandle`: a callback with a deadline, and how the loop's heap holds it.
 
 use std::cmp::Ordering as Order;
-use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ferroloop_engine::Cancel;
@@ -36,7 +35,7 @@ impl Recycle for TimerHandle {
 
     #[inline]
     fn place(this: Borrowed<'_, '_, Self>) -> Self::Place {
-        (ptr::from_ref(this.get()).cast_mut(), Handle::place(this.as_super().as_borrowed()))
+        (ffi::place_in(this), Handle::place(this.as_super().as_borrowed()))
     }
 
     fn lighten((_, handle): &(Self, Handle), py: Python<'_>) {

@@ -1,7 +1,6 @@
 //! From records to the application: decrypting, and when to stop reading.
 
 use ferroloop_engine::Pressure;
-use pyo3::buffer::PyUntypedBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -94,8 +93,9 @@ impl TlsLayer {
         let hint = session.received(py)? + fresh.len();
         let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
         check_room(&buffer)?;
-        // In bytes: what it holds may be wider items.
-        let room = PyUntypedBuffer::get(&buffer)?.len_bytes();
+        // In bytes: what it holds may be wider items. What cannot be written to is refused below.
+        let room = ffi::with_writable_buffer(&buffer, |memory| memory.len());
+        let room = room.or_else(|_| buffer.len())?;
         let (filled, outcome) = session.fill(&buffer, room, fresh);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
@@ -139,7 +139,7 @@ impl Session {
         {
             return Ok(false);
         }
-        self.portable.decrypt(py, chunks)
+        self.portably(py, |portable| portable.decrypt(py, chunks))
     }
 
     /// Decrypts into a buffer of `room` bytes, first what was received before and then the `fresh`
@@ -162,7 +162,9 @@ impl Session {
             // the connection ends with that error.
             Err(_) => self.portable.fill(buffer, 0, room),
             Ok(Err(error)) => (0, Err(error)),
-            Ok(Ok((filled, Step::Stuck))) => self.portable.fill(buffer, filled, room),
+            Ok(Ok((filled, Step::Stuck))) => {
+                self.portably(py, |portable| portable.fill(buffer, filled, room))
+            }
             Ok(Ok((filled, _))) => (filled, Ok(false)),
         }
     }

@@ -125,6 +125,17 @@ impl Session {
         self.ssl.as_ref().map_or(Ok(()), |ssl| ssl.traverse(visit))
     }
 
+    /// Does with the SSLObject what OpenSSL has found an error in: CPython raises it. Should it not
+    /// come to that, as with a buffer that nobody can write to any more, the error must not be left to
+    /// other connections.
+    fn portably<T>(&self, py: Python<'_>, work: impl FnOnce(&Portable) -> T) -> T {
+        let outcome = work(&self.portable);
+        if let Some(ssl) = &self.ssl {
+            ssl.clear_errors(py);
+        }
+        outcome
+    }
+
     /// Bytes received and not decrypted.
     fn received(&self, py: Python<'_>) -> PyResult<usize> {
         match &self.ssl {

@@ -21,12 +21,16 @@ impl TlsLayer {
         chunks: impl IntoIterator<Item = Chunk> + Send,
     ) -> PyResult<()> {
         let py = this.py();
-        let phase = this.get().cell.with(py, |state, _| {
-            if matches!(state.phase, TlsPhase::IDLE | TlsPhase::HANDSHAKE | TlsPhase::OPEN) {
+        let (phase, refused) = this.get().cell.with(py, |state, _| match state.phase {
+            TlsPhase::IDLE | TlsPhase::HANDSHAKE | TlsPhase::OPEN => {
                 chunks.into_iter().for_each(|chunk| state.backlog.push(chunk));
+                (state.phase, None)
             }
-            state.phase
+            TlsPhase::FLUSHING | TlsPhase::SHUTDOWN | TlsPhase::CLOSED => {
+                (state.phase, Some(chunks))
+            }
         });
+        drop(refused);
         match phase {
             TlsPhase::IDLE | TlsPhase::HANDSHAKE => Ok(()),
             TlsPhase::OPEN => {
@@ -55,7 +59,7 @@ impl TlsLayer {
             None => Step::Stuck,
         };
         if step == Step::Stuck {
-            this.get().encrypt_portably(py, &session.portable)?;
+            session.portably(py, |portable| this.get().encrypt_portably(py, portable))?;
         }
         Self::hand_down(this, session, records)
     }

@@ -8,7 +8,8 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::{FUNCTIONS, Functions, Output, Pointer, Ssl};
+use super::functions::{FUNCTIONS, Functions};
+use super::{Output, Pointer, Ssl};
 
 /// From how many bytes on it is cheaper to lend records than to copy them.
 const LENDS: usize = 8 * 1024;
