@@ -76,6 +76,8 @@ impl State {
 pub(crate) struct Handle {
     event_loop: Py<EventLoop>,
     cancelled: AtomicBool,
+    /// Among the loop's timers: only then does a cancellation count there.
+    scheduled: AtomicBool,
     /// Scheduled by `call_soon_threadsafe`.
     threadsafe: bool,
     /// The thread in which the callback of such a handle runs; see `Handle::cancel`.
@@ -137,6 +139,7 @@ impl Handle {
         Ok(Self {
             event_loop: event_loop.clone().unbind(),
             cancelled: AtomicBool::new(false),
+            scheduled: AtomicBool::new(false),
             threadsafe,
             runner: AtomicUsize::new(NOBODY),
             cell: LoopCell::new(State { call: Some(call), context: Some(context.unbind()), debug }),
@@ -252,6 +255,9 @@ impl Handle {
             return handle.wait_while_running(py);
         }
         handle.cancelled.store(true, Ordering::Relaxed);
+        if handle.scheduled.load(Ordering::Relaxed) {
+            handle.event_loop.get().timer_cancelled(py);
+        }
         if handle.event_loop.get().debug() {
             Self::remember_repr(slf)?;
         }

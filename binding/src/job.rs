@@ -10,16 +10,14 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::acceptor::Acceptor;
 use crate::event_loop::{EventLoop, Side};
 use crate::ffi;
-use crate::handle::{Handle, TimerHandle};
+use crate::handle::Handle;
 use crate::names;
 use crate::transport::BaseTransport;
 
 /// One entry of the ready queue.
 pub(crate) enum Job {
-    /// A `call_soon` callback.
+    /// A `call_soon` callback, or a timer that is due.
     Call(Py<Handle>),
-    /// A due timer.
-    Timer(Py<TimerHandle>),
     /// The reader or writer callback of an fd that is ready.
     Watch(Py<Handle>),
     /// One side of an fd is ready, which this future waits for.
@@ -70,7 +68,6 @@ impl Job {
         let py = event_loop.py();
         match self {
             Self::Call(handle) => Handle::run(handle.bind(py)),
-            Self::Timer(timer) => Handle::run(timer.bind(py).as_super()),
             Self::Watch(handle) => Handle::run_again(handle.bind(py)),
             Self::Waited(fd, side, waiter) => EventLoop::on_waited(event_loop, fd, side, waiter),
             Self::Transport(transport, readiness) => {
@@ -120,7 +117,6 @@ impl Job {
         let py = event_loop.py();
         match self {
             Self::Call(handle) | Self::Watch(handle) => handle.bind(py).as_any().clone(),
-            Self::Timer(timer) => timer.bind(py).as_any().clone(),
             Self::Transport(transport, _)
             | Self::Made(transport)
             | Self::Begin(transport, _)
@@ -136,7 +132,6 @@ impl Job {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Call(handle) | Self::Watch(handle) => visit.call(handle),
-            Self::Timer(timer) => visit.call(timer),
             Self::Transport(transport, _) | Self::Made(transport) | Self::Eof(transport) => {
                 visit.call(transport)
             }

@@ -184,7 +184,7 @@ impl EventLoop {
         let end = now + clock::due_margin(now);
         cell.with(this.py(), |state, _| {
             for timer in state.timers.take_due(end) {
-                state.ready.push(Job::Timer(timer.into_handle()));
+                state.ready.push(Job::Call(timer.into_handle()));
             }
         });
         Ok(())

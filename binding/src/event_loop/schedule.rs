@@ -241,7 +241,7 @@ impl<'a, 'py> Request<'a, 'py> {
         }
         let handle = self.into_handle(this, false)?;
         let timer = TimerHandle::create(py, handle, when, whole)?;
-        let entry = Scheduled(timer.clone().unbind());
+        let entry = Scheduled(timer.clone().into_super().unbind());
         event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
         Ok(timer.into_any())
     }

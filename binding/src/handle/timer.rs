@@ -19,10 +19,6 @@ pub(crate) struct TimerHandle {
     when: f64,
     /// The deadline as `call_at` got it, if it was an int: it stays one.
     whole: Option<Py<PyInt>>,
-    /// The handle's own mark again, where the heap can read it.
-    cancelled: AtomicBool,
-    /// Still among the loop's timers: only then does a cancellation count there.
-    scheduled: AtomicBool,
 }
 
 impl Recycle for TimerHandle {
@@ -60,9 +56,8 @@ impl TimerHandle {
         when: f64,
         whole: Option<Py<PyInt>>,
     ) -> PyResult<Bound<'_, Self>> {
-        let cancelled = AtomicBool::new(false);
-        let timer = Self { when, whole, cancelled, scheduled: AtomicBool::new(true) };
-        let timer = ffi::make::<Self>(py, (timer, handle))?;
+        let handle = Handle { scheduled: AtomicBool::new(true), ..handle };
+        let timer = ffi::make::<Self>(py, (Self { when, whole }, handle))?;
         ffi::reveal(&timer);
         Ok(timer)
     }
@@ -91,15 +86,6 @@ impl TimerHandle {
 
 #[pymethods]
 impl TimerHandle {
-    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (timer, handle) = (slf.get(), slf.as_super());
-        let first = !timer.cancelled.swap(true, Ordering::Relaxed);
-        if first && timer.scheduled.load(Ordering::Relaxed) {
-            handle.get().event_loop.get().timer_cancelled(slf.py());
-        }
-        Handle::cancel(handle)
-    }
-
     /// The deadline, in seconds of the loop's clock.
     fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match &self.whole {
@@ -114,8 +100,8 @@ impl TimerHandle {
     }
 
     #[getter(_scheduled)]
-    fn get_scheduled(&self) -> bool {
-        self.scheduled.load(Ordering::Relaxed)
+    fn get_scheduled(slf: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().scheduled.load(Ordering::Relaxed)
     }
 
     #[getter(__class__)]
@@ -150,19 +136,19 @@ impl TimerHandle {
 }
 
 /// A timer as the loop's heap holds it.
-pub(crate) struct Scheduled(pub(crate) Py<TimerHandle>);
+pub(crate) struct Scheduled(pub(crate) Py<Handle>);
 
 impl Cancel for Scheduled {
     #[inline]
     fn is_cancelled(&self) -> bool {
-        self.0.get().cancelled.load(Ordering::Relaxed)
+        self.0.get().is_cancelled()
     }
 }
 
 impl Scheduled {
     /// Out of the heap: from here on it is an ordinary handle.
     #[inline]
-    pub(crate) fn into_handle(self) -> Py<TimerHandle> {
+    pub(crate) fn into_handle(self) -> Py<Handle> {
         self.0.get().scheduled.store(false, Ordering::Relaxed);
         self.0
     }
