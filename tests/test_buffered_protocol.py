@@ -2,6 +2,7 @@
 
 import array
 import asyncio
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +36,14 @@ def test_receives_into_the_buffer(loop: Loop, run: Run) -> None:
 
 @pytest.mark.parametrize(
     "buffer",
-    [bytearray(64), memoryview(bytearray(64)), memoryview(bytearray(64))[8:40], array.array("B", bytes(64))],
-    ids=["bytearray", "memoryview", "slice", "array"],
+    [
+        bytearray(64),
+        memoryview(bytearray(64)),
+        memoryview(bytearray(64))[8:40],
+        array.array("B", bytes(64)),
+        ctypes.create_string_buffer(64),
+    ],
+    ids=["bytearray", "memoryview", "slice", "array", "ctypes"],
 )
 def test_kinds_of_buffers(loop: Loop, run: Run, buffer: Any) -> None:
     """S16.6: anything writable that has bytes."""

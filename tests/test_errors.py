@@ -224,6 +224,23 @@ def test_failures_of_callbacks_are_current(loop: Loop, schedule: str) -> None:
     assert interrupt.value.__context__ is failure
 
 
+def test_failing_description_of_a_failed_callback(loop: Loop) -> None:
+    """S3.10: the failure itself is not lost over it."""
+    failure = KeyError()
+
+    class Callback:
+        def __call__(self) -> None:
+            raise failure
+
+        def __repr__(self) -> str:
+            raise ValueError
+
+    loop.call_soon(Callback())
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        loop.run_forever()
+    assert caught.value.__context__ is failure
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_exit_request_of_a_handler_leaves_the_run(loop: Loop, kind: type[BaseException]) -> None:
     """S9.8: also when a callback's failure led to it."""

@@ -480,6 +480,24 @@ def test_who_waits_hears_signals(loop: Loop) -> None:
         signal.signal(signal.SIGUSR1, old)
 
 
+@pytest.mark.parametrize("method", ["call_soon(print)", "call_later(60, print)"])
+def test_a_long_chain_of_weak_references_dies(run_script: Callable[..., Script], method: str) -> None:
+    """S3.9: the end of each handle lets go of the next."""
+    code = f"""
+        import weakref
+        loop = new_event_loop()
+        first = handle = loop.{method}
+        ends = {{}}
+        for _ in range(200_000):
+            reference = weakref.ref(handle, ends.pop)
+            handle = ends[reference] = loop.{method}
+        loop.close()
+        del first, handle, reference
+        print("alive")
+    """
+    assert run_script(code).out == "alive\n"
+
+
 @pytest.mark.parametrize("method", ["call_soon(print", "call_later(60, print"])
 def test_a_long_chain_dies(run_script: Callable[..., Script], method: str) -> None:
     """S3: each handle has the last reference to the one before."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.certificates import HOST, client_context, server_context
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, since
 from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
@@ -222,6 +222,36 @@ def test_garbage(run: Run, errors: list[dict[str, Any]]) -> None:
 
     run(main())
     assert errors == []
+
+
+@since(3, 12)
+def test_errors_stay_with_their_connection(run: Run, errors: list[dict[str, Any]]) -> None:
+    """S22.10: what OpenSSL has queued for a connection that fails otherwise is not the next one's."""
+
+    class Fickle:
+        """A buffer that can be had twice."""
+
+        def __init__(self) -> None:
+            self.left = 2
+
+        def __len__(self) -> int:
+            return 4096
+
+        def __buffer__(self, flags: int) -> memoryview:
+            self.left -= 1
+            if self.left < 0:
+                raise BufferError("no more")
+            return memoryview(bytearray(4096))
+
+    async def main() -> None:
+        sick = tls_connection(lambda: BufferedRecorder(lambda hint: Fickle()), pair=unix_pair)
+        async with sick as (_, failing, forger), tls_connection(pair=unix_pair) as (_, protocol, peer):
+            await forger.send_raw(b"\x17\x03\x03\x00\x20" + bytes(32))
+            await eventually(lambda: failing.lost)
+            await peer.send(BLOB)
+            await eventually(lambda: protocol.data == BLOB)
+
+    run(main())
 
 
 def test_forged_record(run: Run) -> None:
