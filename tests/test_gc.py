@@ -244,7 +244,7 @@ def test_ended_transport_needs_no_collector(loop: Loop, no_gc: None) -> None:
 
 
 def test_replaced_protocol(loop: Loop, no_gc: None) -> None:
-    """S16.7: the old one is let go, with its cached methods."""
+    """S16.7: the old one is let go."""
     left, right = tcp_pair()
     protocols = [Recorder()]
     ref = weakref.ref(protocols[0])

@@ -184,7 +184,7 @@ def test_keywords_are_not_for_the_callback(loop: Loop) -> None:
 
 
 def test_busy_callback_starves_nobody(loop: Loop, pair: Pair) -> None:
-    """S4.14: one poll per iteration."""
+    """S4.14: descriptors and timers get their turn beside a busy chain."""
     seen: set[str] = set()
 
     def again() -> None:

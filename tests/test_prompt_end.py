@@ -1,4 +1,4 @@
-"""S36.10, S36.11, A4: Ctrl-C and SIGTERM end an idle and a busy loop at once."""
+"""S36.10, S36.11: Ctrl-C and SIGTERM end an idle and a busy loop at once."""
 
 import signal
 import subprocess
@@ -119,7 +119,7 @@ def test_full_channel(run_script: Callable[..., Script]) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_prompt_end(loop_kind: str, name: str) -> None:
-    """S36.10, S36.11, S50.1, A4: within 50 ms, give or take a busy machine."""
+    """S36.10, S36.11, S50.1: without waiting for anything else; 2 s are for a machine that is busy."""
     sig, program, word = PROGRAMS[name]
     command = [sys.executable, "-c", loops.imports(loop_kind) + PRELUDE + program]
     with subprocess.Popen(

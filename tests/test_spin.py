@@ -145,10 +145,17 @@ def test_it_ends_and_the_loop_sleeps(spinning: Any, run: Run) -> None:
 
 
 def test_stop_from_a_thread(spinning: Any) -> None:
-    """S2.11: with a wake-up, at once."""
-    thread = threading.Thread(target=spinning.call_soon_threadsafe, args=(spinning.stop,))
+    """S2.11: with a wake-up, at once, and not when the second of polling is over."""
+
+    def stop() -> None:
+        time.sleep(0.05)
+        spinning.call_soon_threadsafe(spinning.stop)
+
+    thread = threading.Thread(target=stop)
+    started = time.monotonic()
     spinning.call_soon(thread.start)
     spinning.run_forever()
+    assert time.monotonic() - started < 0.5
     thread.join()
 
 
