@@ -9,18 +9,16 @@ import socket
 import time
 from asyncio.log import logger
 from asyncio.trsock import TransportSocket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import no_descriptors, open_fds
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, receive_all, reset
 from support.protocols import Recorder
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

@@ -5,17 +5,14 @@ import logging
 import re
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, ssl_socket, tcp_pair, unix_pair
 from support.protocols import Recorder
-
-Run = Callable[..., Any]
 
 
 def never() -> Any:

@@ -3,15 +3,13 @@
 import array
 import asyncio
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, reset, send
 from support.protocols import BufferedRecorder, Recorder
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually
-
-Run = Callable[..., Any]
 
 
 async def connected(loop: Loop) -> asyncio.Transport:

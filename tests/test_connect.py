@@ -11,17 +11,16 @@ import socket
 import ssl
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, info, listener, refusing, scripted, silent, ssl_socket, tcp_pair
 from support.protocols import Recorder
 
-Run = Callable[..., Any]
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

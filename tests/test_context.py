@@ -3,15 +3,13 @@
 import asyncio
 import contextvars
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from support.gates import since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, send
 from support.protocols import Recorder
 
-Run = Callable[..., Any]
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="unset")
 
 

@@ -5,17 +5,14 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.datagrams import Mailbox, endpoint, udp
 from support.gates import before, since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, has_ipv6
 from support.unclosed import unclosed
-
-Run = Callable[..., Any]
 
 LOCAL = ("127.0.0.1", 0)
 

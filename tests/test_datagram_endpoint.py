@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ from support.cancelling import cancel_everywhere
 from support.datagrams import Mailbox, end, endpoint, refused, udp
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, has_ipv6, info, scripted
-
-Run = Callable[..., Any]
 
 DGRAM = socket.SOCK_DGRAM
 LOCAL = ("127.0.0.1", 0)

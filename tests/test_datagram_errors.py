@@ -3,17 +3,15 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.datagrams import Mailbox, endpoint, udp
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually
 from support.turns import turn
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 LOCAL = ("127.0.0.1", 0)

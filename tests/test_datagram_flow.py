@@ -3,18 +3,16 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.datagrams import Mailbox, endpoint, full, take, udp
 from support.gates import ferroloop_only, since
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually
 from support.turns import turn
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 # What each datagram in the queue counts besides its bytes.

@@ -3,7 +3,6 @@
 import os
 import socket
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,8 @@ import pytest
 from support.datagrams import endpoint, refused
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually
-
-Run = Callable[..., Any]
 
 DGRAM = socket.SOCK_DGRAM
 

@@ -5,16 +5,14 @@ import concurrent.futures
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only, since
-from support.loops import Loop, NewLoop
+from support.loops import Loop, NewLoop, Run
 from support.turns import turn
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import asyncio
 import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, tcp_pair, unix_pair
 from support.scripts import Script
 
-Run = Callable[..., Any]
 RunScript = Callable[..., Script]
 
 

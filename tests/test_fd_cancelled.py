@@ -14,14 +14,12 @@ import pytest
 from support.cancelling import cancel_everywhere
 from support.fds import open_fds
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, info, listener, refusing, scripted, silent, tcp_pair, unix_pair
 from support.pipes import pipe
 from support.processes import Family, has_children
 from support.protocols import Recorder
 from support.turns import until
-
-Run = Callable[..., Any]
 
 
 @contextlib.contextmanager

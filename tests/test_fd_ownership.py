@@ -5,18 +5,16 @@ import contextlib
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.turns import turn
-
-Run = Callable[..., Any]
 
 
 def close_behind(transport: Any) -> int:

@@ -4,17 +4,15 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, receive_all, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.unclosed import unclosed
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(4 << 20)
 

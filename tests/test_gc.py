@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import Loop, NewLoop
+from support.loops import Loop, NewLoop, Run
 from support.net import connection, eventually, tcp_pair, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.turns import turn, until
-
-Run = Callable[..., Any]
 
 
 class Thing:

@@ -1,7 +1,6 @@
 """S0 and what follows from it for the whole: the loop as its Python's own, and what else may run on top of it."""
 
 import asyncio
-import inspect
 import socket
 import sys
 import tomllib
@@ -13,39 +12,14 @@ from typing import Any
 import pytest
 from support.certificates import HOST, client_context, server_context
 from support.gates import ferroloop_only, since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.scripts import Script
 from support.tls import tls_connection
 from support.turns import turn
 
-Run = Callable[..., Any]
 ROOT = Path(__file__).parent.parent
-
-
-def public_methods() -> list[str]:
-    """What programs may call on a loop of the running Python."""
-    methods = inspect.getmembers(asyncio.SelectorEventLoop, inspect.isfunction)
-    return [name for name, _ in methods if not name.startswith("_")]
-
-
-def parameters(method: Callable[..., Any]) -> list[tuple[str, Any]]:
-    """The names that a caller may use; those of positional-only parameters are nobody's business."""
-    signature = inspect.signature(method).parameters.values()
-    return [(it.name, it.kind) for it in signature if it.kind is not inspect.Parameter.POSITIONAL_ONLY]
-
-
-@pytest.mark.parametrize("name", public_methods())
-@ferroloop_only("compares with asyncio itself", "S0.1")
-def test_methods_take_what_the_running_pythons_take(loop: Loop, name: str) -> None:
-    """S0.1, S0.2: every public method is there, with this Python's parameters."""
-    ours, theirs = getattr(loop, name), getattr(asyncio.SelectorEventLoop, name)
-    accepted = dict(parameters(ours))
-    for parameter, kind in parameters(theirs)[1:]:
-        assert parameter in accepted or inspect.Parameter.VAR_KEYWORD in accepted.values(), parameter
-        if kind is inspect.Parameter.KEYWORD_ONLY and parameter in accepted:
-            assert accepted[parameter] in (kind, inspect.Parameter.POSITIONAL_OR_KEYWORD), parameter
 
 
 @ferroloop_only("a fact of the package", "S0.2")

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import ORACLE, Loop
+from support.loops import ORACLE, Loop, Run
 from support.net import connection, unix_pair
 from support.processes import child
 from support.tls import tls_connection
 
-Run = Callable[..., Any]
 Object = contextlib.AbstractAsyncContextManager[Any]
 
 LOCAL = ("127.0.0.1", 0)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually
 
-Run = Callable[..., Any]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="threads and their names are in Linux's /proc")
 
 

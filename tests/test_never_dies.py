@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from support.fds import open_fds
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive_all, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.scripts import Script
 from support.turns import turn
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

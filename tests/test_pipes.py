@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.pipes import KINDS, both, pipe, read_now, reading, terminal, writing
 from support.protocols import Recorder
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

@@ -6,13 +6,11 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loops import Loop, Run
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
 PYTHON = [sys.executable, "-S", "-c"]
 SHELL = ["/bin/sh", "-c"]

@@ -9,13 +9,13 @@ import os
 import re
 import socket
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.messages import varied_messages
 from support.net import eventually
 from support.pipes import KINDS, both, pipe, reading, terminal
@@ -23,8 +23,6 @@ from support.protocols import Recorder
 from support.turns import turn
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

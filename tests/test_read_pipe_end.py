@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import eventually
 from support.pipes import both, reading
 from support.protocols import Recorder
 from support.turns import turn
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

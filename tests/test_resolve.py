@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from asyncio import base_events
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -22,10 +21,9 @@ from hypothesis import strategies as st
 from support import loops
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import has_ipv6, listener, refusing, scripted
 
-Run = Callable[..., Any]
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from support.files import BLOCKS, CONTENT, RANGES, WRONG, Plain, gather
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, receive_all, reset, tcp_pair, unix_pair
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
 
 

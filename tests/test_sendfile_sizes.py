@@ -2,16 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.files import CONTENT, gather
+from support.loops import Loop, Run
 from support.net import connection, receive
-
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 
 
 def test_growing_file(loop: Loop, run: Run, file_path: Path, file: Any) -> None:

@@ -1,17 +1,15 @@
 """S24: files over TLS, which are read and written (S24.2)."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.files import BLOCKS, CONTENT, Plain
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import eventually, unix_pair
 from support.tls import Peer, tls_connection
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 pytestmark = pytest.mark.tls_engines
 
 

@@ -2,16 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from support.gates import before, since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, receive_all
 from support.serving import serving
-
-Run = Callable[..., Any]
 
 
 def test_serve_forever(loop: Loop, run: Run) -> None:

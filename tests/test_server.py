@@ -3,19 +3,16 @@
 import asyncio
 import socket
 from asyncio.trsock import TransportSocket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, receive_all
 from support.protocols import Recorder
 from support.serving import Served, serving
 from support.turns import turn
 from support.unclosed import unclosed
-
-Run = Callable[..., Any]
 
 
 def test_repr_and_sockets(loop: Loop, run: Run) -> None:

@@ -7,18 +7,16 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import open_fds
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, has_ipv6, info, listener, scripted, ssl_socket
 from support.protocols import Recorder
 
-Run = Callable[..., Any]
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")
 
 

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,6 @@ from support.gates import ferroloop_only
 from support.loops import Loop, NewLoop
 from support.turns import until
 
-Run = Callable[..., Any]
 USR1, USR2 = signal.SIGUSR1, signal.SIGUSR2
 
 

@@ -12,13 +12,12 @@ import pytest
 from support.fds import no_descriptors
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.net import unix_pair
 from support.scripts import Script
 from support.signals import restarts_system_calls, wakeup_fd
 from support.turns import turn, until
 
-Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]
 Pair = tuple[socket.socket, socket.socket]
 

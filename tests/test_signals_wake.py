@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from support.certificates import HOST, client_context
 from support.gates import ferroloop_only
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.scripts import Script
 from support.signals import Delayed, succeeds_within
 from support.turns import until
 
-Loop = asyncio.AbstractEventLoop
 RunScript = Callable[..., Script]
 # Makes a loop do something for ten seconds, unless it is stopped; calls the function once it is at it.
 Work = Callable[[Loop, Callable[[], None]], None]

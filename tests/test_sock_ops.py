@@ -14,12 +14,11 @@ from typing import Any, cast
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import listener, receive
 from support.sock import ALL, RECEIVING, SENDING, at_once, fill
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
 
 

@@ -14,11 +14,10 @@ from typing import Any, cast
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import reset, send, tcp_pair
 from support.sock import ALL, RECEIVING, at_once
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
 
 

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from support.files import BLOCKS, CONTENT, RANGES, WRONG, Closed, Odd, Plain, Unseekable, gather
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import connection, receive, receive_all, tcp_pair, unix_pair
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
 
 

@@ -4,17 +4,14 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.cancelling import cancel_everywhere
 from support.datagrams import udp
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, listener, refusing, unix_pair
-
-Run = Callable[..., Any]
 
 
 class Interrupted(socket.socket):

@@ -3,17 +3,14 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, unix_pair
 from support.sock import RECEIVING, fill
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Pair = tuple[socket.socket, socket.socket]
 
 

@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.processes import Family, child, has_children, is_reaped
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Run
 from support.scripts import Script, environment
 
 pytestmark = ferroloop_only("asyncio has no such option", spec="S4.2")
-
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 
 
 @pytest.fixture

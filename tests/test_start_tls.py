@@ -8,20 +8,19 @@ import socket
 import ssl
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from support.certificates import HOST, client_context, server_context, stranger_context
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, send, tcp_pair, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 BLOB = bytes(range(256)) * 4096
 

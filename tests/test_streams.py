@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from support.gates import since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import eventually, receive_all, tcp_pair
 from support.unclosed import unclosed
 
-Run = Callable[..., Any]
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 DATA = bytes(range(256)) * 4096

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loops import Loop, Run
 from support.net import eventually
 from support.processes import Family, child, end, shell
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 BEFORE_3_14 = sys.version_info < (3, 14)

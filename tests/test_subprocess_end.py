@@ -15,12 +15,11 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.processes import Family, child, end, is_reaped, shell
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 BEFORE_3_14 = sys.version_info < (3, 14)

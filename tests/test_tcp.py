@@ -3,20 +3,18 @@
 import asyncio
 import re
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.messages import varied_messages
 from support.net import connection, eventually, receive_all, send, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.turns import turn
 from support.unclosed import unclosed
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

@@ -5,19 +5,17 @@ import itertools
 import logging
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, receive_all, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.turns import turn
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(range(256)) * 16384  # 4 MiB: no kernel takes it at once
 

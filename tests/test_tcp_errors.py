@@ -3,19 +3,17 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive_all, reset, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.turns import turn
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from support.gates import before, ferroloop_only, since
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, eventually, receive, receive_all
 
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(range(256)) * 16384  # 4 MiB: no kernel takes it at once
 

@@ -3,20 +3,18 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.certificates import HOST, client_context, server_context
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import eventually, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 BLOB = bytes(range(256)) * 4096
 # Stock asyncio got this with 3.14.4 and 3.15.

@@ -5,20 +5,18 @@ import ssl
 import sys
 from array import array
 from asyncio import sslproto
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.certificates import HOST, client_context, server_context
 from support.gates import ferroloop_only, since
+from support.loops import Loop, Run
 from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 BLOB = bytes(range(256)) * 4096
 

@@ -14,6 +14,7 @@ from support.certificates import authority, client_context, server_context
 from support.gates import ferroloop_only
 from support.libssl import update_keys
 from support.log import LogList
+from support.loops import Run
 from support.net import eventually, unix_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.scripts import Script, environment, run_python
@@ -21,8 +22,6 @@ from support.tls import tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 OURS = ferroloop_only("asyncio has one engine", spec="S22")
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 BLOB = bytes(range(256)) * 1024

@@ -1,18 +1,16 @@
 """S22.12: when either side of a TLS connection stops the other."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.loops import Run
 from support.net import eventually, tcp_pair
 from support.protocols import Recorder
 from support.tls import tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 BLOB = bytes(range(256)) * 4096
 
 

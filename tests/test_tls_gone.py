@@ -5,21 +5,18 @@ import gc
 import logging
 import warnings
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.certificates import HOST, client_context, server_context
 from support.gates import since
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually, tcp_pair
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
-
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 
 
 def test_write_after_close(run: Run, logged: LogList) -> None:
@@ -177,10 +174,7 @@ def test_closed_twice_forgets_the_context(run: Run) -> None:
         assert ref() is None
         del keep
 
-    async def outer() -> None:
-        await main()
-
-    run(outer())
+    run(main())
 
 
 def test_freed_without_collector(run: Run) -> None:

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import ssl
 import textwrap
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support import loops
 from support.certificates import HOST, client_context, server_context
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import connection, eventually, tcp_pair, unix_pair
 from support.protocols import Recorder
 from support.scripts import run_python
@@ -18,8 +18,6 @@ from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from support.certificates import HOST, client_context, server_context, stranger_context
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import eventually, reset
 from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 # The transport that asyncio's TLS offers to what is above it could not be lost with an error.
 GH_113214 = ferroloop_only("AttributeError, and the connection stays", "S22.3", when=sys.version_info < (3, 13))

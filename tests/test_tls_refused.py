@@ -15,14 +15,13 @@ import pytest
 from support.certificates import HOST, client_context, server_context, stranger_context
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually, reset, tcp_pair
 from support.protocols import Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 SIDES = pytest.mark.parametrize("server_side", [False, True], ids=["client", "server"])
 
 

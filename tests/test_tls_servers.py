@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ import pytest
 from support.certificates import HOST, client_context, server_context, stranger_context
 from support.gates import since
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually, reset, tcp_pair
 from support.protocols import Recorder
 from support.tls import Peer
 
 pytestmark = pytest.mark.tls_engines
-
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 
 
 class Greeter(Recorder):

@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
+from support.loops import Loop, Run
 from support.net import eventually, receive_all, scripted
 from support.protocols import Recorder
 from support.turns import turn
 from support.unix import accept, full, listening, served
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

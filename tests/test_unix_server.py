@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.protocols import Recorder
 from support.turns import turn
 from support.unix import listening, served
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 CLEANS_UP = sys.version_info >= (3, 13)
 
 

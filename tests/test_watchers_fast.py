@@ -1,6 +1,5 @@
 """S39: FastChildWatcher. What it shares with Safe is in test_watchers_safe.py."""
 
-import asyncio
 import logging
 import threading
 from collections.abc import Iterator
@@ -18,9 +17,8 @@ from support.children import (
     watchers_of_both,
 )
 from support.log import LogList
+from support.loops import Loop
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 pytestmark = [watchers_of_both, pytest.mark.usefixtures("dispositions")]
 

@@ -21,9 +21,8 @@ from support.children import (
 )
 from support.fds import open_fds
 from support.gates import ferroloop_only
+from support.loops import Loop
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 pytestmark = watchers_of_both
 

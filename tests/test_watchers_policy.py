@@ -13,11 +13,9 @@ import pytest
 from support import loops
 from support.children import Children, Reports, make_watcher, register, watchers_of_both
 from support.gates import before, ferroloop_only
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.scripts import Script
 from support.turns import until
-
-Loop = asyncio.AbstractEventLoop
 
 pytestmark = [
     pytest.mark.usefixtures("dispositions"),

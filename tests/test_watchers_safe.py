@@ -24,11 +24,9 @@ from support.children import (
 )
 from support.gates import ferroloop_only
 from support.log import LogList
-from support.loops import NewLoop
+from support.loops import Loop, NewLoop
 from support.signals import wakeup_fd
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 pytestmark = [watchers_of_both, pytest.mark.usefixtures("dispositions")]
 

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,7 +88,5 @@ def test_five_hundred_at_once(loop_kind: str, run: Any, name: str) -> None:
             herd.end()
             await all_ended
 
-    started = time.monotonic()
     run(main(), PATIENCE)
     assert codes == herd.expected
-    assert time.monotonic() - started < PATIENCE

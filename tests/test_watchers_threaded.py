@@ -1,6 +1,5 @@
 """S41: ThreadedChildWatcher."""
 
-import asyncio
 import logging
 import re
 import signal
@@ -21,10 +20,9 @@ from support.children import (
 )
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop
 from support.scripts import Script
 from support.turns import turn, until
-
-Loop = asyncio.AbstractEventLoop
 
 pytestmark = watchers_of_both
 

@@ -3,15 +3,12 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.loops import Loop
+from support.loops import Loop, Run
 from support.net import connection, receive, unix_pair
 from support.protocols import Recorder
-
-Run = Callable[..., Any]
 
 # Far more than ferroloop lets a write wait for other callbacks.
 LONG = 0.02

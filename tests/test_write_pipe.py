@@ -10,19 +10,17 @@ import os
 import re
 import socket
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.pipes import KINDS, both, fifo, pipe, read_now, read_to_end, sockets, terminal, writing
 from support.protocols import Recorder
 from support.turns import turn
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(range(256)) * 4096  # 1 MiB: no pipe takes it at once
 LOST = "pipe closed by peer or os.write(pipe, data) raised exception."

@@ -5,21 +5,19 @@ import gc
 import logging
 import re
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.fds import is_open
 from support.gates import ferroloop_only
 from support.log import LogList
+from support.loops import Loop, Run
 from support.net import eventually
 from support.pipes import both, fifo, pipe, read_now, read_to_end, sockets, terminal, writing
 from support.protocols import Recorder
 from support.turns import turn
 from support.unclosed import unclosed
 
-Loop = asyncio.AbstractEventLoop
-Run = Callable[..., Any]
 Errors = list[dict[str, Any]]
 BIG = bytes(range(256)) * 4096  # 1 MiB: no pipe takes it at once
 LOST = "pipe closed by peer or os.write(pipe, data) raised exception."

@@ -1,15 +1,13 @@
 """S27: any use of a datagram endpoint shows both ends what asyncio's would."""
 
 import asyncio
-from collections.abc import Callable
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from properties.datagram import TOO_LONG, Endpoint, Outcome, Step, scripts
 from support import loops
 from support.gates import since
-
-NewLoop = Callable[[], asyncio.AbstractEventLoop]
+from support.loops import NewLoop
 
 
 def outcome(make: NewLoop, script: list[Step], inside: bool, connected: bool) -> Outcome:

@@ -1,7 +1,6 @@
 """S16, S17: any use of a connection shows both ends what asyncio's would."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -10,8 +9,7 @@ from properties import tcp
 from properties.stream import KINDS, LARGE, Connection, Outcome, Step, scripts
 from support import loops
 from support.gates import since
-
-NewLoop = Callable[[], asyncio.AbstractEventLoop]
+from support.loops import NewLoop
 
 
 def outcome(

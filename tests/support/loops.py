@@ -19,6 +19,8 @@ ORACLE_ALONE = os.environ.get("FERROLOOP_ONLY_ORACLE", "") not in ("", "0")
 # A loop of either half. Not AbstractEventLoop, whose stubs lack what newer Pythons added to loops.
 Loop = Any
 NewLoop = Callable[[], Loop]
+# The `run` fixture.
+Run = Callable[..., Any]
 
 
 def imports(kind: str) -> str:

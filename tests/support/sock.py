@@ -1,6 +1,5 @@
 """The sock_* calls by name, and sockets to call them on."""
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Coroutine
@@ -8,7 +7,8 @@ from typing import Any
 
 import pytest
 
-Loop = asyncio.AbstractEventLoop
+from support.loops import Loop
+
 Call = Callable[[Loop, socket.socket], Coroutine[Any, Any, Any]]
 
 
