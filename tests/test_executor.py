@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.gates import ferroloop_only, since
 from support.loops import Loop, NewLoop, Run
+from support.net import eventually
 from support.turns import turn
 
 
@@ -132,12 +133,13 @@ def test_shutdown_timeout(loop: Loop, run: Run) -> None:
     text = r"^The executor did not finishing joining its threads within 0\.02 seconds\.$"
 
     async def main() -> None:
+        threads = threading.active_count()
         work = loop.run_in_executor(None, release.wait, 5)
         with pytest.warns(RuntimeWarning, match=text):
             await loop.shutdown_default_executor(0.02)
         release.set()
         await work
-        await asyncio.sleep(0.02)  # the joining thread ends too
+        await eventually(lambda: threading.active_count() == threads)  # the joining thread has ended too
 
     run(main())
 
@@ -170,6 +172,7 @@ def test_cancelled_shutdown(loop: Loop, run: Run, errors: list[dict[str, Any]]) 
     release = threading.Event()
 
     async def main() -> None:
+        threads = threading.active_count()
         work = loop.run_in_executor(None, release.wait, 5)
         shutdown = asyncio.ensure_future(loop.shutdown_default_executor())
         await asyncio.sleep(0.01)
@@ -178,7 +181,8 @@ def test_cancelled_shutdown(loop: Loop, run: Run, errors: list[dict[str, Any]]) 
             await shutdown
         release.set()
         await work
-        await asyncio.sleep(0.02)
+        await eventually(lambda: threading.active_count() == threads)
+        await asyncio.sleep(0)  # for what the joining thread asked for last
 
     run(main())
     assert errors == []

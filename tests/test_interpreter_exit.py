@@ -57,7 +57,8 @@ loop.run_until_complete(agen.__anext__())
     "running loop in a daemon thread": """
 thread = threading.Thread(target=loop.run_forever, daemon=True)
 thread.start()
-time.sleep(0.02)
+while not loop.is_running():
+    time.sleep(0.001)
 """,
     "busy loop in a daemon thread": """
 def spin():
@@ -65,7 +66,8 @@ def spin():
 loop.call_soon(spin)
 thread = threading.Thread(target=loop.run_forever, daemon=True)
 thread.start()
-time.sleep(0.02)
+while not loop.is_running():
+    time.sleep(0.001)
 """,
     "daemon thread that wakes the loop": """
 def wake():

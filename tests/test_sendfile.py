@@ -12,7 +12,7 @@ import pytest
 from support.files import BLOCKS, CONTENT, RANGES, WRONG, Plain, gather
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
-from support.net import connection, eventually, receive, receive_all, reset, tcp_pair, unix_pair
+from support.net import connection, eventually, readable, receive, receive_all, reset, tcp_pair, unix_pair
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -85,7 +85,7 @@ def test_writes_are_refused(loop: Loop, run: Run, file: Any) -> None:
     async def main() -> None:
         async with connection() as (transport, _, peer):
             sending = asyncio.ensure_future(loop.sendfile(transport, file, fallback=False))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: readable(peer))
             with pytest.raises(RuntimeError, match=r"^unable to write; sendfile is in progress$"):
                 transport.write(b"data")
             method = "writelines" if sys.version_info >= (3, 12) else "write"
@@ -108,7 +108,7 @@ def test_second_file_at_once(loop: Loop, run: Run, file: Any) -> None:
     async def main() -> None:
         async with connection() as (transport, _, peer):
             sending = asyncio.ensure_future(loop.sendfile(transport, file, fallback=False))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: readable(peer))
             with pytest.raises((RuntimeError, KeyError)) as caught:
                 await loop.sendfile(transport, file)
             if not isinstance(loop, asyncio.SelectorEventLoop):
@@ -127,7 +127,7 @@ def test_reading_is_paused(loop: Loop, run: Run, file: Any) -> None:
             if not reads:
                 transport.pause_reading()
             sending = asyncio.ensure_future(loop.sendfile(transport, file, fallback=False))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: readable(peer))
             assert not transport.is_reading()
             peer.send(b"data")
             await asyncio.sleep(0.002)
@@ -149,7 +149,7 @@ def test_cancelled_sendfile(loop: Loop, run: Run, file: Any) -> None:
     async def main() -> None:
         async with connection() as (transport, protocol, peer):
             sending = asyncio.ensure_future(loop.sendfile(transport, file, fallback=False))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: readable(peer))
             sending.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await sending
@@ -255,7 +255,7 @@ def test_reset_while_flushing(loop: Loop, run: Run, file: Any) -> None:
         async with connection() as (transport, protocol, peer):
             transport.write(b"x" * 8_000_000)
             sending = asyncio.ensure_future(loop.sendfile(transport, file))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: not transport.is_reading())
             reset(peer)
             with pytest.raises(ConnectionError):
                 await sending
@@ -276,7 +276,7 @@ def test_closed_meanwhile(loop: Loop, run: Run, file: Any, how: str, buffered: b
             before = b"x" * 4_000_000 if buffered else b""
             transport.write(before)
             sending = asyncio.ensure_future(loop.sendfile(transport, file))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: not transport.is_reading())
             getattr(transport, how)()
             receiving = asyncio.ensure_future(receive_all(peer))
             with pytest.raises(ConnectionError, match=r"^Connection is closed by peer$"):
@@ -341,7 +341,7 @@ def test_fallback_restores_reading_and_writing(loop: Loop, run: Run) -> None:
             transport.write(b"x" * 4_000_000)
             assert protocol.names == ["made", "pause"]
             sending = asyncio.ensure_future(loop.sendfile(transport, Plain(CONTENT)))
-            await asyncio.sleep(0.002)
+            await eventually(lambda: not transport.is_reading())
             assert not transport.is_reading()
             peer.send(b"data")
             data = await receive(peer, 4_000_000 + len(CONTENT))

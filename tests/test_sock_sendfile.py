@@ -15,7 +15,7 @@ import pytest
 from support.files import BLOCKS, CONTENT, RANGES, WRONG, Closed, Odd, Plain, Unseekable, gather
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
-from support.net import connection, receive, receive_all, tcp_pair, unix_pair
+from support.net import connection, eventually, readable, receive, receive_all, tcp_pair, unix_pair
 from support.turns import turn
 
 Pair = tuple[socket.socket, socket.socket]
@@ -155,7 +155,7 @@ def test_growing_file(loop: Loop, run: Run, file_path: Path, file: Any, pair: Pa
 
     async def main() -> None:
         sending = asyncio.ensure_future(loop.sock_sendfile(left, file, fallback=False))
-        await asyncio.sleep(0.002)
+        await eventually(lambda: readable(right))
         with open(file_path, "ab") as more:
             more.write(b"more")
         assert await receive(right, len(CONTENT) + 4) == CONTENT + b"more"
@@ -172,7 +172,7 @@ def test_truncated_file(loop: Loop, run: Run, file_path: Path, file: Any, pair: 
 
     async def main() -> None:
         sending = asyncio.ensure_future(loop.sock_sendfile(left, file, 0, count, fallback=False))
-        await asyncio.sleep(0.002)
+        await eventually(lambda: readable(right))
         os.truncate(file_path, 1_000_000)
         data = await receive(right, 1_000_000)
         sent = await sending
@@ -213,7 +213,7 @@ def test_cancelled(loop: Loop, run: Run, file: Any, closed: bool) -> None:
 
     async def main() -> None:
         sending = asyncio.ensure_future(loop.sock_sendfile(left, file, 100, fallback=False))
-        await asyncio.sleep(0.002)
+        await eventually(lambda: readable(right))
         fd = left.fileno()
         if closed:
             left.close()
@@ -242,7 +242,9 @@ def test_position_after_cancellation(loop: Loop, run: Run, file: Any, pair: Pair
 
     async def main() -> None:
         sending = asyncio.ensure_future(loop.sock_sendfile(left, file, 100, fallback=not native))
-        await asyncio.sleep(0.002 if native else 0.05)
+        await eventually(lambda: readable(right))
+        if not native:
+            await asyncio.sleep(0.05)  # until it waits for the socket and not for the file
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
@@ -273,7 +275,7 @@ def test_error_after_some_bytes(loop: Loop, run: Run, file: Any, pair: Pair) -> 
 
     async def main() -> None:
         sending = asyncio.ensure_future(loop.sock_sendfile(left, file, fallback=True))
-        await asyncio.sleep(0.002)
+        await eventually(lambda: readable(right))
         right.close()
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             await sending

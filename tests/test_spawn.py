@@ -15,11 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.fds import open_fds
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import Loop, Run
 from support.net import eventually
 from support.processes import Family, child, has_children, is_reaped
+from support.turns import turn
 
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
 
@@ -443,8 +445,11 @@ def test_spawning_from_another_loop(spawning: Loop, new_loop: Callable[[], Loop]
             await asyncio.wait_for(spawning.subprocess_exec(Family, "sleep", "100"), 5)
         await eventually(lambda: not has_children())
 
+    turn(other)
+    turn(spawning)
+    fds = open_fds()
     other.run_until_complete(main())
-    spawning.run_until_complete(asyncio.sleep(0.01))  # its pipes are closed
+    spawning.run_until_complete(eventually(lambda: open_fds() == fds))  # its pipes are closed
 
 
 def test_timeouts_kill(spawning: Loop, run: Run) -> None:
@@ -464,7 +469,7 @@ def test_timeouts_kill(spawning: Loop, run: Run) -> None:
 
 
 def test_no_at_fork_functions(run_script: Callable[..., Any]) -> None:
-    """S32.3, A5: they are for forks that stay in Python, not for those that become another program."""
+    """S32.3: they are for forks that stay in Python, not for those that become another program."""
     script = run_script(
         """
 import asyncio, os

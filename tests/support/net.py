@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -80,6 +81,11 @@ async def send(peer: socket.socket, data: bytes) -> None:
             view = view[peer.send(view) :]
         except BlockingIOError:
             await asyncio.sleep(0)
+
+
+def readable(peer: socket.socket) -> bool:
+    """Whether something, or the end, has come in."""
+    return bool(select.select([peer], [], [], 0)[0])
 
 
 def reset(peer: socket.socket) -> None:
