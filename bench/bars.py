@@ -43,7 +43,7 @@ def behind(results: Results) -> list[tuple[Workload, float, str]]:
 
 
 def bars(results: Results) -> Iterator[Bar]:
-    """All of them, in the order in which the programme names them."""
+    """All of them, in the order of the report."""
     yield from _overall(results)
     yield from _throughput(results)
     yield from _growth(results)

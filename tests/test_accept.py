@@ -318,7 +318,7 @@ def test_debug_log(loop: Loop, run: Run, logged: LogList) -> None:
 
 
 def test_rejected_peers_leave_nothing(loop: Loop, run: Run) -> None:
-    """S20.5, A11: hundreds of rejected peers leave neither fds nor tasks."""
+    """S20.5: hundreds of rejected peers leave neither fds nor tasks."""
 
     class Rejecting(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:

@@ -153,7 +153,7 @@ def test_given_socket_stands_behind(loop: Loop, run: Run) -> None:
 
 
 def test_socket_asked_for_while_it_is_made(run_script: RunScript) -> None:
-    """S46, A1: whoever runs meanwhile, here an audit hook, may ask as well; the descriptor has one owner."""
+    """S46: whoever runs meanwhile, here an audit hook, may ask as well; the descriptor has one owner."""
     run_script(
         """
         import asyncio, sys

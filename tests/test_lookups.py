@@ -219,7 +219,7 @@ def resolver_threads() -> int:
 
 
 @linux_only
-@ferroloop_only("asyncio looks names up in its default executor", "S13.1 as ruled by the design")
+@ferroloop_only("asyncio looks names up in its default executor", "S13.1")
 def test_threads_are_bounded_and_end_with_the_loop(loop: Loop, run: Run) -> None:
     """S13.1: idle, and with it; none is left of earlier loops either."""
 

@@ -207,7 +207,7 @@ def test_everything_inside_every_callback(loop: Loop, run: Run) -> None:
 
 
 def test_connections_that_come_and_go_badly(loop: Loop, run: Run, errors: Errors) -> None:
-    """S9.14, S16.21, A1: resets and raising callbacks at random; survivors lose no byte."""
+    """S9.14, S16.21: resets and raising callbacks at random; survivors lose no byte."""
     chance = random.Random(42)
     payload = bytes(range(256)) * 400
 

@@ -100,7 +100,7 @@ def test_debug_log(
         assert re.fullmatch(rf"{start} took \d+\.\d{{3}}ms: {end}", text)
 
 
-@ferroloop_only("asyncio resolves in the default executor", "S13.1 as ruled by the design")
+@ferroloop_only("asyncio resolves in the default executor", "S13.1")
 def test_lookups_do_not_wait_for_the_default_executor(loop: Loop, run: Run) -> None:
     """S13.1: blocking work of the application does not look like a DNS timeout."""
     loop.set_default_executor(ThreadPoolExecutor(1))
@@ -116,7 +116,7 @@ def test_lookups_do_not_wait_for_the_default_executor(loop: Loop, run: Run) -> N
     run(main())
 
 
-@ferroloop_only("asyncio's lookups end with the default executor", "S13.1 as ruled by the design")
+@ferroloop_only("asyncio's lookups end with the default executor", "S13.1")
 def test_lookups_after_the_executor_shutdown(loop: Loop, run: Run) -> None:
     """S13.1."""
     run(loop.shutdown_default_executor())

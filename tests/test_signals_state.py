@@ -223,9 +223,9 @@ def test_a_closed_foreign_wakeup_fd_is_forgotten(loop: Loop, foreign: Pair) -> N
         assert wakeup_fd() == -1
 
 
-@ferroloop_only("asyncio's is made with the loop", "S36.2, A1")
+@ferroloop_only("asyncio's is made with the loop", "S36.2")
 def test_self_pipe_in_the_place_of_a_closed_file(loop: Loop) -> None:
-    """S36.2, A1: whoever watched the file is dropped, and may use the loop once more."""
+    """S36.2: whoever watched the file is dropped, and may use the loop once more."""
     seen: list[int] = []
 
     class Reader:

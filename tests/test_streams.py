@@ -155,7 +155,7 @@ def test_connection_errors_reach_the_reader(loop: Loop, run: Run) -> None:
 
 
 def test_writing_to_a_closed_peer(loop: Loop, run: Run) -> None:
-    """S16.18, A2: drain raises, write never does."""
+    """S16.18: drain raises, write never does."""
     left, right = tcp_pair()
 
     async def main() -> None:

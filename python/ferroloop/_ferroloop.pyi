@@ -119,7 +119,7 @@ class EventLoop:
     def _remove_writer(self, fd: int | _HasFileno) -> bool: ...
 
     # The waits of the sock_* calls, to be awaited at once: over with the next event, unless another wait or callback of
-    # that side takes its place. RuntimeError (S7.5) if an open transport owns the fd.
+    # that side takes its place. RuntimeError if an open transport owns the fd.
     def _readable(self, fd: int) -> Awaitable[None]: ...
     def _writable(self, fd: int) -> Awaitable[None]: ...
     # By a native thread, in the numbers family, type, proto, flags. None if socket.getaddrinfo has to be asked.
@@ -173,7 +173,7 @@ class StreamTransport(asyncio.Transport):
 
         `server` gets `_attach(transport)` now and `_detach(transport)` once lost.
         `context` is where all protocol calls run; None means a copy of the current one.
-        Raises RuntimeError (S7.5) if an open transport of this loop owns the fd.
+        Raises RuntimeError if an open transport of this loop owns the fd.
         """
     def _force_close(self, exc: BaseException | None) -> None: ...
     @property
@@ -207,7 +207,7 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
         """Queue connection_made, start of reading, and the waiter's result.
 
         `address` is the only one that datagrams may be sent to, None if they may go anywhere.
-        Raises RuntimeError (S7.5) if an open transport of this loop owns the fd.
+        Raises RuntimeError if an open transport of this loop owns the fd.
         """
 
 @final
@@ -278,7 +278,7 @@ class ReadPipeTransport(asyncio.ReadTransport):
         """Make the file non-blocking; queue connection_made, start of reading, and the waiter's result.
 
         The protocol is called in a copy of the current context. Raises ValueError for what is no pipe, socket or
-        character device, and RuntimeError (S7.5) if an open StreamTransport of this loop owns the fd.
+        character device, and RuntimeError if an open StreamTransport of this loop owns the fd.
         """
 
 @final
@@ -394,4 +394,4 @@ def literal_address(
     flowinfo: int = 0,
     scopeid: int = 0,
 ) -> tuple[int, int, int, str, tuple[Any, ...]] | None:
-    """The one getaddrinfo entry of an IP literal, or None if a lookup is needed (S13.4-S13.7)."""
+    """The one getaddrinfo entry of an IP literal, or None if a lookup is needed."""

@@ -74,7 +74,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Notice a clock that is put in place while the loop runs, as tests of timeouts do (S1.9)."""
+        """Notice a clock that is put in place while the loop runs, as tests of timeouts do."""
         super().__setattr__(name, value)
         if name == "time":
             self._custom_clock = True

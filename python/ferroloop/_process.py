@@ -206,7 +206,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             self._exit_waiters.discard(waiter)
 
     def _try_finish(self) -> None:
-        """The end is reached when process and pipes have ended, whichever is last (S33.6)."""
+        """The end is reached when process and pipes have ended, whichever is last."""
         if self._returncode is None:
             return
         if all(pipe is not None and pipe.disconnected for pipe in self._pipes.values()):
