@@ -1,19 +1,12 @@
-"""Hooks of mkdocs: pages that live elsewhere in the repository, and figures taken from bench/RESULTS.md.
-
-The documentation quotes no figure of its own, so it cannot differ from the measurements.
-"""
+"""Hooks of mkdocs: pages that live elsewhere in the repository, and figures taken from bench/RESULTS.md."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "python" / "ferroloop" / "_commands"))
-import chart  # noqa: E402  # without the package around it, which needs the extension module
-
 # Name in the documentation, and where it is in the repository.
 ELSEWHERE = {
     "architecture.md": "ARCHITECTURE.md",
@@ -36,27 +29,28 @@ _RATIO = re.compile(r"\((\d+\.\d+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages from elsewhere and the picture of the results."""
+    """Add the pages from elsewhere and the pictures of the results."""
     for name, source in ELSEWHERE.items():
         text = (ROOT / source).read_text().replace("](docs/", "](").replace("](bench/RESULTS.md)", "](results.md)")
         files.append(File.generated(config, name, content=text))
-    for plot in sorted((ROOT / "bench" / "plots").glob("*.svg")):
+    for plot in (ROOT / "bench" / "plots").glob("*.svg"):
         files.append(File.generated(config, f"plots/{plot.name}", content=plot.read_text()))
-    picture = chart.svg(ratios(), "Speed relative to uvloop")
-    files.append(File.generated(config, "results.svg", content=picture))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put tables and pictures in the place of their comments."""
-    return markdown.replace("<!-- results -->", table()).replace(
-        "<!-- chart -->", "![Speed of the loops relative to uvloop](results.svg)"
-    )
+    return markdown.replace("<!-- results -->", table()).replace("<!-- chart -->", pictures())
 
 
-def ratios() -> chart.Ratios:
+def pictures() -> str:
+    """All that the report has, in its order."""
+    return "\n\n".join(re.findall(r"^!\[.*\]\(plots/.*\)$", RESULTS.read_text(), re.MULTILINE))
+
+
+def ratios() -> dict[str, dict[str, float]]:
     """What the table of speeds says of each workload and loop, relative to uvloop."""
-    found: chart.Ratios = {}
+    found: dict[str, dict[str, float]] = {}
     speed = next(part for part in RESULTS.read_text().split("\n## ") if part.startswith("Speed\n"))
     rows = [line.strip("| ").split(" | ") for line in speed.splitlines() if line[:1] == "|"]
     head = rows[0]

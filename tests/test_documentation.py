@@ -1,4 +1,7 @@
-"""Every code sample of README.md, docs/ and examples/ does what it says: none fails, and servers answer."""
+"""Every code sample of README.md, docs/ and examples/ does what it says: none fails, and servers answer.
+
+But for Ray's, which nothing installs, and those marked as text.
+"""
 
 import importlib.util
 import os
@@ -18,8 +21,8 @@ from support.served import ask, free_port
 
 pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
 
-# Output and pictures: there is nothing to run. Rust's are run by cargo, as examples and doctests of the engine.
-SHOWN = {"text", "mermaid", "rust"}
+# Output and pictures: there is nothing to run.
+SHOWN = {"text", "mermaid"}
 RUN = {"python", "sh", "toml"}
 ALL = samples()
 

@@ -52,10 +52,13 @@ async def create_connection(
     `local_addr` first. `happy_eyeballs_delay` (seconds; RFC 8305) lets the next attempt start before the latest has
     failed; `interleave` mixes the address families. `all_errors` raises an ExceptionGroup of every failure.
 
-    `ssl` is a context, or true for one with the default settings; the timeouts are in seconds.
+    `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
+    True is a context with the default settings. `server_hostname`, by default `host`, is the name that the server's
+    certificate has to have; an empty one is for contexts that check none.
 
     Raises ValueError and TypeError for arguments that do not fit together, OSError if no candidate can be connected,
-    `ssl.SSLError` if the handshake fails. The socket is closed unless the call succeeds.
+    `ssl.SSLError` if the handshake fails. Arguments that do not fit together leave the socket open; after that it is
+    closed unless the call succeeds.
     """
     check_server_name(ssl, server_hostname, host)
     name = str(host or "") if server_hostname is None else server_hostname
@@ -89,8 +92,11 @@ async def connect_accepted_socket(
 ) -> tuple[Transport, _ProtocolT]:
     """Take over a connection accepted outside of asyncio; return (transport, protocol).
 
-    Raises ValueError and TypeError for a socket that is not a plain stream socket, `ssl.SSLError` if the handshake
-    fails. The socket is closed unless the call succeeds.
+    `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
+
+    Raises ValueError and TypeError for a socket that is not a plain stream socket and for arguments that do not fit
+    together, `ssl.SSLError` if the handshake fails. The former leave the socket open; after that it is closed unless
+    the call succeeds.
     """
     check_stream_socket(sock)
     tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)

@@ -47,7 +47,7 @@ BACKEND: str
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
-# An asyncio.Handle by `__class__`, not by inheritance; so are TimerHandle and the transports what they say.
+# An asyncio.Handle by `__class__`, not by inheritance. The same holds for TimerHandle and the transports.
 @disjoint_base
 class Handle(asyncio.Handle):
     """One scheduled callback (asyncio.Handle). Made by the loop, never by hand."""

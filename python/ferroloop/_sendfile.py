@@ -57,9 +57,10 @@ async def sock_sendfile(
     *,
     fallback: bool | None = True,
 ) -> int:
-    """Send `count` bytes of `file`, or all there are, from `offset` on over a stream socket; return how many it were.
+    """Send `count` bytes of `file`, or all there are, from `offset` on over a stream socket.
 
-    Where sendfile(2) cannot be used the file is read and sent, unless `fallback` is false.
+    Return the number of bytes sent. Where sendfile(2) cannot be used the file is read and sent, unless `fallback` is
+    false.
 
     Raises SendfileNotAvailableError without the fallback, OSError if sending fails, ValueError and TypeError for
     arguments that do not fit.
@@ -88,10 +89,11 @@ async def sendfile(
     *,
     fallback: bool = True,
 ) -> int:
-    """Send `count` bytes of `file`, or all there are, from `offset` on over a transport; return how many it were.
+    """Send `count` bytes of `file`, or all there are, from `offset` on over a transport.
 
-    What was written before goes first; meanwhile reading is paused, and nothing else can be written while sendfile(2)
-    is used. Where it cannot be, the file is read and written, unless `fallback` is false.
+    Return the number of bytes sent. What was written before goes first; meanwhile reading is paused, and nothing else
+    can be written while sendfile(2) is used. Where it cannot be, the file is read and written, unless `fallback` is
+    false.
 
     Raises RuntimeError if the transport is closing, sends a file already or has no way to, SendfileNotAvailableError
     without the fallback, ConnectionError if the connection is lost.

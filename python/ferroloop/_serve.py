@@ -52,8 +52,10 @@ async def create_server(
     `backlog` is that of listen(2), `reuse_address` (default: true), `reuse_port` and `keep_alive` set the socket
     options of those names. With `start_serving` false nothing is accepted before the server is told to.
 
+    `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
+
     Raises ValueError and TypeError for arguments that do not fit together, OSError if an address cannot be resolved or
-    bound. A failed call leaves no socket behind.
+    bound. Arguments that do not fit together leave `sock` open; after that a failed call leaves no socket behind.
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")

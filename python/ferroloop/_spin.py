@@ -9,17 +9,18 @@ if TYPE_CHECKING:
     from ._loop import EventLoop
 
 
-# Beyond it nothing is won.
+# A longer spin gains nothing.
 _LONGEST = 1.0
 
 
 def set_spin(loop: EventLoop, seconds: float) -> None:
-    """Have the loop poll for up to `seconds`, at most 1, before it sleeps; 0, the default, is not at all.
+    """Have the loop poll for up to `seconds`, at most 1, before it sleeps.
 
-    A loop that sleeps has to be woken by the system for every message; one that polls has it at once. While it polls it
-    keeps a core busy, each time that it runs out of work and for as long as it was told; other threads of the program
-    run meanwhile. Timers, signals and `call_soon_threadsafe` end the polling as they end a sleep. New loops begin with
-    what the environment variable FERROLOOP_SPIN said when ferroloop was imported.
+    0, the default, means that it sleeps at once. A loop that sleeps has to be woken by the system for every message;
+    one that polls has it at once. While it polls it keeps a core busy, each time that it runs out of work and for as
+    long as it was told; other threads of the program run meanwhile. Timers, signals and `call_soon_threadsafe` end the
+    polling as they end a sleep. New loops begin with what the environment variable FERROLOOP_SPIN said when ferroloop
+    was imported.
 
     Raises ValueError for a negative number, for more than 1, and for NaN; TypeError for what is no number.
     """

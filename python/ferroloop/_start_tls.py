@@ -99,10 +99,11 @@ async def start_tls(
     """Upgrade a connection to TLS; return the transport to use from now on.
 
     `protocol` stays the application's and is not told of a new connection. `server_hostname` is what a client expects
-    the certificate to name; the timeouts are in seconds.
+    the certificate to name; the timeouts are in seconds, by default 60 for the handshake and 30 for the end.
 
-    Raises TypeError if `sslcontext` is no SSLContext or the transport cannot carry TLS, `ssl.SSLError` and
-    ConnectionError if the handshake fails. The transport is closed unless the call succeeds.
+    Raises TypeError if `sslcontext` is no SSLContext or the transport cannot carry TLS, ValueError for a timeout that
+    is not positive, RuntimeError on a Python without OpenSSL, `ssl.SSLError` and ConnectionError if the handshake
+    fails. Refused arguments leave the transport open; after that it is closed unless the call succeeds.
     """
     _check_available()
     if not isinstance(sslcontext, ssl.SSLContext):

@@ -44,9 +44,12 @@ async def create_unix_connection(
     A `path` that begins with a NUL is a name in Linux's abstract namespace. While the server's backlog is full the
     call goes on trying.
 
+    `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
+    `server_hostname` has to be given then: the name that the server's certificate has to have.
+
     Raises ValueError and TypeError for arguments that do not fit together, OSError (FileNotFoundError,
-    ConnectionRefusedError, PermissionError...) if the connection fails, `ssl.SSLError` if the handshake does. The
-    socket is closed unless the call succeeds.
+    ConnectionRefusedError, PermissionError...) if the connection fails, `ssl.SSLError` if the handshake does.
+    Arguments that do not fit together leave the socket open; after that it is closed unless the call succeeds.
     """
     assert server_hostname is None or isinstance(server_hostname, str)
     if ssl and server_hostname is None:
@@ -79,8 +82,10 @@ async def create_unix_server(
     A socket file already at `path` is replaced, whether somebody listens on it or not. With `cleanup_socket` closing
     the server removes its file, unless another one has taken the place. `backlog` is that of listen(2).
 
+    `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
+
     Raises ValueError and TypeError for arguments that do not fit together, OSError if `path` cannot be bound.
-    A failed call leaves no socket behind.
+    Arguments that do not fit together leave `sock` open; after that a failed call leaves no socket behind.
     """
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")

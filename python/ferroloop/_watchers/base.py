@@ -45,7 +45,7 @@ with warnings.catch_warnings():
         """
 
         def __init_subclass__(cls) -> None:
-            """Everybody may."""
+            """Allow subclasses; asyncio warns of them."""
 
         def add_child_handler(self, pid: int, callback: Callable[[int, int, *_Ts], object], *args: *_Ts) -> None:
             """Call `callback(pid, returncode, *args)` once the process has ended.
