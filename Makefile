@@ -10,9 +10,10 @@ MORE := .build/$(TAG)-integrations
 TOOLS := .build/tools
 SUITES := .build/suites-$(TAG)
 SERVERS := .build/servers-$(TAG)
+BENCH := .build/$(TAG)-bench
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
-PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(RUN)
+PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 # What the engine does on systems without eventfd and pidfd.
 FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
@@ -92,49 +93,40 @@ suites: $(SUITES)/installed
 	$(SUITES)/bin/python -m pytest --quiet -c /dev/null --rootdir . -p no:asyncio tests/suites/check_programs.py
 	$(SUITES)/bin/python tests/suites/run.py --work $(SUITES)/work $(ARGS)
 
-bench: $(ENV)/installed
-	for package in $(PEERS) $(CLIENTS); do \
-		$(RUN) -m pip install --quiet $$package || echo "no $$package for $(TAG)"; done
-	$(RUN) bench/run.py $(ARGS)
+bench: $(BENCH)/installed
+	$(BENCH)/bin/python bench/run.py $(ARGS)
 
 clean:
 	rm -rf .build
 
-$(ENV)/environment: pyproject.toml scripts/make-environment
-	scripts/make-environment $(PYTHON) $(ENV)
-	$(RUN) -m pip install --quiet --group test --group lint
-	touch $@
+# $(call environment,DIRECTORY,SOURCE,COMMAND): an environment that COMMAND fills, made anew when SOURCE changes; and
+# ferroloop in it, installed anew when its own sources change.
+define environment
+$(1)/environment: $(2) scripts/make-environment
+	scripts/make-environment $(PYTHON) $(1)
+	$(1)/bin/python $(3)
+	touch $$@
 
-$(ENV)/installed: $(ENV)/environment $(SOURCES)
-	$(PER_PYTHON) $(RUN) -m pip install --quiet --no-deps --force-reinstall .
-	touch $@
+$(1)/installed: $(1)/environment $(SOURCES)
+	$(PER_PYTHON) $(1)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	touch $$@
+endef
 
-$(MORE)/installed: $(ENV)/installed pyproject.toml
-	scripts/make-environment $(PYTHON) $(MORE)
-	$(MORE)/bin/python -m pip install --quiet --group integrations
-	$(PER_PYTHON) $(MORE)/bin/python -m pip install --quiet --no-deps .
-	touch $@
+PIP := -m pip install --quiet
+$(eval $(call environment,$(ENV),pyproject.toml,$(PIP) --group test --group lint))
+$(eval $(call environment,$(MORE),pyproject.toml,$(PIP) --group integrations))
+$(eval $(call environment,$(SERVERS),pyproject.toml,$(PIP) --group servers))
+$(eval $(call environment,$(BENCH),pyproject.toml,$(PIP) --group test))
+$(eval $(call environment,$(SUITES),tests/suites/suites.toml,tests/suites/run.py --install))
 
-$(SERVERS)/environment: pyproject.toml scripts/make-environment
-	scripts/make-environment $(PYTHON) $(SERVERS)
-	$(SERVERS)/bin/python -m pip install --quiet --group servers
-	touch $@
+$(BENCH)/installed: $(BENCH)/peers
 
-$(SERVERS)/installed: $(ENV)/environment $(SERVERS)/environment $(SOURCES)
-	$(PER_PYTHON) $(SERVERS)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+$(BENCH)/peers: $(BENCH)/environment
+	for package in $(PEERS) $(CLIENTS); do \
+		$(BENCH)/bin/python $(PIP) $$package || echo "no $$package for $(TAG)"; done
 	touch $@
 
 $(TOOLS)/installed: pyproject.toml scripts/make-environment
 	scripts/make-environment $(PYTHON) $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet --group package --group docs
-	touch $@
-
-$(SUITES)/environment: tests/suites/suites.toml scripts/make-environment
-	scripts/make-environment $(PYTHON) $(SUITES)
-	$(SUITES)/bin/python tests/suites/run.py --install
-	touch $@
-
-$(SUITES)/installed: $(SUITES)/environment $(SOURCES)
-	CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(CURDIR)/$(SUITES)/bin/python \
-		$(SUITES)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	$(TOOLS)/bin/python $(PIP) --group package --group docs
 	touch $@

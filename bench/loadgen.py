@@ -5,7 +5,7 @@ import subprocess
 
 from process import HERE
 
-_TARGET = HERE.parent / "target" / "load"
+_TARGET = HERE.parent / ".build" / "target" / "load"
 
 
 @functools.cache
