@@ -90,7 +90,7 @@ def _footprint(results: Results) -> Iterator[Bar]:
     named = _Named(results)
     for name, most in (("memory/idle connection", 1024), ("memory/idle TLS connection", 40 * 1024)):
         yield Bar.at_most(f"{name}: at most {most} bytes", most, named(_value, [name]))
-    start = named(_to_best_native, ["loop/create and close", "import/first loop"])
+    start = named(_to_best_extension, ["loop/create and close", "import/first loop"])
     yield Bar.at_least("not slower to start than the fastest loop that is not asyncio", 1 - TOLERANCE, start)
     idle = named(_value, ["cpu/5000 idle connections"])
     yield Bar.at_most("no CPU time with 5,000 idle connections, in ms/s", 0.1, idle)
@@ -136,7 +136,7 @@ def _cpu_to_native(results: Results, workload: Workload) -> float | None:
     return 1 / ratio if ratio else None
 
 
-def _to_best_native(results: Results, workload: Workload) -> float | None:
+def _to_best_extension(results: Results, workload: Workload) -> float | None:
     """To the best peer that is an extension module, as we are."""
     ratios = [results.ratio(workload, OURS, peer) for peer in results.peers() if peer != "asyncio"]
     return min((ratio for ratio in ratios if ratio), default=None)

@@ -166,7 +166,7 @@ def test_collected_generators_are_forgotten(loop: Loop) -> None:
         async for n in gen:
             if n == 2:
                 break
-        await gen.aclose()  # type: ignore[attr-defined]
+        await gen.aclose()
         del gen
         await loop.shutdown_asyncgens()
 

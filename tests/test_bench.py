@@ -120,7 +120,7 @@ def test_loops_take_turns(bench: SimpleNamespace) -> None:
     turns: list[str] = []
     ended: set[str] = set()
 
-    class Counting(bench.workload.ByTurns):  # type: ignore[misc,name-defined]
+    class Counting(bench.workload.ByTurns):
         def parts(self, loop: str, seconds: float) -> Generator[dict[str, float]]:
             try:
                 for _ in range(1 if loop == "broken" else 1000):

@@ -18,7 +18,7 @@ from support.net import connection, eventually
 async def connected(loop: Loop) -> asyncio.Transport:
     """A transport over TCP."""
     async with connection() as (transport, _, _):
-        return transport  # type: ignore[no-any-return]
+        return transport
 
 
 async def serving(loop: Loop) -> asyncio.AbstractServer:
@@ -32,7 +32,7 @@ async def spawned(loop: Loop) -> asyncio.SubprocessTransport:
     """A process that has ended."""
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
-    return process._transport  # type: ignore[attr-defined, no-any-return]
+    return process._transport
 
 
 async def timed(loop: Loop) -> asyncio.TimerHandle:
@@ -77,7 +77,7 @@ def test_root_task_is_found(loop: Loop) -> None:
         return [callback for callback, _ in task._callbacks]
 
     found = loop.run_until_complete(callbacks())
-    assert base_events._run_until_complete_cb in found  # type: ignore[attr-defined]
+    assert base_events._run_until_complete_cb in found
 
 
 def test_thread_of_the_run(loop: Any) -> None:
@@ -158,7 +158,7 @@ def test_server_attributes(loop: Loop, run: Run) -> None:
 def test_pending_timer_of_another_make(loop: Any) -> None:
     """S1.9: TimerHandle.cancel tells its loop."""
     timer = asyncio.TimerHandle(loop.time() + 60, int, (), loop)
-    timer._scheduled = True  # type: ignore[attr-defined]
+    timer._scheduled = True
     timer.cancel()
     assert timer.cancelled()
 
@@ -177,7 +177,7 @@ def test_public_names(loop: Loop) -> None:
 
 def test_debug_mode_by_a_number(loop: Loop) -> None:
     """S8.2: aiohttp's tests say 1 and 0."""
-    loop.set_debug(1)  # type: ignore[arg-type]
+    loop.set_debug(1)
     assert loop.get_debug()
-    loop.set_debug(0)  # type: ignore[arg-type]
+    loop.set_debug(0)
     assert not loop.get_debug()

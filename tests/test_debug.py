@@ -171,7 +171,7 @@ def test_slow_handle_is_logged(loop: Loop, logged: LogList) -> None:
 def test_slow_by_the_loops_own_clock(loop_class: type, logged: LogList) -> None:
     """S8.6, S1.9."""
 
-    class Clocked(loop_class):  # type: ignore[misc]
+    class Clocked(loop_class):
         seconds = 0.0
 
         def time(self) -> float:

@@ -124,7 +124,7 @@ def test_failing_custom_handler(loop: Loop, logged: LogList) -> None:
     (text,) = logged.texts(logging.ERROR)
     lines = ["Unhandled error in exception handler", "context: {'message': 'original'}"]
     assert text.splitlines()[:2] == lines
-    assert logged.records[-1].exc_info[0] is LookupError  # type: ignore[index]
+    assert logged.records[-1].exc_info[0] is LookupError
 
 
 def make(loop_class: type, raised: list[BaseException]) -> Any:

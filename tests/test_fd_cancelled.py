@@ -109,7 +109,7 @@ def test_create_connection_with_all_steps(loop_class: type) -> None:
         for delay in (None, 0.001):
             steps = cancel_everywhere(
                 loop,
-                lambda delay=delay: loop.create_connection(  # type: ignore[misc]
+                lambda delay=delay: loop.create_connection(
                     Recorder,
                     "name",
                     1,

@@ -131,13 +131,13 @@ def test_the_standard_librarys_own_tls_on_top(loop: Loop, run: Run) -> None:
         client = sslproto.SSLProtocol(loop, ends[0], client_context(), waiters[0], server_hostname=HOST)
         server = sslproto.SSLProtocol(loop, ends[1], server_context(), waiters[1], server_side=True)
         for protocol, sock in ((client, left), (server, right)):
-            await loop.create_connection(lambda protocol=protocol: protocol, sock=sock)  # type: ignore[misc]
+            await loop.create_connection(lambda protocol=protocol: protocol, sock=sock)
         await asyncio.gather(*waiters)
         size = 1 << 20
-        client._app_transport.write(b"x" * size)  # type: ignore[attr-defined]
+        client._app_transport.write(b"x" * size)
         while len(ends[1].data) < size:
             await asyncio.sleep(0.001)
-        client._app_transport.close()  # type: ignore[attr-defined]
+        client._app_transport.close()
         while not (ends[0].lost and ends[1].lost):
             await asyncio.sleep(0.001)
 

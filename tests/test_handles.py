@@ -96,7 +96,7 @@ def test_cancel_and_fail(loop: Loop, errors: list[dict[str, Any]], debug: bool) 
     assert errors.pop()["message"] == "Exception in callback None()"
     gc.collect()
     assert alive() is None
-    assert handle._callback is handle._args is None  # type: ignore[attr-defined]
+    assert handle._callback is handle._args is None
 
 
 def test_cancel_by_itself_in_a_bare_step(loop: Any) -> None:

@@ -420,6 +420,6 @@ def test_embedding_hooks_make_a_run(loop: Loop) -> None:
         assert loop.is_running()
         assert asyncio.get_running_loop() is loop
     finally:
-        loop._run_forever_cleanup()  # type: ignore[attr-defined]
+        loop._run_forever_cleanup()
     assert not loop.is_running()
     assert asyncio._get_running_loop() is None

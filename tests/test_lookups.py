@@ -144,7 +144,7 @@ def test_run_in_executor_of_a_subclass(loop_class: Any) -> None:
     """S1.9, S13.1: it runs the lookup."""
     asked: list[Any] = []
 
-    class Own(loop_class):  # type: ignore[misc]
+    class Own(loop_class):
         def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
             asked.append((func, args))
             return super().run_in_executor(executor, func, *args)
@@ -161,7 +161,7 @@ def test_create_future_of_a_subclass(loop_class: Any) -> None:
     """S1.9: it makes what the lookup's caller waits for."""
     made: list[Any] = []
 
-    class Own(loop_class):  # type: ignore[misc]
+    class Own(loop_class):
         def create_future(self) -> Any:
             made.append(super().create_future())
             return made[-1]

@@ -407,7 +407,5 @@ PORTS = st.one_of(
 def test_literal_address(host: Any, port: Any, family: int, kind: int, proto: int, flow: int, scope: int) -> None:
     """S13.4, S13.5, S13.6, S13.7, S13.8: the answer, or none, is asyncio's."""
     literal = importlib.import_module("ferroloop._ferroloop").literal_address
-    expected = base_events._ipaddr_info(  # type: ignore[attr-defined]
-        host, port, family, kind, proto, flow, scope
-    )
+    expected = base_events._ipaddr_info(host, port, family, kind, proto, flow, scope)
     assert literal(host, port, family, kind, proto, flow, scope) == expected

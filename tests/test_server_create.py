@@ -89,7 +89,7 @@ def test_keep_alive_is_newer(loop: Loop, run: Run) -> None:
 def test_hosts(loop_class: type, host: Any, asked: list[Any]) -> None:
     """S18.3."""
     entry = [info("127.0.0.1", 0)]
-    loop = scripted(loop_class, {None: entry, "name": entry})  # type: ignore[dict-item]
+    loop = scripted(loop_class, {None: entry, "name": entry})
     server = loop.run_until_complete(loop.create_server(never, host, 0))
     loop.run_until_complete(close(server))
     loop.close()
@@ -217,7 +217,7 @@ def test_wildcards_of_both_families(loop_class: type) -> None:
     """S18.9: on one port."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    loop = scripted(loop_class, {None: [info("0.0.0.0", port), info("::", port)]})  # type: ignore[dict-item]
+    loop = scripted(loop_class, {None: [info("0.0.0.0", port), info("::", port)]})
     server = loop.run_until_complete(loop.create_server(never, None, port))
     only = [
         sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)

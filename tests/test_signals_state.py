@@ -30,7 +30,7 @@ def ignore(*args: object) -> None:
 
 def handles(loop: Loop) -> dict[int, Any]:
     """The loop's table of handlers."""
-    table: dict[int, Any] = loop._signal_handlers  # type: ignore[attr-defined]
+    table: dict[int, Any] = loop._signal_handlers
     return table
 
 
@@ -58,7 +58,7 @@ def test_what_is_installed(loop: Loop) -> None:
     assert wakeup_fd() != -1
     handler = signal.getsignal(signal.SIGUSR1)
     assert callable(handler)
-    assert handler(signal.SIGUSR1, None) is None  # type: ignore[arg-type]
+    assert handler(signal.SIGUSR1, None) is None
     assert isinstance(handles(loop)[signal.SIGUSR1], asyncio.Handle)
     if sys.platform == "linux":
         assert restarts_system_calls(signal.SIGUSR1)

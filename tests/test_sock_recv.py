@@ -197,7 +197,7 @@ def test_recv_sizes(loop: Loop, run: Run) -> None:
         with pytest.raises(OverflowError):
             await loop.sock_recv(left, sys.maxsize)
         with pytest.raises(TypeError):
-            await loop.sock_recv(left, "4")  # type: ignore[arg-type]
+            await loop.sock_recv(left, "4")
         received = b""
         sending = asyncio.ensure_future(send(right, data))
         while len(received) < len(data):
@@ -216,9 +216,9 @@ def test_wrong_buffers(loop: Loop, run: Run, pair: Pair) -> None:
     async def main() -> None:
         for buf in b"immutable", 3, None:
             with pytest.raises(TypeError) as caught:
-                pair[0].recv_into(buf)  # type: ignore[arg-type]
+                pair[0].recv_into(buf)
             with pytest.raises(TypeError) as again:
-                await loop.sock_recv_into(pair[0], buf)  # type: ignore[arg-type]
+                await loop.sock_recv_into(pair[0], buf)
             assert str(again.value) == str(caught.value)
 
     run(main())

@@ -86,15 +86,15 @@ def test_order_of_checks(loop: Loop, run: Run, file: Any) -> None:
         with pytest.raises(ValueError, match=text):
             run(loop.sock_sendfile(datagram, file, -1, -1))
         with pytest.raises(ValueError, match="binary mode"):
-            run(loop.sock_sendfile(datagram, Odd(), -1, -1))  # type: ignore[arg-type]
+            run(loop.sock_sendfile(datagram, Odd(), -1, -1))
     with socket.socket() as blocking:
         loop.set_debug(True)
         with pytest.raises(ValueError, match="the socket must be non-blocking"):
-            run(loop.sock_sendfile(blocking, Odd()))  # type: ignore[arg-type]
+            run(loop.sock_sendfile(blocking, Odd()))
     with CLIENT.wrap_socket(socket.socket()) as tls:
         tls.setblocking(False)
         with pytest.raises(TypeError, match="Socket cannot be of type SSLSocket"):
-            run(loop.sock_sendfile(tls, Odd()))  # type: ignore[arg-type]
+            run(loop.sock_sendfile(tls, Odd()))
 
 
 def test_count_before_offset(loop: Loop, run: Run, pair: Pair, file: Any) -> None:

@@ -189,7 +189,7 @@ def test_cancelled(spawning: Loop, run: Run, turns: int) -> None:
     """S32.8: whenever that is, no process, no zombie and no descriptor is left."""
     started: list[int] = []
 
-    class Started(subprocess.Popen):  # type: ignore[type-arg]
+    class Started(subprocess.Popen):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             started.append(self.pid)

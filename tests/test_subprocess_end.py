@@ -45,7 +45,7 @@ def test_wait_without_a_protocol(loop: Loop, run: Run, logged: LogList) -> None:
 
     async def main() -> None:
         with pytest.raises(AttributeError, match="connection_made"):
-            await asyncio.wait_for(loop.subprocess_exec(object, "true"), 5)  # type: ignore[type-var]
+            await asyncio.wait_for(loop.subprocess_exec(object, "true"), 5)
 
     run(main())
 
@@ -270,7 +270,7 @@ def test_somebody_else_waits(loop: Loop, run: Run, logged: LogList) -> None:
 
     async def main() -> None:
         process = await asyncio.create_subprocess_exec("sleep", "0.02")
-        popen = process._transport.get_extra_info("subprocess")  # type: ignore[attr-defined]
+        popen = process._transport.get_extra_info("subprocess")
         assert popen.wait() == 0
         assert await asyncio.wait_for(process.wait(), 5) == 255
         assert popen.returncode == 0
@@ -283,7 +283,7 @@ def test_somebody_else_waits(loop: Loop, run: Run, logged: LogList) -> None:
 def test_ignored_sigchld(loop: Loop, run: Run, logged: LogList, monkeypatch: pytest.MonkeyPatch) -> None:
     """S45.2, S45.3: the system reaps the child before anybody can watch it: its status is lost, and nothing else."""
 
-    class Gone(subprocess.Popen):  # type: ignore[type-arg]
+    class Gone(subprocess.Popen):
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             while not is_reaped(self.pid):

@@ -228,4 +228,4 @@ def test_start_is_logged(new_loop: NewLoop, logged: LogList, ferroloop: Any) -> 
 def test_no_loop_parameter(loop: Loop) -> None:
     """S56.1."""
     with pytest.raises(TypeError):
-        asyncio.Queue(loop=loop)  # type: ignore[call-arg]
+        asyncio.Queue(loop=loop)

@@ -46,7 +46,7 @@ def test_no_protocol(loop: Loop, run: Run) -> None:
         ours, peer = unix_pair()
         with ours, peer:
             with pytest.raises(AttributeError, match="connection_made"):
-                await loop.create_connection(Bare, sock=ours)  # type: ignore[type-var]
+                await loop.create_connection(Bare, sock=ours)
             assert peer.recv(1) == b""
 
     run(main())
@@ -116,7 +116,7 @@ def test_exit_requests_of_a_protocol(loop: Loop, method: str, kind: type[BaseExc
 def test_end_of_file_after_an_exit_request(loop: Loop, kind: type[BaseException], base: type[Recorder]) -> None:
     """S0.11, S16.8: the run that follows meets the end of the stream again, for the protocol has not answered yet."""
 
-    class Leaving(base):  # type: ignore[misc, valid-type]
+    class Leaving(base):
         def eof_received(self) -> bool | None:
             super().eof_received()
             if self.names.count("eof") == 1:

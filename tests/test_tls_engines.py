@@ -91,7 +91,7 @@ def own_class(context: ssl.SSLContext, _: Path) -> None:
 
 
 def messages(context: ssl.SSLContext, _: Path) -> None:
-    context._msg_callback = lambda *args: None  # type: ignore[attr-defined]
+    context._msg_callback = lambda *args: None
 
 
 def keys(context: ssl.SSLContext, directory: Path) -> None:

@@ -58,7 +58,7 @@ def test_serve(run: Run, loop: Loop, greeter: type[Greeter], family: str, tmp_pa
         else:
             address = str(tmp_path / "s")
             server = await loop.create_unix_server(greeter, address, ssl=context)
-        assert server._ssl_context is context  # type: ignore[attr-defined]
+        assert server._ssl_context is context
         transport, protocol = await connect(loop, address)
         await eventually(lambda: protocol.data == b"hello")
         transport.close()

@@ -159,10 +159,10 @@ def test_a_failure_in_the_handler(loop: Loop, watcher: Any, children: Children, 
     child = children(held=True)
     register(loop, watcher, child, pytest.fail)
     real = loop.call_soon_threadsafe
-    loop.call_soon_threadsafe = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
+    loop.call_soon_threadsafe = lambda *_: 1 / 0
     child.release()
     until(loop, child.is_reaped)
-    loop.call_soon_threadsafe = real  # type: ignore[method-assign]
+    loop.call_soon_threadsafe = real
     (record,) = [record for record in logged.records if record.levelno == logging.WARNING]
     assert record.getMessage() == "Unknown exception in SIGCHLD handler"
     assert record.exc_info is not None
@@ -179,7 +179,7 @@ def test_a_failure_is_no_others_loss(
     made = [children(code, held=True) for code in range(4)]
     for loop, child in zip([bad, good, bad, good], made, strict=True):
         register(loop, watcher, child, reports)
-    bad.call_soon_threadsafe = lambda *_: 1 / 0  # type: ignore[method-assign, assignment]
+    bad.call_soon_threadsafe = lambda *_: 1 / 0
     with sigchld_held():
         for child in made:
             child.release()

@@ -34,7 +34,7 @@ class Recorder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
 
-            class Watcher(base):  # type: ignore[misc,valid-type]
+            class Watcher(base):
                 def attach_loop(watcher, loop: Any) -> None:
                     self.calls.append(("attach", loop))
 
@@ -77,7 +77,7 @@ def own_watcher(loop: Any) -> Any:
 @of_ferroloop
 def test_can_use_pidfd(run_script: Callable[..., Script], package: Any) -> None:
     """S43.1: tried out, so that whatever forbids it counts."""
-    assert package.can_use_pidfd() is hasattr(subprocess.os, "pidfd_open")  # type: ignore[attr-defined]
+    assert package.can_use_pidfd() is hasattr(subprocess.os, "pidfd_open")
     script = run_script(
         """
         import os, resource

@@ -25,8 +25,6 @@ if not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError("ferroloop relies on the GIL: run Python without PYTHON_GIL=0 or -X gil=0")
 
 SelectorEventLoop = EventLoop
-# A class goes by the name it is used by, in reprs and logs, wherever it is defined.
-EventLoop.__module__ = __name__
 
 __all__ = [
     "AbstractChildWatcher",

@@ -11,6 +11,7 @@ from ._bind import bind_error
 from ._checks import check_not_ssl_socket, check_server_name, check_source, check_stream_socket, tls_options
 from ._compat import of_this_python
 from ._eyeballs import interleave_addrinfos, race
+from ._resolve import find_addresses
 from ._transports import connect_transport
 
 TYPE_CHECKING = False
@@ -66,9 +67,9 @@ async def create_connection(
     by_name = host is not None or port is not None
     check_source(by_name, sock, "host and port was not specified and no sock specified")
     if sock is None:
-        resolve = functools.partial(_resolve, loop, family=family, proto=proto, flags=flags)
-        infos = await resolve((host, port))
-        local_infos = None if local_addr is None else await resolve(local_addr)
+        hints = {"family": family, "type": socket.SOCK_STREAM, "proto": proto, "flags": flags}
+        infos = await find_addresses(loop, (host, port), **hints)
+        local_infos = None if local_addr is None else await find_addresses(loop, local_addr, **hints)
         if interleave is None and happy_eyeballs_delay is not None:
             interleave = 1
         if interleave:
@@ -105,15 +106,6 @@ async def connect_accepted_socket(
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", transport.get_extra_info("socket"), transport, protocol)
     return transport, protocol
-
-
-async def _resolve(
-    loop: EventLoop, address: tuple[Any, ...], *, family: int, proto: int, flags: int
-) -> list[AddressInfo]:
-    infos = await loop._ensure_resolved(address, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
-    if not infos:
-        raise OSError("getaddrinfo() returned empty list")
-    return infos
 
 
 async def _connect_any(

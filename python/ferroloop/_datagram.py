@@ -9,6 +9,7 @@ from asyncio.log import logger
 
 from ._bind import remove_stale_file, set_reuse_port
 from ._ferroloop import DatagramTransport
+from ._resolve import find_addresses
 from ._transports import finish
 
 TYPE_CHECKING = False
@@ -119,9 +120,7 @@ async def _resolved(
             continue
         if not (isinstance(addr, tuple) and len(addr) == 2):
             raise TypeError("2-tuple is expected")
-        infos = await loop._ensure_resolved(addr, family=family, type=socket.SOCK_DGRAM, proto=proto, flags=flags)
-        if not infos:
-            raise OSError("getaddrinfo() returned empty list")
+        infos = await find_addresses(loop, addr, family=family, type=socket.SOCK_DGRAM, proto=proto, flags=flags)
         for info in infos:
             found.setdefault((info[0], info[2]), [None, None])[side] = info[4]
     candidates = [

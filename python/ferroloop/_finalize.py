@@ -28,8 +28,8 @@ _loops: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 
 
 def note_run(loop: EventLoop) -> None:
-    """Remember a loop that runs outside of the main thread."""
-    if threading.current_thread() is not threading.main_thread():
+    """Remember a loop that runs outside of the main thread, where that makes a difference."""
+    if sys.version_info < (3, 14) and threading.current_thread() is not threading.main_thread():
         _loops.add(loop)
 
 

@@ -44,6 +44,8 @@ else:
 class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     """An asyncio event loop (asyncio: Event Loop), not yet running."""
 
+    __module__ = "ferroloop"  # a public class goes by the name it is used by, in reprs and logs
+
     def __new__(cls, *_args: Any, **_kwargs: Any) -> EventLoop:
         """Arguments are for `__init__`, which subclasses may have given others."""
         return super().__new__(cls)

@@ -29,7 +29,7 @@ class EventLoopPolicy(WatcherSlot, _Base):
     Everything else, such as when `get_event_loop` makes a loop, is the running Python's own rule.
     """
 
-    __module__ = "ferroloop"  # it goes by the name it is used by
+    __module__ = "ferroloop"
 
     _loop_factory = EventLoop
 

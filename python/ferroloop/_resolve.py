@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
 
-#: With these alone, what is said of an IP literal depends on nothing but the arguments (getaddrinfo(3)).
+# With these alone, what is said of an IP literal depends on nothing but the arguments (getaddrinfo(3)).
 _FLAGS_OF_LITERALS = socket.AI_PASSIVE | socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
-#: What `socket.getaddrinfo` has said of IP literals, by its arguments.
+# What `socket.getaddrinfo` has said of IP literals, by its arguments.
 _answers: dict[tuple[Any, ...], list[Any]] = {}
 _MOST_ANSWERS = 1024
 
@@ -167,3 +167,11 @@ async def _ensure_resolved(
         return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
     # A lookup would have given enum members, which log messages show.
     return [(socket.AddressFamily(literal[0]), type, *literal[2:])]
+
+
+async def find_addresses(loop: EventLoop, address: tuple[Any, ...], **hints: int) -> list[AddressInfo]:
+    """As `loop._ensure_resolved`, which subclasses may have replaced; OSError if nothing is found."""
+    infos = await loop._ensure_resolved(address, **hints)
+    if not infos:
+        raise OSError("getaddrinfo() returned empty list")
+    return infos

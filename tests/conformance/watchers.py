@@ -82,7 +82,7 @@ def _let_mocks_reap(module: Any) -> None:
 
     def _reap_any() -> tuple[int, int] | None:
         if not isinstance(os.waitpid, mock.Mock):
-            return reap_any()  # type: ignore[no-any-return]
+            return reap_any()
         try:
             found, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:

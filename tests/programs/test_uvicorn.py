@@ -26,7 +26,7 @@ class Served:
     def __init__(self, program: launch.Running, loop: str) -> None:
         self.program = program
         self.loop = loop
-        self.port = int(re.match(r"\S+:(\d+)", program.read_until("Uvicorn running on ")).group(1))  # type: ignore[union-attr]
+        self.port = int(re.match(r"\S+:(\d+)", program.read_until("Uvicorn running on ")).group(1))
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

@@ -25,7 +25,7 @@ def _count(cls: type[Any], name: str) -> None:
         _tally[name] += 1
         original(self, *args, **kwargs)
 
-    cls.__init__ = __init__  # type: ignore[misc]
+    cls.__init__ = __init__
 
 
 _count(EventLoop, "ferroloop")
@@ -39,7 +39,7 @@ if LOOP == "ferroloop":
         allow(self)
         report_all(self)
 
-    BlockBuster.activate = report_others  # type: ignore[method-assign]
+    BlockBuster.activate = report_others
 
 
 @pytest.fixture(autouse=True)

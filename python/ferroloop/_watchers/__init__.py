@@ -12,7 +12,6 @@ MultiLoopChildWatcher   SIGCHLD in the main thread, for loops in all threads
 
 from __future__ import annotations
 
-from .._ferroloop import can_use_pidfd
 from .base import AbstractChildWatcher, ChildWatcher
 from .multiloop import MultiLoopChildWatcher
 from .pidfd import PidfdChildWatcher
@@ -30,19 +29,6 @@ __all__ = [
     "ThreadedChildWatcher",
     "WatcherSlot",
     "_child_watcher",
-    "can_use_pidfd",
     "get_child_watcher",
     "set_child_watcher",
 ]
-
-# Classes go by the name they are used by, in reprs and logs, wherever they are defined.
-for _class in (
-    AbstractChildWatcher,
-    FastChildWatcher,
-    MultiLoopChildWatcher,
-    PidfdChildWatcher,
-    SafeChildWatcher,
-    ThreadedChildWatcher,
-):
-    _class.__module__ = "ferroloop"
-del _class

@@ -44,6 +44,8 @@ with warnings.catch_warnings():
         Implementations are thread-safe. Only one that reaps processes it was not told of may be active at a time.
         """
 
+        __module__ = "ferroloop"
+
         def __init_subclass__(cls) -> None:
             """Allow subclasses; asyncio warns of them."""
 

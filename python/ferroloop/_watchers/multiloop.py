@@ -28,6 +28,8 @@ class MultiLoopChildWatcher(RegisteringChildWatcher):
     handler for SIGCHLD added elsewhere, to a loop for one, replaces this watcher's, which then hears nothing any more.
     """
 
+    __module__ = "ferroloop"
+
     def __init__(self) -> None:
         self._callbacks: dict[int, _Entry] = {}
         # Not None while the handler for SIGCHLD is this watcher's.

@@ -22,6 +22,8 @@ class PidfdChildWatcher(RunningLoopChildWatcher):
     Works in every loop of every thread. A process registered again gets the new callback instead of the old one.
     """
 
+    __module__ = "ferroloop"
+
     def __init__(self) -> None:
         # The children belong to their loops: one that is closed lets go of the descriptors.
         self._children: weakref.WeakValueDictionary[int, Child] = weakref.WeakValueDictionary()

@@ -86,6 +86,8 @@ class SafeChildWatcher(RegisteringChildWatcher, AttachedChildWatcher):
     The work per signal grows with the number of processes.
     """
 
+    __module__ = "ferroloop"
+
     def add_child_handler(self, pid: int, callback: Callable[[int, int, *_Ts], object], *args: *_Ts) -> None:
         """As the base; if the process has ended already, `callback` runs in this call, otherwise in the attached loop.
 
@@ -111,6 +113,8 @@ class FastChildWatcher(AttachedChildWatcher):
     The work per signal does not grow with the number of processes. But whoever else waits for a child of this process,
     such as `subprocess.run` in another thread, may find its exit code taken.
     """
+
+    __module__ = "ferroloop"
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ class ThreadedChildWatcher(RunningLoopChildWatcher):
     cannot reach another one. No signals are needed, and no process but those registered is touched.
     """
 
+    __module__ = "ferroloop"
+
     def __init__(self) -> None:
         self._numbers = itertools.count()
         self._threads: dict[int, threading.Thread] = {}
