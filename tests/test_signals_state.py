@@ -223,6 +223,34 @@ def test_a_closed_foreign_wakeup_fd_is_forgotten(loop: Loop, foreign: Pair) -> N
         assert wakeup_fd() == -1
 
 
+@ferroloop_only("asyncio's runs take no descriptor", "S36.8")
+@pytest.mark.parametrize("moment", ["taken", "given back"])
+def test_an_interrupt_leaves_no_wakeup_fd_behind(loop: Loop, moment: str) -> None:
+    """S36.8: Ctrl-C just as a run takes the descriptor, or gives it back: closed loops have none."""
+    calls = 0 if moment == "taken" else 1
+
+    def interrupt(_: object, event: str, function: object) -> None:
+        nonlocal calls
+        if event == "c_return" and function is signal.set_wakeup_fd:
+            calls -= 1
+            if calls < 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    future = loop.create_future()
+    future.set_result(None)
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(future)
+    finally:
+        sys.setprofile(None)
+    assert asyncio._get_running_loop() is None
+    loop.close()
+    assert wakeup_fd() == -1
+    assert sys.get_asyncgen_hooks() == (None, None)
+
+
 @ferroloop_only("asyncio's is made with the loop", "S36.2")
 def test_self_pipe_in_the_place_of_a_closed_file(loop: Loop) -> None:
     """S36.2: whoever watched the file is dropped, and may use the loop once more."""

@@ -25,6 +25,7 @@ imported! {
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";
     sendfile_mode = "asyncio.constants"."_SendfileMode";
+    set_running_loop = "asyncio"."_set_running_loop";
     get_ident = "threading"."get_ident";
     logger = "asyncio.log"."logger";
     socket_class = "socket"."socket";

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 
 class Outside:
-    """What a run replaces in its thread, to be put back afterwards."""
+    """What a run replaces in its thread, to be put back afterwards.
 
-    def __init__(self, asyncgen_hooks: tuple[Any, Any], took_wakeup_fd: bool) -> None:
-        self.asyncgen_hooks = asyncgen_hooks
-        self.took_wakeup_fd = took_wakeup_fd
+    Things are noted before they are replaced and forgotten after they were put back, since a KeyboardInterrupt may
+    come at any time.
+    """
+
+    def __init__(self) -> None:
+        self.asyncgen_hooks = sys.get_asyncgen_hooks()
+        self.took_wakeup_fd = False
 
 
 def run_forever(loop: EventLoop) -> None:
@@ -82,7 +86,8 @@ def _run_forever_setup(loop: EventLoop) -> None:
     _check_not_running(loop)
     _log_first_start(loop)
     try:
-        loop._outside = Outside(sys.get_asyncgen_hooks(), take_wakeup_fd(loop))
+        loop._outside = Outside()
+        take_wakeup_fd(loop, loop._outside)
         loop._custom_clock = has_custom_clock(loop)
         note_run(loop)
         loop._begin_run(threading.get_ident())
@@ -97,13 +102,16 @@ def _run_forever_setup(loop: EventLoop) -> None:
 def _run_forever_cleanup(loop: EventLoop) -> None:
     """Undo `_run_forever_setup`, and forget a request to stop."""
     loop._end_run()
-    asyncio._set_running_loop(None)
+    _put_back(loop)
+
+
+def _put_back(loop: EventLoop) -> None:
     loop._set_coroutine_origin_tracking(False)
     if loop._outside is not None:
-        outside, loop._outside = loop._outside, None
-        sys.set_asyncgen_hooks(*outside.asyncgen_hooks)
-        if outside.took_wakeup_fd:
+        sys.set_asyncgen_hooks(*loop._outside.asyncgen_hooks)
+        if loop._outside.took_wakeup_fd:
             give_wakeup_fd_back(loop)
+        loop._outside = None
 
 
 def close(loop: EventLoop) -> None:
@@ -118,8 +126,10 @@ def close(loop: EventLoop) -> None:
     if loop.get_debug():
         logger.debug("Close %r", loop)
     try:
-        # Before the pipe they write to is gone and its number another's.
+        # Before the pipe that signals write to is gone and its number another's. A run that was interrupted on its
+        # way out has left that to us.
         remove_signal_handlers(loop)
+        _put_back(loop)
     finally:
         loop._release()
         loop._executor_shutdown_called = True

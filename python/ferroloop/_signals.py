@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn, TypeAlias, TypeVarTuple
 
     from ._loop import EventLoop
+    from ._run import Outside
 
     _Ts = TypeVarTuple("_Ts")
     # A descriptor with device and inode of its file, since its number may be another file's later.
@@ -94,38 +95,40 @@ def remove_signal_handlers(loop: EventLoop) -> None:
         loop._signal_handlers.clear()
 
 
-def take_wakeup_fd(loop: EventLoop) -> bool:
-    """Let signals wake `loop`, and return True; False in threads that get none, or if they go elsewhere already.
+def take_wakeup_fd(loop: EventLoop, outside: Outside) -> None:
+    """Let signals wake `loop`, but not in threads that get none, nor if they go elsewhere already.
 
     A descriptor that somebody else has set keeps getting its bytes, as under asyncio; a signal still interrupts a poll
     of the main thread. The same if there is no descriptor to be had: that is no reason not to run.
     """
     if threading.get_ident() != threading.main_thread().ident:
-        return False
+        return
     try:
         ours = loop._signal_fd()
     except OSError:
-        return False
+        return
+    outside.took_wakeup_fd = True
     try:
         previous = signal.set_wakeup_fd(ours, warn_on_full_buffer=bool(loop._signal_handlers))
     except ValueError:  # the main thread of a subinterpreter
-        return False
+        outside.took_wakeup_fd = False
+        return
     if previous not in (-1, ours):
         with contextlib.suppress(OSError, ValueError):  # closed, or made blocking: it cannot be put back
             signal.set_wakeup_fd(previous)
-            return False
-    return True
+            outside.took_wakeup_fd = False
 
 
 def give_wakeup_fd_back(loop: EventLoop) -> None:
     """Let signals go where they went before, unless the loop has handlers or somebody took the descriptor meanwhile."""
     if loop._signal_handlers:
         return
-    displaced, loop._displaced_wakeup_fd = loop._displaced_wakeup_fd, None
+    displaced = loop._displaced_wakeup_fd
     fd = displaced[0] if displaced is not None and _identify(displaced[0]) == displaced else -1
     current = _set_wakeup_fd(fd)
     if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
+    loop._displaced_wakeup_fd = None
 
 
 def _let_go_of_wakeup_fd(loop: EventLoop) -> None:

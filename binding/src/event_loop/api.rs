@@ -220,9 +220,12 @@ impl EventLoop {
         self.parking.is_parked()
     }
 
-    fn _end_run(&self) {
+    /// In one step: no KeyboardInterrupt may come between a loop that does not run and a thread that
+    /// still has it running.
+    fn _end_run(&self, py: Python<'_>) -> PyResult<()> {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);
+        names::set_running_loop(py)?.call1((py.None(),)).map(drop)
     }
 
     /// For how long the loop polls before it sleeps; `ferroloop._spin` has checked it.
