@@ -370,3 +370,24 @@ def test_a_child_forked_in_the_middle_of_lookups(run_script: Any) -> None:
         print("over")
     """
     assert run_script(program).out == "over\n"
+
+
+@linux_only
+@ferroloop_only("the last of its threads may still be ending", "S13.1")
+def test_no_thread_is_left_after_close(run_script: Any) -> None:
+    """S13.1: who forks next had better have one thread."""
+    program = """
+        import asyncio
+        import os
+
+        async def main():
+            await asyncio.gather(*[loop.getaddrinfo("localhost", port) for port in range(8)])
+            await loop.shutdown_default_executor()
+
+        for _ in range(10):
+            loop = new_event_loop()
+            loop.run_until_complete(main())
+            loop.close()
+            print(len(os.listdir("/proc/self/task")))
+    """
+    assert run_script(program).out.split() == ["1"] * 10

@@ -2,12 +2,14 @@
 //!
 //! `getaddrinfo(3)` blocks, and nothing else knows all that a system asks for a name. So the engine
 //! starts threads for it, and for nothing else. The threads know nothing of the host. They take
-//! questions and leave answers, and nobody waits for them to end: a name server that does not
-//! answer holds up neither the end of the loop nor that of the process.
+//! questions and leave answers, and nobody waits for one that is amid a lookup: a name server that
+//! does not answer holds up neither the end of the loop nor that of the process.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
 use rustix::process::{Pid, getpid};
@@ -19,6 +21,9 @@ use crate::waker::Waker;
 /// The most threads there are, as many as in Python's `ThreadPoolExecutor`: they mostly wait.
 static MOST_THREADS: LazyLock<usize> =
     LazyLock::new(|| (thread::available_parallelism().map_or(1, usize::from) + 4).min(32));
+
+/// How long to wait for the end of idle threads, should the machine be too busy for that.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Linux shows the first 15 bytes.
 const THREAD_NAME: &str = "ferroloop-resolver";
@@ -79,7 +84,7 @@ pub type Answer = Result<Vec<AddressInfo>, LookupError>;
 
 /// Threads for name lookups, started when they are needed; those that are idle wait for the next.
 ///
-/// When a resolver is dropped, idle threads end at once and busy ones after their lookup.
+/// When a resolver is dropped, idle threads end before that is over, and busy ones after their lookup.
 #[derive(Debug)]
 pub struct Resolver {
     shared: Arc<Shared>,
@@ -106,11 +111,11 @@ impl Resolver {
         let mut queue = shared.lock();
         queue.questions.push_back((number, query));
         let is_idle = queue.idle > 0;
-        if queue.questions.len() > queue.idle && queue.threads < *MOST_THREADS {
+        if queue.questions.len() > queue.idle && queue.threads.len() < *MOST_THREADS {
             match Shared::start_thread(&shared) {
-                Ok(()) => queue.threads += 1,
+                Ok(thread) => queue.threads.push(thread),
                 // The threads there are will take it.
-                Err(_) if queue.threads > 0 => {}
+                Err(_) if !queue.threads.is_empty() => {}
                 Err(error) => {
                     queue.questions.pop_back();
                     return Err(error);
@@ -159,8 +164,7 @@ impl Resolver {
 impl Drop for Resolver {
     fn drop(&mut self) {
         if self.owner == getpid() {
-            self.shared.lock().ended = true;
-            self.shared.work.notify_all();
+            self.shared.end();
         }
     }
 }
@@ -178,9 +182,11 @@ struct Shared {
 struct Queue {
     questions: VecDeque<(u64, Query)>,
     answers: Vec<(u64, Answer)>,
-    threads: usize,
+    threads: Vec<JoinHandle<()>>,
     /// How many of them wait for a question.
     idle: usize,
+    /// How many of them are with the C library.
+    asking: usize,
     ended: bool,
 }
 
@@ -189,10 +195,28 @@ impl Shared {
         Arc::new(Self { waker, queue: Mutex::default(), work: Condvar::new() })
     }
 
-    fn start_thread(this: &Arc<Self>) -> io::Result<()> {
+    fn start_thread(this: &Arc<Self>) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(this);
         let thread = thread::Builder::new().name(THREAD_NAME.into());
-        thread.spawn(move || shared.serve()).map(drop)
+        thread.spawn(move || shared.serve())
+    }
+
+    /// Has the threads end, and waits for those that are not with the C library: a process that forks
+    /// next had better have none.
+    fn end(&self) {
+        let mut queue = self.lock();
+        queue.ended = true;
+        let (mut threads, asking) = (mem::take(&mut queue.threads), queue.asking);
+        drop(queue);
+        self.work.notify_all();
+        let limit = Instant::now() + PATIENCE;
+        while threads.len() > asking && Instant::now() < limit {
+            for thread in threads.extract_if(.., |thread| thread.is_finished()) {
+                // What it ended with, a panic too, is nobody's business any more.
+                let _ = thread.join();
+            }
+            thread::yield_now();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -203,7 +227,10 @@ impl Shared {
     fn serve(&self) {
         while let Some((number, query)) = self.next_question() {
             let answer = sys::getaddrinfo(&query);
-            self.lock().answers.push((number, answer));
+            let mut queue = self.lock();
+            queue.answers.push((number, answer));
+            queue.asking -= 1;
+            drop(queue);
             // Without the lock, which the loop wants as soon as it is awake.
             if let Some(waker) = self.waker.upgrade() {
                 // A write to the waker's own descriptor cannot fail.
@@ -217,6 +244,7 @@ impl Shared {
         let mut queue = self.lock();
         while !queue.ended {
             if let Some(question) = queue.questions.pop_front() {
+                queue.asking += 1;
                 return Some(question);
             }
             queue.idle += 1;
@@ -230,8 +258,6 @@ impl Shared {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use super::*;
 
     fn waker() -> Arc<Waker> {
@@ -261,7 +287,7 @@ mod tests {
             until(|| resolver.has_answers() && resolver.shared.lock().idle == 1);
             assert_eq!(resolver.take_answers().len(), 1);
         }
-        assert_eq!(resolver.shared.lock().threads, 1);
+        assert_eq!(resolver.shared.lock().threads.len(), 1);
     }
 
     #[test]
@@ -271,7 +297,7 @@ mod tests {
         for _ in 0..1000 {
             resolver.ask(query()).expect("a thread");
         }
-        assert!((1..=*MOST_THREADS).contains(&resolver.shared.lock().threads));
+        assert!((1..=*MOST_THREADS).contains(&resolver.shared.lock().threads.len()));
         until(|| resolver.shared.lock().answers.len() == 1000);
     }
 
@@ -289,6 +315,9 @@ mod tests {
                 until(|| resolver.shared.lock().idle == 1);
             }
             drop(resolver);
+            if questions == 1 {
+                assert_eq!(shared.strong_count(), 0);
+            }
             until(|| shared.strong_count() == 0);
         }
         assert_eq!(Arc::strong_count(&waker), 1);

@@ -255,7 +255,9 @@ impl EventLoop {
     /// The native part of `close()`: whatever dies does so with the cell shut.
     fn _release(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
-        let state = self.cell.with(py, |state, _| std::mem::take(state));
+        let mut state = self.cell.with(py, |state, _| std::mem::take(state));
+        let resolver = state.lookups.take_resolver();
+        py.detach(move || drop(resolver));
         drop(state);
         drop(self.keyword.with(py, |keyword, _| keyword.take()));
     }

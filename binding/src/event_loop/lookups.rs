@@ -35,6 +35,11 @@ impl Lookups {
         }
     }
 
+    /// What has to be ended without the GIL: that waits for threads.
+    pub(super) fn take_resolver(&mut self) -> Option<Resolver> {
+        self.resolver.take()
+    }
+
     fn forget(&mut self, number: u64) -> Option<Py<PyAny>> {
         if let Some(resolver) = &mut self.resolver {
             resolver.forget(number);
