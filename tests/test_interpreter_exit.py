@@ -69,6 +69,31 @@ thread.start()
 while not loop.is_running():
     time.sleep(0.001)
 """,
+    "callback that never ends in a daemon thread": """
+def work():
+    while True:
+        time.sleep(0.0005)
+loop.call_soon(work)
+thread = threading.Thread(target=loop.run_forever, daemon=True)
+thread.start()
+while not loop.is_running():
+    time.sleep(0.001)
+""",
+    "protocol that never ends in a daemon thread": """
+began = threading.Event()
+class Protocol(asyncio.Protocol):
+    def data_received(self, data):
+        began.set()
+        while True:
+            time.sleep(0.0005)
+left, right = socket.socketpair()
+left.setblocking(False)
+loop.create_task(loop.create_connection(Protocol, sock=left))
+right.send(b"x")
+thread = threading.Thread(target=loop.run_forever, daemon=True)
+thread.start()
+began.wait()
+""",
     "daemon thread that wakes the loop": """
 def wake():
     try:

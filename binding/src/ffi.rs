@@ -5,12 +5,14 @@
 //! * `finalize`: classes with a finalizer.
 //! * `recycle`: objects made and dropped by the million.
 //! * `bytes`: a protocol's buffer as a slice; new `bytes` for which there may be no memory.
+//! * `call`: calling what may run until the interpreter ends.
 //! * `context`: `contextvars.Context` objects, and entering one around a call.
 //! * `handling`: being in an `except` clause.
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
 mod bytes;
+mod call;
 mod context;
 mod finalize;
 mod handling;
@@ -18,6 +20,7 @@ mod method;
 mod recycle;
 
 pub(crate) use bytes::{bytes_of, bytes_of_at_most, with_writable_buffer};
+pub(crate) use call::{call, call_method, call_with};
 pub(crate) use context::{
     copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
 };

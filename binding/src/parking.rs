@@ -4,14 +4,15 @@
 //! ended by `pthread_exit`, which unwinds its stack by force. Rust's frames do not let that pass:
 //! the process would abort. So before the end such a thread is made to park where it is detached
 //! anyway, and never asks again: the loops of daemon threads, and threads that wait for a child.
-//! (From 3.14 on the interpreter itself leaves such threads hanging.)
+//! What is amid Python code then parks where the unwinding reaches the first of our frames
+//! (`ffi/call.rs`). (From 3.14 on the interpreter itself leaves such threads hanging.)
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use pyo3::prelude::*;
 
-fn park_for_ever() -> ! {
+pub(crate) fn park_for_ever() -> ! {
     loop {
         thread::park();
     }

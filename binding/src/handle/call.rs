@@ -5,7 +5,7 @@ use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::cell::Share;
-use crate::ffi::Arguments;
+use crate::ffi::{self, Arguments};
 
 /// Up to three arguments inline: most calls cost no tuple.
 pub(crate) enum Args {
@@ -97,11 +97,11 @@ impl Call {
     pub(super) fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let callback = self.callback.bind(py);
         match &self.args {
-            Args::None => callback.call0(),
-            Args::One(a) => callback.call1((a,)),
-            Args::Two(a, b) => callback.call1((a, b)),
-            Args::Three(a, b, c) => callback.call1((a, b, c)),
-            Args::More(all) => callback.call1(all.bind(py)),
+            Args::None => ffi::call(callback, []),
+            Args::One(a) => ffi::call(callback, [a]),
+            Args::Two(a, b) => ffi::call(callback, [a, b]),
+            Args::Three(a, b, c) => ffi::call(callback, [a, b, c]),
+            Args::More(all) => ffi::call_with(callback, all.bind(py)),
         }
     }
 

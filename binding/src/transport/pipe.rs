@@ -97,7 +97,7 @@ impl ReadPipeTransport {
             Ok(Received::Data(data)) => {
                 let Some(target) = this.get().target(py) else { return Ok(()) };
                 let method = intern!(py, "data_received");
-                let Err(error) = target.call(method, (data,)) else { return Ok(()) };
+                let Err(error) = target.call(method, [&data]) else { return Ok(()) };
                 // The report does not show the data.
                 BaseTransport::call_failed(this, event_loop, target, method, Args::None, error)
             }

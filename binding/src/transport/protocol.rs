@@ -1,6 +1,5 @@
 //! Calling a transport's protocol.
 
-use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -61,12 +60,12 @@ pub(super) struct Target<'py> {
 impl<'py> Target<'py> {
     /// Calls a method in the transport's context.
     #[inline]
-    pub(super) fn call(
+    pub(super) fn call<const COUNT: usize>(
         &self,
         method: &Bound<'py, PyString>,
-        args: impl PyCallArgs<'py>,
+        args: [&Bound<'py, PyAny>; COUNT],
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.run(|| self.protocol.call_method1(method, args))
+        self.run(|| ffi::call_method(&self.protocol, method, args))
     }
 
     /// Does something there.
@@ -100,8 +99,8 @@ impl BaseTransport {
             return Ok(());
         };
         let called = match argument {
-            Some(argument) => target.call(method, (argument,)),
-            None => target.call(method, ()),
+            Some(argument) => target.call(method, [argument]),
+            None => target.call(method, []),
         };
         let Err(error) = called else {
             return Ok(());
@@ -140,7 +139,7 @@ impl BaseTransport {
         };
         let outcome = match caller {
             Caller::Application => target.protocol.call_method0(method),
-            Caller::Loop => target.call(method, ()),
+            Caller::Loop => target.call(method, []),
         };
         let Err(error) = outcome else {
             return Ok(());

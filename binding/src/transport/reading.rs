@@ -79,7 +79,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let received = this.get().receive_bytes(event_loop);
         Self::deliver(this, event_loop, target, received, "data_received", |data| {
-            target.call(intern!(this.py(), "data_received"), (data,)).map(drop)
+            target.call(intern!(this.py(), "data_received"), [&data]).map(drop)
         })
     }
 
@@ -213,7 +213,8 @@ impl BaseTransport {
         });
         let received = received.unwrap_or_else(|_| Err(not_writable(&buffer)));
         Self::deliver(this, event_loop, target, received, "buffer_updated", |length| {
-            target.call(intern!(py, "buffer_updated"), (length,)).map(drop)
+            let length = length.into_pyobject(py)?.into_any();
+            target.call(intern!(py, "buffer_updated"), [&length]).map(drop)
         })
     }
 
@@ -225,7 +226,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         let keep_open = Self::debug_log(this, event_loop, "%r received EOF")
-            .and_then(|()| target.call(intern!(py, "eof_received"), ()))
+            .and_then(|()| target.call(intern!(py, "eof_received"), []))
             .and_then(|keep| keep.is_truthy());
         match keep_open {
             Ok(true) => Self::update_interest(this, event_loop),
@@ -277,7 +278,8 @@ fn not_writable(buffer: &Bound<'_, PyAny>) -> PyErr {
 }
 
 fn get_buffer<'py>(target: &Target<'py>) -> PyResult<Bound<'py, PyAny>> {
-    let buffer = target.call(intern!(target.protocol.py(), "get_buffer"), (-1,))?;
+    let py = target.protocol.py();
+    let buffer = target.call(intern!(py, "get_buffer"), [(-1_i32).into_pyobject(py)?.as_any()])?;
     check_room(&buffer)?;
     Ok(buffer)
 }

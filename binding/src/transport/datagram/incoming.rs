@@ -112,7 +112,7 @@ fn datagram_received<'py>(
 ) -> PyResult<()> {
     let method = intern!(this.py(), "datagram_received");
     let Some(target) = this.get().target(this.py()) else { return Ok(()) };
-    let Err(error) = target.call(method, (data, sender)) else { return Ok(()) };
+    let Err(error) = target.call(method, [data, sender]) else { return Ok(()) };
     let args = Args::Two(data.clone().into_any().unbind(), sender.clone().unbind());
     BaseTransport::call_failed(this, event_loop, target, method, args, error)
 }
