@@ -12,7 +12,7 @@ import pytest
 from support.gates import ferroloop_only
 from support.log import LogList
 from support.loops import Loop, Run
-from support.net import eventually
+from support.net import eventually, unix_pair
 from support.pipes import KINDS, both, pipe, read_now, reading, terminal, writing
 from support.protocols import Recorder
 from support.turns import turn
@@ -164,6 +164,30 @@ def test_socket_of_a_stream_transport(loop: Loop, run: Run, method: str) -> None
         transport.close()
         right.close()
         await asyncio.sleep(0)
+
+    run(main())
+
+
+@ferroloop_only("asyncio lets two have it", "S7.5")
+def test_socket_of_a_transport_that_still_sends(loop: Loop, run: Run) -> None:
+    """S7.5, S16.22: what was written before `close()` arrives."""
+    data = bytes(5_000_000)
+
+    async def main() -> None:
+        left, right = unix_pair()
+        transport, protocol = await loop.create_connection(Recorder, sock=left)
+        transport.write(data)
+        transport.close()
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            await loop.connect_read_pipe(Recorder, left)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            loop.add_reader(left, print)
+        received = 0
+        while chunk := await loop.sock_recv(right, 1 << 20):
+            received += len(chunk)
+        assert received == len(data)
+        assert protocol.lost == [None]
+        right.close()
 
     run(main())
 

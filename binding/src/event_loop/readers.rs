@@ -164,7 +164,7 @@ impl EventLoop {
             None => None,
         };
         match transport {
-            Some(transport) if !transport.get().is_closing(py) => {
+            Some(transport) if transport.get().needs_descriptor(py) => {
                 Err(PyRuntimeError::new_err(format!(
                     "File descriptor {} is used by transport {}",
                     fd.repr()?,

@@ -236,8 +236,13 @@ impl BaseTransport {
         self.cell.with(py, |state, _| state.kind)
     }
 
+    /// It may still send or receive: a closed transport first sends what waits.
+    pub(crate) fn needs_descriptor(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.stream.phase() != Phase::Lost)
+    }
+
     /// `close()` or worse has begun.
-    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
+    fn is_closing(&self, py: Python<'_>) -> bool {
         self.cell.with(py, |state, _| state.stream.phase() != Phase::Open)
     }
 }
