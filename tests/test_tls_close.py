@@ -1,6 +1,7 @@
 """S22.13-S22.16, S22.18: how TLS connections end."""
 
 import asyncio
+import socket
 import ssl
 import sys
 from typing import Any
@@ -10,7 +11,7 @@ from support.certificates import HOST, client_context, server_context
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
 from support.net import eventually, reset, tcp_pair, unix_pair
-from support.protocols import Recorder
+from support.protocols import BufferedRecorder, Recorder
 from support.tls import Peer, tls_connection
 
 pytestmark = pytest.mark.tls_engines
@@ -131,6 +132,33 @@ def test_eof_while_paused(run: Run) -> None:
             transport.resume_reading()
             await eventually(lambda: protocol.lost)
             assert protocol.events == [("made",), ("data", b"data"), ("eof",), ("lost", None)]
+
+    run(main())
+
+
+@ferroloop_only("fills one more buffer and drops the rest", spec="S22.13")
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("end", [socket.SHUT_WR, socket.SHUT_RDWR], ids=["one side", "both"])
+def test_unclean_eof_behind_much_data(run: Run, paused: bool, end: int) -> None:
+    """S22.13: more than the protocol's buffer holds, also if it pauses between two of them."""
+    data = BLOB[:40_000]
+
+    class Pausing(BufferedRecorder):
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_later(0.001, self.transport.resume_reading)
+
+    async def main() -> None:
+        def make() -> BufferedRecorder:
+            return (Pausing if paused else BufferedRecorder)(lambda hint: bytearray(10_000))
+
+        async with tls_connection(make) as (_, protocol, peer):
+            await peer.send_raw(peer.records(data))
+            peer.sock.shutdown(end)
+            await eventually(lambda: protocol.lost)
+            assert protocol.data == data
+            assert protocol.lost == [None]
 
     run(main())
 

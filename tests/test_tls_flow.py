@@ -1,12 +1,15 @@
 """S22.12: when either side of a TLS connection stops the other."""
 
 import asyncio
+import contextvars
+import socket
 from typing import Any
 
 import pytest
+from support.gates import ferroloop_only
 from support.loops import Run
 from support.net import eventually, tcp_pair
-from support.protocols import Recorder
+from support.protocols import BufferedRecorder, Recorder
 from support.tls import tls_connection
 
 pytestmark = pytest.mark.tls_engines
@@ -161,3 +164,47 @@ def test_read_pressure(run: Run) -> None:
             assert protocol.data == BLOB * 16
 
     run(main(), 30)
+
+
+@ferroloop_only("runs in the context of who resumes", "S53.5")
+@pytest.mark.parametrize("buffered", [False, True])
+def test_context_of_what_comes_after_a_pause(run: Run, buffered: bool) -> None:
+    """S53.5: all of the protocol's calls are made in one context, whoever resumes it."""
+    name = contextvars.ContextVar("name", default="nobody")
+    seen: list[str] = []
+
+    class Noting(BufferedRecorder if buffered else Recorder):  # type: ignore[misc]
+        def data_received(self, data: bytes) -> None:
+            seen.append(name.get())
+            super().data_received(data)
+
+        def buffer_updated(self, nbytes: int) -> None:
+            seen.append(name.get())
+            super().buffer_updated(nbytes)
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            seen.append(name.get())
+            super().connection_lost(exc)
+
+    def make() -> Any:
+        return Noting(lambda hint: bytearray(1)) if buffered else Noting()
+
+    async def main() -> None:
+        name.set("owner")
+        async with tls_connection(make) as (transport, protocol, peer):
+
+            async def somebody() -> None:
+                name.set("somebody")
+                transport.pause_reading()
+                await peer.send(b"abc")
+                peer.sock.shutdown(socket.SHUT_WR)
+                await asyncio.sleep(0.01)
+                transport.resume_reading()
+
+            await asyncio.create_task(somebody())
+            await eventually(lambda: protocol.lost)
+            assert protocol.data == b"abc"
+
+    run(main())
+    assert len(seen) == (4 if buffered else 2)
+    assert set(seen) == {"owner"}

@@ -110,6 +110,7 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             if self._app_reading_paused:
                 return True  # received records wait for the application
             self._flush_step()
+            return self._phase == TlsPhase.FLUSHING
         elif self._phase == TlsPhase.FLUSHING:
             self._send_backlog()
             self._phase = TlsPhase.SHUTDOWN
@@ -125,7 +126,7 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
             transport._closed = True
         if self._phase != TlsPhase.HANDSHAKE and self._connected and protocol is not None:
             self._connected = False
-            self._loop.call_soon(protocol.connection_lost, exc)
+            self._call_soon(protocol.connection_lost, exc)
         self._phase = TlsPhase.CLOSED
         self._transport = None
         self._app_transport = None
@@ -208,9 +209,12 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
 
     def _flush_step(self) -> None:
         self._read()
-        if self._phase == TlsPhase.FLUSHING:
-            self._phase = TlsPhase.SHUTDOWN
-            self._shutdown_step()
+        if self._phase != TlsPhase.FLUSHING:
+            return
+        if self._reads_on and self._eof_received:
+            return  # what the peer sent before it left waits for another of the application's buffers
+        self._phase = TlsPhase.SHUTDOWN
+        self._shutdown_step()
 
     def _shutdown_step(self) -> None:
         try:
@@ -277,7 +281,7 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self._app_reading_paused:
             self._app_reading_paused = False
-            self._loop.call_soon(self._advance)
+            self._call_soon(self._advance)
 
     @property
     def _sslcontext(self) -> ssl.SSLContext | None:
@@ -299,6 +303,10 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
         return default
 
     # Helpers.
+
+    def _call_soon(self, step: Callable[..., object], *args: object) -> None:
+        """In the context of the transport below, as all that it calls."""
+        self._loop.call_soon(step, *args, context=getattr(self._transport, "_context", None))
 
     def _wake(self, exc: BaseException | None) -> None:
         waiter, self._waiter = self._waiter, None

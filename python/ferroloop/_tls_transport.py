@@ -44,6 +44,10 @@ class SSLTransport(asyncio.Transport):
         return self._ssl_protocol._loop
 
     @property
+    def _context(self) -> Any:
+        return getattr(self._ssl_protocol._transport, "_context", None)
+
+    @property
     def _protocol_paused(self) -> bool:
         return self._ssl_protocol._writing_paused
 

@@ -39,6 +39,7 @@ impl TlsLayer {
                 read_marks: WaterMarks::new(READ_HIGH),
                 reading_paused: false,
                 room: Room::Free,
+                reads_on: false,
                 lost_writes: LostWrites::default(),
             }),
         })
@@ -188,6 +189,19 @@ impl TlsLayer {
 
     fn _read(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::with_session(slf, Self::read_received)
+    }
+
+    /// Goes on after a read that filled the protocol's buffer.
+    fn _read_on(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().phase(slf.py()) {
+            TlsPhase::OPEN | TlsPhase::FLUSHING => Self::_advance(slf),
+            _ => Ok(()),
+        }
+    }
+
+    #[getter(_reads_on)]
+    fn reads_on(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.reads_on)
     }
 
     fn _send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {

@@ -97,13 +97,14 @@ impl TlsLayer {
         let room = ffi::with_writable_buffer(&buffer, |memory| memory.len());
         let room = room.or_else(|_| buffer.len())?;
         let (filled, outcome) = session.fill(&buffer, room, fresh);
+        this.get().cell.with(py, |state, _| state.reads_on = filled == room);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
         }
         if filled == room {
             // There may be more, which waits until others have had their turn.
-            let again = this.getattr(intern!(py, "_read"))?;
-            this.get().event_loop(py).call_method1(intern!(py, "call_soon"), (again,))?;
+            let read_on = this.getattr(intern!(py, "_read_on"))?;
+            this.call_method1(intern!(py, "_call_soon"), (read_on,))?;
         }
         outcome
     }

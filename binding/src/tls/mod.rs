@@ -80,6 +80,8 @@ struct State {
     /// The application wants no data.
     reading_paused: bool,
     room: Room,
+    /// The last read filled the protocol's buffer: there may be more for another one.
+    reads_on: bool,
     lost_writes: LostWrites,
 }
 

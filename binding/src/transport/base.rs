@@ -80,6 +80,12 @@ impl BaseTransport {
         self.event_loop(py)
     }
 
+    /// Where the protocol is called.
+    #[getter(_context)]
+    fn get_context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.cell.shared(py, |state| state.ties.as_ref().map(|ties| &ties.context))
+    }
+
     #[getter(_protocol)]
     fn protocol_attribute<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.get_protocol(py)
