@@ -18,7 +18,7 @@ use crate::{ffi, names};
 const RETRY_DELAY: f64 = 1.0;
 
 /// Accepts on one listening socket and makes a StreamTransport of each connection.
-#[pyclass(frozen, weakref, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, immutable_type, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct Acceptor {
     event_loop: Py<EventLoop>,
     socket: Py<PyAny>,
@@ -276,7 +276,9 @@ impl Acceptor {
         let event_loop = slf.get().event_loop.bind(py);
         let watch = Watch::Accept(slf.clone().unbind());
         let token = EventLoop::enroll(event_loop, slf.get().fd, watch, Interest::READ)?;
-        slf.get().cell.with(py, |watching, _| *watching = Watching::On(token));
+        let before =
+            slf.get().cell.with(py, |watching, _| std::mem::replace(watching, Watching::On(token)));
+        drop(before);
         Ok(())
     }
 

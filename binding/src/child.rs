@@ -138,7 +138,7 @@ impl Child {
 }
 
 /// The children of a table that have ended, one at a time; see `sweep`.
-#[pyclass(frozen, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, immutable_type, module = "ferroloop._ferroloop")]
 pub(crate) struct Sweep {
     table: Py<PyDict>,
     pids: LoopCell<vec::IntoIter<i32>>,

@@ -72,7 +72,7 @@ impl State {
 }
 
 /// One scheduled callback (asyncio.Handle).
-#[pyclass(frozen, subclass, weakref, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, immutable_type, subclass, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct Handle {
     event_loop: Py<EventLoop>,
     cancelled: AtomicBool,

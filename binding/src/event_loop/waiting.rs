@@ -16,7 +16,7 @@ use crate::future;
 
 /// What a coroutine awaits: it is over with the event, or with an exception thrown in, such as a
 /// cancellation. Then nobody watches the descriptor any more.
-#[pyclass(frozen, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, immutable_type, module = "ferroloop._ferroloop")]
 pub(crate) struct FdWait {
     event_loop: Py<EventLoop>,
     fd: RawFd,

@@ -14,7 +14,7 @@ use crate::ffi::{self, Recycle, Spares};
 use crate::names;
 
 /// A callback with a deadline (asyncio.TimerHandle).
-#[pyclass(frozen, extends = Handle, weakref, module = "ferroloop._ferroloop")]
+#[pyclass(frozen, immutable_type, extends = Handle, weakref, module = "ferroloop._ferroloop")]
 pub(crate) struct TimerHandle {
     when: f64,
     /// The deadline as `call_at` got it, if it was an int: it stays one.
