@@ -1,7 +1,7 @@
 //! `TimerHandle`: a callback with a deadline, and how the loop's heap holds it.
 
 use std::cmp::Ordering as Order;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use ferroloop_engine::Cancel;
 use pyo3::Borrowed;
@@ -52,11 +52,11 @@ impl TimerHandle {
     #[inline]
     pub(crate) fn create(
         py: Python<'_>,
-        handle: Handle,
+        mut handle: Handle,
         when: f64,
         whole: Option<Py<PyInt>>,
     ) -> PyResult<Bound<'_, Self>> {
-        let handle = Handle { scheduled: AtomicBool::new(true), ..handle };
+        *handle.scheduled.get_mut() = true;
         let timer = ffi::make::<Self>(py, (Self { when, whole }, handle))?;
         ffi::reveal(&timer);
         Ok(timer)
@@ -86,6 +86,13 @@ impl TimerHandle {
 
 #[pymethods]
 impl TimerHandle {
+    /// Cancels the callback; harmless if it ran or was cancelled already.
+    // The class's own, and not its base's: only of such methods does the interpreter specialize the
+    // calls. Most timers are timeouts, which are cancelled.
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Handle::cancel(slf.as_super())
+    }
+
     /// The deadline, in seconds of the loop's clock.
     fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match &self.whole {

@@ -113,6 +113,12 @@ impl StreamTransport {
         BaseTransport::write(this, chunk)
     }
 
+    /// True once closing has begun.
+    // The class's own, as `TimerHandle.cancel` is: many programs ask before each write.
+    fn is_closing(slf: &Bound<'_, Self>) -> bool {
+        slf.base().get().is_closing(slf.py())
+    }
+
     /// Sends all the chunks of an iterable. Raises what `write()` raises, and then sends none of them.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         // Until 3.12 asyncio's writelines was a write of everything joined, and said so; since then
