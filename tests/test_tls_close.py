@@ -163,6 +163,28 @@ def test_unclean_eof_behind_much_data(run: Run, paused: bool, end: int) -> None:
     run(main())
 
 
+def test_unclean_eof_after_a_change_of_protocols(run: Run) -> None:
+    """S22.13: the first one's buffer was full, and there was to be another."""
+    second = Recorder()
+
+    class First(BufferedRecorder):
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            asyncio.get_running_loop().call_soon(self.transport.set_protocol, second)
+
+    async def main() -> None:
+        async with tls_connection(lambda: First(lambda hint: bytearray(1))) as (_, first, peer):
+            await peer.send(b"1")
+            await eventually(lambda: first.data == b"1")
+            await peer.send(b"23")
+            await eventually(lambda: second.data == b"23")
+            peer.sock.shutdown(socket.SHUT_WR)
+            await eventually(lambda: second.lost)
+            assert second.names == ["data", "eof", "lost"]
+
+    run(main())
+
+
 def test_goodbye_while_paused(run: Run) -> None:
     """S22.13: the same for a close_notify."""
 

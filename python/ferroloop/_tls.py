@@ -209,12 +209,10 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
 
     def _flush_step(self) -> None:
         self._read()
-        if self._phase != TlsPhase.FLUSHING:
-            return
-        if self._reads_on and self._eof_received:
-            return  # what the peer sent before it left waits for another of the application's buffers
-        self._phase = TlsPhase.SHUTDOWN
-        self._shutdown_step()
+        # What the peer sent before it left may need another of the application's buffers.
+        if self._phase == TlsPhase.FLUSHING and not (self._unread and self._eof_received):
+            self._phase = TlsPhase.SHUTDOWN
+            self._shutdown_step()
 
     def _shutdown_step(self) -> None:
         try:

@@ -39,7 +39,7 @@ impl TlsLayer {
                 read_marks: WaterMarks::new(READ_HIGH),
                 reading_paused: false,
                 room: Room::Free,
-                reads_on: false,
+                unread: false,
                 lost_writes: LostWrites::default(),
             }),
         })
@@ -199,9 +199,9 @@ impl TlsLayer {
         }
     }
 
-    #[getter(_reads_on)]
-    fn reads_on(&self, py: Python<'_>) -> bool {
-        self.cell.with(py, |state, _| state.reads_on)
+    #[getter(_unread)]
+    fn is_unread(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| state.unread)
     }
 
     fn _send_backlog(slf: &Bound<'_, Self>) -> PyResult<()> {

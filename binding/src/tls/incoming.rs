@@ -14,7 +14,7 @@ impl TlsLayer {
     pub(crate) fn receive_records(this: &Bound<'_, Self>, records: &[u8]) -> PyResult<()> {
         let py = this.py();
         let Some(session) = this.get().session(py) else { return Ok(()) };
-        let (phase, wants) = this.get().cell.with(py, |state, _| (state.phase, state.wants()));
+        let (phase, wants) = this.get().cell.with(py, |state, _| (state.phase, state.begin_read()));
         match &session.ssl {
             Some(_) if phase == TlsPhase::OPEN && wants != Wants::Nothing => {
                 return Self::read(this, &session, wants, records);
@@ -39,7 +39,7 @@ impl TlsLayer {
 
     /// Delivers what was received, and sends what reading has caused to be sent.
     pub(super) fn read_received(this: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
-        let wants = this.get().cell.with(this.py(), |state, _| state.wants());
+        let wants = this.get().cell.with(this.py(), |state, _| state.begin_read());
         Self::read(this, session, wants, &[])
     }
 
@@ -97,7 +97,6 @@ impl TlsLayer {
         let room = ffi::with_writable_buffer(&buffer, |memory| memory.len());
         let room = room.or_else(|_| buffer.len())?;
         let (filled, outcome) = session.fill(&buffer, room, fresh);
-        this.get().cell.with(py, |state, _| state.reads_on = filled == room);
         if filled > 0 {
             protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
         }
@@ -105,6 +104,7 @@ impl TlsLayer {
             // There may be more, which waits until others have had their turn.
             let read_on = this.getattr(intern!(py, "_read_on"))?;
             this.call_method1(intern!(py, "_call_soon"), (read_on,))?;
+            this.get().cell.with(py, |state, _| state.unread = true);
         }
         outcome
     }

@@ -81,7 +81,7 @@ struct State {
     reading_paused: bool,
     room: Room,
     /// The last read filled the protocol's buffer: there may be more for another one.
-    reads_on: bool,
+    unread: bool,
     lost_writes: LostWrites,
 }
 
@@ -204,13 +204,14 @@ impl TlsLayer {
 }
 
 impl State {
-    fn wants(&self) -> Wants {
+    /// A read begins, unless nothing is wanted.
+    fn begin_read(&mut self) -> Wants {
         let reads = matches!(self.phase, TlsPhase::OPEN | TlsPhase::FLUSHING);
-        match self.buffered {
-            _ if !reads || self.reading_paused => Wants::Nothing,
-            true => Wants::Buffers,
-            false => Wants::Data,
+        if !reads || self.reading_paused {
+            return Wants::Nothing;
         }
+        self.unread = false;
+        if self.buffered { Wants::Buffers } else { Wants::Data }
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
