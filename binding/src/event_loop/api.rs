@@ -256,8 +256,9 @@ impl EventLoop {
     fn _release(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
         let mut state = self.cell.with(py, |state, _| std::mem::take(state));
-        let resolver = state.lookups.take_resolver();
-        py.detach(move || drop(resolver));
+        if let Some(resolver) = state.lookups.take_resolver() {
+            py.detach(move || drop(resolver));
+        }
         drop(state);
         drop(self.keyword.with(py, |keyword, _| keyword.take()));
     }

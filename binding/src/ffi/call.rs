@@ -18,7 +18,15 @@ use crate::parking::park_for_ever;
 /// The most arguments besides the object itself.
 const MOST: usize = 3;
 
-/// What PyO3 declares as unable to unwind.
+/// What PyO3 declares as unable to unwind, ...
+type Declared = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    usize,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+
+/// ... and what it is.
 type Vectorcall = unsafe extern "C-unwind" fn(
     *mut ffi::PyObject,
     *const *mut ffi::PyObject,
@@ -33,20 +41,10 @@ pub(crate) fn call<'py, const COUNT: usize>(
     args: [&Py<PyAny>; COUNT],
 ) -> PyResult<Bound<'py, PyAny>> {
     const { assert!(COUNT <= MOST) };
-    // The first place is for Python to put an object in.
     let mut slots = [ptr::null_mut(); 1 + MOST];
     slots.iter_mut().skip(1).zip(args).for_each(|(slot, arg)| *slot = arg.as_ptr());
-    let count = COUNT | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
-    // SAFETY: a function of these arguments, which may unwind in truth.
-    let vectorcall =
-        unsafe { transmute::<*const (), Vectorcall>(ffi::PyObject_Vectorcall as *const ()) };
-    let first = slots.get(1..).unwrap_or_default().as_ptr();
-    // SAFETY: the place before the first argument is ours, and the arguments live as long as the call.
-    let result = staying(|| unsafe {
-        black_box(vectorcall)(callable.as_ptr(), first, count, ptr::null_mut())
-    });
-    // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(callable.py(), result) }
+    // SAFETY: an object, and that many arguments, which live as long as the call.
+    unsafe { vectorcall(callable.py(), ffi::PyObject_Vectorcall, callable.as_ptr(), &slots, COUNT) }
 }
 
 /// Calls `callable` with a tuple of arguments.
@@ -79,17 +77,30 @@ pub(crate) fn call_method<'py, const COUNT: usize>(
     let mut slots = [ptr::null_mut(); 2 + MOST];
     let places = slots.iter_mut().skip(1);
     places.zip([object].into_iter().chain(args)).for_each(|(slot, arg)| *slot = arg.as_ptr());
-    let count = (1 + COUNT) | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
-    // SAFETY: a function of these arguments, which may unwind in truth.
-    let vectorcall =
-        unsafe { transmute::<*const (), Vectorcall>(ffi::PyObject_VectorcallMethod as *const ()) };
+    let (py, function, count) = (object.py(), ffi::PyObject_VectorcallMethod, 1 + COUNT);
+    // SAFETY: a name, and the object with that many arguments, which live as long as the call.
+    unsafe { vectorcall(py, function, method.as_ptr(), &slots, count) }
+}
+
+/// # Safety
+/// An object that `function` may be asked for, and `count` more in the slots after the first, which
+/// is for Python to put one in.
+#[inline]
+unsafe fn vectorcall<'py>(
+    py: Python<'py>,
+    function: Declared,
+    callee: *mut ffi::PyObject,
+    slots: &[*mut ffi::PyObject],
+    count: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the same function, but for what it may do besides.
+    let function = black_box(unsafe { transmute::<Declared, Vectorcall>(function) });
     let first = slots.get(1..).unwrap_or_default().as_ptr();
-    // SAFETY: the place before the object is ours, and all live as long as the call.
-    let result = staying(|| unsafe {
-        black_box(vectorcall)(method.as_ptr(), first, count, ptr::null_mut())
-    });
+    let count = count | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: as the caller says.
+    let result = staying(|| unsafe { function(callee, first, count, ptr::null_mut()) });
     // SAFETY: a new reference, or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(object.py(), result) }
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
 /// Makes a call that ends in its thread's staying, should it be unwound.
