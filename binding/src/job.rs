@@ -91,7 +91,8 @@ impl Job {
     #[cold]
     fn run_timed(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = event_loop.py();
-        let subject = self.subject(event_loop);
+        let subject =
+            self.subject().map_or(event_loop.as_any(), |subject| subject.bind(py)).clone();
         let handle = subject.cast::<Handle>().ok();
         if handle.is_some_and(|handle| handle.get().is_cancelled()) {
             return Ok(());
@@ -112,36 +113,27 @@ impl Job {
         Ok(())
     }
 
-    /// The Python object whose job this is.
-    fn subject<'py>(&self, event_loop: &Bound<'py, EventLoop>) -> Bound<'py, PyAny> {
-        let py = event_loop.py();
+    /// The Python object whose job this is; the signals are the loop's own.
+    pub(crate) fn subject(&self) -> Option<&Py<PyAny>> {
         match self {
-            Self::Call(handle) | Self::Watch(handle) => handle.bind(py).as_any().clone(),
+            Self::Call(handle) | Self::Watch(handle) => Some(handle.as_any()),
             Self::Transport(transport, _)
             | Self::Made(transport)
             | Self::Begin(transport, _)
             | Self::Eof(transport)
-            | Self::Lost(transport, _) => transport.bind(py).as_any().clone(),
-            Self::Waited(_, _, future) | Self::Answer(future, _) => future.bind(py).clone(),
-            Self::Accept(acceptor) => acceptor.bind(py).as_any().clone(),
-            Self::Signals => event_loop.as_any().clone(),
+            | Self::Lost(transport, _) => Some(transport.as_any()),
+            Self::Waited(_, _, future) | Self::Answer(future, _) => Some(future),
+            Self::Accept(acceptor) => Some(acceptor.as_any()),
+            Self::Signals => None,
         }
     }
 
     /// Shows the job's references to the garbage collector.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.subject())?;
         match self {
-            Self::Call(handle) | Self::Watch(handle) => visit.call(handle),
-            Self::Transport(transport, _) | Self::Made(transport) | Self::Eof(transport) => {
-                visit.call(transport)
-            }
-            Self::Begin(transport, other) | Self::Lost(transport, other) => {
-                visit.call(transport)?;
-                visit.call(other)
-            }
-            Self::Waited(_, _, future) | Self::Answer(future, _) => visit.call(future),
-            Self::Accept(acceptor) => visit.call(acceptor),
-            Self::Signals => Ok(()),
+            Self::Begin(_, other) | Self::Lost(_, other) => visit.call(other),
+            _ => Ok(()),
         }
     }
 }

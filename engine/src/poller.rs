@@ -229,8 +229,8 @@ impl<W> Poller<W> {
         self.table.current_mut(token)?.payload.as_mut()
     }
 
-    /// Every payload.
-    pub fn iter(&self) -> impl Iterator<Item = &W> {
+    /// Every payload with its descriptor number.
+    pub fn iter(&self) -> impl Iterator<Item = (RawFd, &W)> {
         self.table.payloads()
     }
 }

@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Ready<T> {
     queue: VecDeque<T>,
+    batches: u64,
+    taken: u64,
 }
 
 impl<T> Ready<T> {
@@ -21,7 +23,7 @@ impl<T> Ready<T> {
 
     /// An empty queue.
     pub const fn new() -> Self {
-        Self { queue: VecDeque::new() }
+        Self { queue: VecDeque::new(), batches: 0, taken: 0 }
     }
 
     /// Appends a job.
@@ -48,13 +50,26 @@ impl<T> Ready<T> {
         if self.queue.capacity() > Self::KEPT && self.queue.len() < Self::KEPT {
             self.queue.shrink_to(Self::KEPT);
         }
+        self.batches += 1;
         self.queue.len()
     }
 
     /// Takes the job whose turn it is.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        self.queue.pop_front()
+        let job = self.queue.pop_front()?;
+        self.taken += 1;
+        Some(job)
+    }
+
+    /// How many batches there have been.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// How many jobs have been taken.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The waiting jobs, first to run first.

@@ -124,8 +124,8 @@ impl<W> Table<W> {
         (0..).zip(&mut self.slots)
     }
 
-    /// The payloads, by descriptor number.
-    pub(crate) fn payloads(&self) -> impl Iterator<Item = &W> {
-        self.slots.iter().filter_map(|slot| slot.payload.as_ref())
+    /// The payloads with their descriptor numbers, in the order of these.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = (RawFd, &W)> {
+        (0..).zip(&self.slots).filter_map(|(fd, slot)| Some((fd, slot.payload.as_ref()?)))
     }
 }

@@ -135,6 +135,11 @@ impl<T: Cancel> Timers<T> {
         self.heap.len()
     }
 
+    /// How many of them have not been cancelled.
+    pub fn pending(&self) -> usize {
+        self.heap.len().saturating_sub(self.cancelled)
+    }
+
     /// Whether none is scheduled.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -152,7 +152,7 @@ fn payloads_are_found_by_number_and_by_token() {
     assert_eq!(found, token);
     *poller.payload_mut(token).expect("there") += 1;
     assert_eq!(poller.get(left.as_raw_fd()), Some(&3));
-    assert_eq!(poller.iter().sum::<i32>(), 13);
+    assert_eq!(poller.iter().map(|(_, payload)| payload).sum::<i32>(), 13);
     assert_eq!(poller.remove(token), Some(3));
     assert_eq!(poller.get(left.as_raw_fd()), None);
     assert_eq!(poller.get_mut(left.as_raw_fd()), None);

@@ -25,6 +25,21 @@ fn a_batch_is_a_snapshot() {
     assert_eq!(ready.pop(), None);
 }
 
+/// Batches count when they begin, jobs when they are taken.
+#[test]
+fn batches_and_jobs_are_counted() {
+    let mut ready = filled([1, 2, 3]);
+    assert_eq!((ready.batches(), ready.taken()), (0, 0));
+    ready.batch();
+    ready.pop();
+    ready.pop();
+    assert_eq!((ready.batches(), ready.taken()), (1, 2));
+    ready.batch();
+    ready.pop();
+    assert_eq!(ready.pop(), None);
+    assert_eq!((ready.batches(), ready.taken()), (2, 3));
+}
+
 /// S2.20: the rest of a batch that was left early runs first next time, in order.
 #[test]
 fn the_rest_of_a_batch_stays_in_front() {

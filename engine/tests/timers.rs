@@ -84,12 +84,13 @@ fn most_are_due_at_once() {
     let mut expected: Vec<usize> = (0..1000).filter(|&id| deadlines[id] < 90.0).collect();
     expected.sort_by(|&a, &b| deadlines[a].total_cmp(&deadlines[b]));
     assert_eq!(schedule.due(90.0), expected);
-    assert_eq!(schedule.timers.len(), 100);
+    assert_eq!((schedule.timers.len(), schedule.timers.pending()), (100, 100));
     for when in 0..500 {
         schedule.insert(f64::from(1000 + when));
     }
     schedule.cancel(1001);
     assert_eq!(schedule.purge(), [], "one of 600 is cancelled");
+    assert_eq!((schedule.timers.len(), schedule.timers.pending()), (600, 599));
     assert_eq!(schedule.timers.next_deadline(), Some(90.0));
 }
 

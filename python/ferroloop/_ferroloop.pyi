@@ -5,7 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from traceback import StackSummary
-from typing import Any, Protocol, Self, TypeVar, TypeVarTuple, final
+from typing import Any, Protocol, Self, TypedDict, TypeVar, TypeVarTuple, final
 
 from _typeshed import WriteableBuffer
 from typing_extensions import disjoint_base
@@ -74,6 +74,12 @@ class TimerHandle(Handle, asyncio.TimerHandle):  # type: ignore[misc]  # which n
     def __ge__(self, other: object, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
 
+class _Inventory(TypedDict):
+    ready: list[Any]
+    timers: list[TimerHandle]
+    # Descriptor, in which part, and whom it concerns; in the part "idle" that is a weak reference.
+    watched: list[tuple[int, str, Any]]
+
 @disjoint_base
 class EventLoop:
     """Ready queue, timers, poller and run loop; `ferroloop.EventLoop` adds what runs once per loop or connection."""
@@ -136,6 +142,9 @@ class EventLoop:
     def _ensure_fd_no_transport(self, fd: int | _HasFileno) -> None: ...
     # The run, in three steps: `_begin_run` records the thread, `_iterate` runs whole iterations until a stop request
     # (or raises an exit request), `_end_run` clears thread, stop request and running loop.
+    # What `ferroloop._observe` tells of.
+    def _stats(self) -> dict[str, float]: ...
+    def _inventory(self) -> _Inventory: ...
     def _begin_run(self, thread_id: int) -> None: ...
     def _iterate(self) -> None: ...
     def _run_once(self) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import (
         _connect,
         _datagram,
+        _observe,
         _pipes,
         _resolve,
         _sendfile,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         _watchers,
     )
 else:
-    _connect, _datagram, _pipes, _resolve = later("_connect", "_datagram", "_pipes", "_resolve")
+    _connect, _datagram, _observe, _pipes, _resolve = later("_connect", "_datagram", "_observe", "_pipes", "_resolve")
     _sendfile, _serve, _sock, _spawn = later("_sendfile", "_serve", "_sock", "_spawn")
     _start_tls, _transports, _unix, _watchers = later("_start_tls", "_transports", "_unix", "_watchers")
 
@@ -102,6 +103,10 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     get_spin = _spin.get_spin
     _run_forever_setup = _run._run_forever_setup
     _run_forever_cleanup = _run._run_forever_cleanup
+
+    # What it does and holds
+    stats = _observe.stats
+    dump = _observe.dump
 
     # Errors and debug mode
     get_exception_handler = _errors.get_exception_handler

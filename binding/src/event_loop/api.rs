@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::inventory::{Inventory, Stats};
 use super::waiting::FdWait;
 use super::watch::Side;
 use super::{EventLoop, schedule};
@@ -61,6 +62,14 @@ impl EventLoop {
     /// True in debug mode.
     fn get_debug(&self) -> bool {
         self.debug()
+    }
+
+    fn _stats(&self, py: Python<'_>) -> Stats {
+        self.count(py)
+    }
+
+    fn _inventory(&self, py: Python<'_>) -> Inventory {
+        self.take_inventory(py)
     }
 
     /// An `asyncio.Future` of this loop.

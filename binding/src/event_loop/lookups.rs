@@ -47,6 +47,11 @@ impl Lookups {
         self.waiting.remove(&number)
     }
 
+    /// For how many names somebody waits.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether an answer has come. Without anybody who waits for one it costs nothing to ask.
     #[inline]
     pub(super) fn are_answered(&mut self) -> bool {

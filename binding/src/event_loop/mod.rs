@@ -6,6 +6,7 @@
 mod api;
 mod corks;
 mod fileno;
+mod inventory;
 mod lookups;
 mod reactor;
 mod readers;
@@ -34,6 +35,7 @@ use crate::{errors, ffi, heap, names};
 
 pub(crate) use corks::Batch;
 use corks::Corks;
+use inventory::Idle;
 use lookups::Lookups;
 use reactor::Reactor;
 pub(crate) use sock_ops::try_sendfile;
@@ -74,6 +76,7 @@ struct LoopState {
     reactor: Option<Reactor>,
     /// What the loop does before it sleeps.
     spin: Spin,
+    idle: Idle,
     lookups: Lookups,
     scratch: Vec<u8>,
 }
@@ -238,7 +241,7 @@ impl LoopState {
         for timer in self.timers.iter() {
             visit.call(&timer.0)?;
         }
-        for watch in self.reactor.iter().flat_map(|reactor| reactor.poller.iter()) {
+        for (_, watch) in self.reactor.iter().flat_map(|reactor| reactor.poller.iter()) {
             watch.traverse(visit)?;
         }
         self.lookups.traverse(visit)

@@ -32,6 +32,11 @@ impl Reactor {
         Ok(Self { poller, waker, signals: None })
     }
 
+    /// How many descriptors are watched on behalf of somebody.
+    pub(super) fn descriptors(&self) -> usize {
+        self.poller.iter().filter(|(_, watch)| !matches!(watch, Watch::Signals)).count()
+    }
+
     /// Ends the poll the loop may be sleeping in. A write to the waker fails only if somebody
     /// closed it behind our back; then what the loop was to be woken for waits for its next event.
     #[inline]

@@ -133,7 +133,7 @@ impl EventLoop {
         }
         let file = fd.as_unbound();
         let known = self.cell.with(fd.py(), |state, _| {
-            state.reactor.as_ref()?.poller.iter().find_map(|watch| match watch {
+            state.reactor.as_ref()?.poller.iter().find_map(|(_, watch)| match watch {
                 Watch::Sides(sides) => sides.number_of(file),
                 _ => None,
             })

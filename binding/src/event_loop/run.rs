@@ -153,15 +153,18 @@ impl EventLoop {
             return Ok(false);
         };
         let Self { parking, closed, .. } = self;
-        let (wait, outcome) = py.detach(move || {
+        let (wait, outcome, time) = py.detach(move || {
+            let start = Instant::now();
             let outcome = run(&mut wait);
+            let time = start.elapsed();
             parking.park_if_requested(closed);
-            (wait, outcome)
+            (wait, outcome, time)
         });
         self.cell.with(py, move |state, share| {
-            let LoopState { ready, reactor: Some(reactor), spin, lookups, .. } = state else {
+            let LoopState { ready, reactor: Some(reactor), spin, idle, lookups, .. } = state else {
                 return Ok(false);
             };
+            idle.add(time);
             reactor.waker.disarm();
             let interrupted = wait.interrupted();
             reactor.poller.end(wait);

@@ -76,14 +76,19 @@ impl Subscriber {
         }
     }
 
-    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    fn object(&self) -> &Py<PyAny> {
         match self {
-            Self::Handle(handle, file) => {
-                visit.call(handle)?;
-                file.iter().try_for_each(|file| visit.call(&file.object))
-            }
-            Self::Pipe(transport) => visit.call(transport),
-            Self::Waiter(waiter) => visit.call(waiter),
+            Self::Handle(handle, _) => handle.as_any(),
+            Self::Pipe(transport) => transport.as_any(),
+            Self::Waiter(waiter) => waiter,
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(self.object())?;
+        match self {
+            Self::Handle(_, Some(file)) => visit.call(&file.object),
+            _ => Ok(()),
         }
     }
 }
@@ -148,6 +153,20 @@ impl Sides {
 }
 
 impl Watch {
+    /// In which part whom the descriptor concerns, as `loop.dump()` tells it.
+    pub(super) fn parts(&self) -> [Option<(&'static str, &Py<PyAny>)>; 2] {
+        match self {
+            Self::Sides(Sides { reader, writer }) => [
+                reader.as_ref().map(|subscriber| ("reader", subscriber.object())),
+                writer.as_ref().map(|subscriber| ("writer", subscriber.object())),
+            ],
+            Self::Transport(transport) => [Some(("transport", transport.as_any())), None],
+            Self::Idle(weak) => [Some(("idle", weak.as_any())), None],
+            Self::Accept(acceptor) => [Some(("listener", acceptor.as_any())), None],
+            Self::Signals => [None, None],
+        }
+    }
+
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Sides(sides) => {

@@ -1,0 +1,92 @@
+//! What a loop has done and what it holds, for people who want to know.
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::reactor::Reactor;
+use super::{EventLoop, LoopState};
+use crate::cell::Share;
+use crate::handle::Handle;
+
+/// The time that a loop had nothing to do.
+#[derive(Default)]
+pub(super) struct Idle {
+    waits: u64,
+    time: Duration,
+}
+
+impl Idle {
+    pub(super) fn add(&mut self, time: Duration) {
+        self.waits += 1;
+        self.time += time;
+    }
+}
+
+/// `ferroloop._observe.stats` tells what each number means.
+#[derive(IntoPyObject)]
+pub(super) struct Stats {
+    iterations: u64,
+    callbacks: u64,
+    waits: u64,
+    idle: f64,
+    ready: usize,
+    timers: usize,
+    descriptors: usize,
+    lookups: usize,
+}
+
+/// What `ferroloop._observe.dump` describes.
+#[derive(IntoPyObject)]
+pub(super) struct Inventory {
+    /// Whose turn it is.
+    ready: Vec<Py<PyAny>>,
+    timers: Vec<Py<Handle>>,
+    /// Descriptor, in which part, and whom it concerns.
+    watched: Vec<(RawFd, &'static str, Py<PyAny>)>,
+}
+
+impl EventLoop {
+    pub(super) fn count(&self, py: Python<'_>) -> Stats {
+        self.cell.with(py, |state, _| state.count())
+    }
+
+    pub(super) fn take_inventory(&self, py: Python<'_>) -> Inventory {
+        self.cell.with(py, |state, share| state.take_inventory(share))
+    }
+}
+
+impl LoopState {
+    fn count(&self) -> Stats {
+        let Self { ready, timers, idle, lookups, .. } = self;
+        Stats {
+            iterations: ready.batches(),
+            callbacks: ready.taken(),
+            waits: idle.waits,
+            idle: idle.time.as_secs_f64(),
+            ready: ready.len(),
+            timers: timers.pending(),
+            descriptors: self.reactor.as_ref().map_or(0, Reactor::descriptors),
+            lookups: lookups.len(),
+        }
+    }
+
+    fn take_inventory(&self, share: Share<'_>) -> Inventory {
+        let watches = self.reactor.iter().flat_map(|reactor| reactor.poller.iter());
+        let parts = watches.flat_map(|(fd, watch)| {
+            let parts = watch.parts().into_iter().flatten();
+            parts.map(move |(part, object)| (fd, part, object))
+        });
+        Inventory {
+            ready: self
+                .ready
+                .iter()
+                .filter_map(|job| job.subject())
+                .map(|it| share.share(it))
+                .collect(),
+            timers: self.timers.iter().map(|timer| share.share(&timer.0)).collect(),
+            watched: parts.map(|(fd, part, object)| (fd, part, share.share(object))).collect(),
+        }
+    }
+}
