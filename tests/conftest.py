@@ -73,6 +73,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("loop_kind", kinds)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A single parameter that is marked has no oracle's half, either."""
+    items[:] = [item for item in items if not _is_wrong_half(item)]
+
+
+def _is_wrong_half(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("ferroloop_only")
+    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return mark is not None and mark.kwargs["when"] and params.get("loop_kind") == loops.ORACLE
+
+
 @pytest.fixture
 def logged(_asyncio_log: LogList) -> LogList:
     """What the `asyncio` logger says; asking for it allows ERROR records."""

@@ -16,19 +16,19 @@ import pytest
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
 from support.net import listener, receive
-from support.sock import ALL, RECEIVING, SENDING, at_once, fill
+from support.sock import ALL, RECEIVING, SENDING, at_once, each, fill
 from support.turns import turn
 
 Pair = tuple[socket.socket, socket.socket]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_coroutines(loop: Loop, name: str) -> None:
     """S25: what they return can be given to create_task."""
     assert inspect.iscoroutinefunction(getattr(loop, name))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_ssl_socket(loop: Loop, run: Run, name: str) -> None:
     """S25.2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -40,7 +40,7 @@ def test_ssl_socket(loop: Loop, run: Run, name: str) -> None:
         run(ALL[name](loop, sock))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", each(ALL))
 def test_blocking_socket_in_debug_mode(loop: Loop, run: Run, name: str) -> None:
     """S25.3: also one with a timeout."""
     loop.set_debug(True)
@@ -110,7 +110,8 @@ def test_sendall_of_a_full_socket(loop: Loop, run: Run, pair: Pair) -> None:
     run(main())
 
 
-def test_sendto_waits(loop: Loop, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", each(["sock_sendto", "sock_sendmsg"]))
+def test_sendto_waits(loop: Loop, run: Run, tmp_path: Path, name: str) -> None:
     """S25.7: the byte count of one datagram."""
     path = str(tmp_path / "server")
     with (
@@ -125,8 +126,13 @@ def test_sendto_waits(loop: Loop, run: Run, tmp_path: Path) -> None:
                 client.sendto(b"first", path)
                 waiting += 1
 
+        def send() -> Any:
+            if name == "sock_sendto":
+                return loop.sock_sendto(client, b"datagram", path)
+            return loop.sock_sendmsg(client, [b"data", b"gram"], address=path)
+
         async def main() -> None:
-            sending = asyncio.ensure_future(loop.sock_sendto(client, b"datagram", path))
+            sending = asyncio.ensure_future(send())
             await asyncio.sleep(0.002)
             assert not sending.done()
             for _ in range(waiting):
@@ -137,7 +143,7 @@ def test_sendto_waits(loop: Loop, run: Run, tmp_path: Path) -> None:
         run(main())
 
 
-@pytest.mark.parametrize("name", RECEIVING | SENDING)
+@pytest.mark.parametrize("name", each(RECEIVING | SENDING))
 def test_closed_socket(loop: Loop, run: Run, name: str) -> None:
     """S25.13."""
     sock = socket.socket()

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ import pytest
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
 from support.net import reset, send, tcp_pair
-from support.sock import ALL, RECEIVING, at_once
+from support.sock import ALL, RECEIVING, at_once, each, refusal
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -65,15 +64,6 @@ ODD_SIZES = {
     "raising": Odd(),
     "too large": Number(2**63),
 }
-
-
-def refusal(method: Callable[..., Any], *args: Any) -> tuple[type[Exception], str]:
-    """What a socket says of its arguments."""
-    try:
-        method(*args)
-    except Exception as exc:
-        return type(exc), str(exc)
-    raise AssertionError("it was not refused")
 
 
 @pytest.mark.parametrize("name", ["recv", "recv_into", "recvfrom", "recvfrom_into"])
@@ -147,7 +137,7 @@ def test_a_class_with_a_number_of_its_own(loop: Loop, pair: Pair) -> None:
         assert at_once(loop.sock_recv_into(sock, bytearray(2))) == 2
 
 
-@pytest.mark.parametrize("name", RECEIVING)
+@pytest.mark.parametrize("name", each(RECEIVING))
 def test_receiving_waits(loop: Loop, run: Run, pair: Pair, name: str) -> None:
     """S25.1, S25.13: and leaves no watcher."""
     left, right = pair
@@ -164,7 +154,7 @@ def test_receiving_waits(loop: Loop, run: Run, pair: Pair, name: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("name", RECEIVING)
+@pytest.mark.parametrize("name", each(RECEIVING))
 def test_end_of_stream(loop: Loop, run: Run, pair: Pair, name: str) -> None:
     """S25.1."""
     left, right = pair

@@ -8,7 +8,7 @@ import pytest
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
 from support.net import connection, eventually, receive, unix_pair
-from support.sock import RECEIVING, fill
+from support.sock import RECEIVING, each, fill
 from support.turns import turn
 
 Pair = tuple[socket.socket, socket.socket]
@@ -34,7 +34,7 @@ def test_both_directions(loop: Loop, run: Run, pair: Pair) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("name", RECEIVING)
+@pytest.mark.parametrize("name", each(RECEIVING))
 def test_transport_owns_the_descriptor(loop: Loop, run: Run, name: str) -> None:
     """S25.4: an error as soon as it has to wait, not before."""
 
@@ -56,7 +56,7 @@ def test_transport_owns_the_descriptor(loop: Loop, run: Run, name: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("name", RECEIVING)
+@pytest.mark.parametrize("name", each(RECEIVING))
 def test_cancelled_receive(loop: Loop, run: Run, pair: Pair, name: str) -> None:
     """S25.5: no watcher is left, and the descriptor can be used again at once."""
     left, right = pair

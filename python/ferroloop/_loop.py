@@ -152,6 +152,9 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     sock_recvfrom_into = _sock.sock_recvfrom_into
     sock_sendall = _sock.sock_sendall
     sock_sendto = _sock.sock_sendto
+    sock_recvmsg = _sock.sock_recvmsg
+    sock_recvmsg_into = _sock.sock_recvmsg_into
+    sock_sendmsg = _sock.sock_sendmsg
     sock_connect = _sock.sock_connect
     sock_accept = _sock.sock_accept
 

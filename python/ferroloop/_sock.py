@@ -1,4 +1,4 @@
-"""Operations on plain non-blocking sockets (asyncio: Working with socket objects directly).
+"""Operations on plain non-blocking sockets (asyncio: Working with socket objects directly; recvmsg(2) and sendmsg(2)).
 
 Each tries its system call at once, and again after every event it has to wait for. The coroutine makes the call itself
 and not the loop on the event, so that one cancelled in between has taken nothing from the socket.
@@ -20,7 +20,7 @@ from ._ferroloop import try_recv, try_recv_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, TypeVar, TypeVarTuple
 
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -96,6 +96,67 @@ async def sock_sendto(loop: EventLoop, sock: socket.socket, data: ReadableBuffer
     """Send a datagram to `address`; return the number of bytes. sendto(2)."""
     _check(loop, sock)
     while (sent := attempt(sock.sendto, data, address)) is None:
+        await loop._writable(sock.fileno())
+    return sent
+
+
+async def sock_recvmsg(
+    loop: EventLoop, sock: socket.socket, bufsize: int, ancbufsize: int = 0, flags: int = 0
+) -> tuple[bytes, list[tuple[int, int, bytes]], int, Any]:
+    """Receive up to `bufsize` bytes with their ancillary data; return (data, ancdata, msg_flags, address).
+
+    The result is that of `socket.recvmsg`, of one system call. `ancbufsize` is the sum of `socket.CMSG_SPACE` of the
+    items expected. What does not fit is lost, and MSG_TRUNC (data of a datagram) or MSG_CTRUNC (ancillary data) in
+    msg_flags says so. Descriptors (SCM_RIGHTS) are the caller's to close, and inheritable unless `flags` has
+    MSG_CMSG_CLOEXEC. MSG_DONTWAIT does not keep the call from waiting.
+
+    With MSG_ERRQUEUE it waits for the error queue of the socket. To the system a socket is ready if there is data or an
+    error: while one of them is left unread, a call that waits for the other keeps the loop busy.
+
+    A call that is cancelled has taken nothing from the socket. Raises OSError if the system call fails, ValueError for
+    a negative size and in debug mode for a blocking socket, TypeError for an SSLSocket, RuntimeError if it has to wait
+    and a transport owns the descriptor. recvmsg(2), cmsg(3).
+    """
+    _check(loop, sock)
+    while (received := attempt(sock.recvmsg, bufsize, ancbufsize, flags)) is None:
+        await loop._readable(sock.fileno())
+    return received
+
+
+async def sock_recvmsg_into(
+    loop: EventLoop, sock: socket.socket, buffers: Iterable[WriteableBuffer], ancbufsize: int = 0, flags: int = 0
+) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
+    """Receive into writable buffers, one after the other; return (bytes, ancdata, msg_flags, address).
+
+    For the rest it is `sock_recvmsg`. recvmsg(2).
+    """
+    _check(loop, sock)
+    buffers = tuple(buffers)  # an iterator gives them once, and there may be several tries
+    while (received := attempt(sock.recvmsg_into, buffers, ancbufsize, flags)) is None:
+        await loop._readable(sock.fileno())
+    return received
+
+
+async def sock_sendmsg(
+    loop: EventLoop,
+    sock: socket.socket,
+    buffers: Iterable[ReadableBuffer],
+    ancdata: Iterable[tuple[int, int, ReadableBuffer]] = (),
+    flags: int = 0,
+    address: Any = None,
+) -> int:
+    """Send the bytes of all `buffers` as one message, with ancillary data; return the number of bytes sent.
+
+    It is that of one system call, as with `socket.sendmsg`: a datagram is sent whole, and of a stream as much as there
+    is room for, which may be less than all. The ancillary data went with the first byte: send the rest without it, and
+    at least one byte with it. `ancdata` is (level, type, data) for each item. Without `address` the message goes to the
+    peer that the socket is connected to. Nothing given may change while the call waits.
+
+    A call that is cancelled has sent nothing. Errors are those of `sock_recvmsg`. sendmsg(2), cmsg(3).
+    """
+    _check(loop, sock)
+    buffers, ancdata = tuple(buffers), tuple(ancdata)
+    while (sent := attempt(sock.sendmsg, buffers, ancdata, flags, address)) is None:
         await loop._writable(sock.fileno())
     return sent
 
