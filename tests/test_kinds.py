@@ -183,7 +183,7 @@ def interface(it: Any) -> dict[str, tuple[bool, Any]]:
 ADDED = {
     "loop": {f"{verb}_{what}" for verb in ("get", "set") for what in ("spawn_in_thread", "tls_engine", "spin")}
     | {"stats", "dump", "sock_recvmsg", "sock_recvmsg_into", "sock_sendmsg"},
-    "server": set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"},
+    "server": {"drain"} | (set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"}),
 }
 
 

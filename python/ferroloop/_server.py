@@ -49,6 +49,8 @@ class Server(Clients, asyncio.AbstractServer):
         # For others to look at (a name of asyncio's): the protocol factory has its own.
         self._ssl_context = ssl_context
         self._serving = False
+        # Set by `drain`: the connections are its own to end.
+        self._draining = False
         self._acceptors: list[Acceptor] = []
         self._serving_forever: asyncio.Future[None] | None = None
         # None once the server is closed and the last connection gone.
@@ -99,8 +101,8 @@ class Server(Clients, asyncio.AbstractServer):
     async def serve_forever(self) -> None:
         """Accept connections until cancelled, or until `close()`, which cancels this too.
 
-        Then the server is closed, from Python 3.14 on its connections as well, and they are waited for. Raises
-        RuntimeError on a closed server, or if another call is waiting.
+        Then the server is closed, from Python 3.14 on its connections as well, and they are waited for. `drain()` ends
+        this, too, and closes none of them. Raises RuntimeError on a closed server, or if another call is waiting.
         """
         if self._serving_forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
@@ -116,6 +118,9 @@ class Server(Clients, asyncio.AbstractServer):
 
     async def _shut_down(self) -> None:
         self.close()
+        if self._draining:
+            await self._emptied()
+            return
         if sys.version_info >= (3, 14):
             self.close_clients()
         await self.wait_closed()
@@ -159,11 +164,45 @@ class Server(Clients, asyncio.AbstractServer):
         On Python 3.11 a server that is closed already is not waited for, whatever its connections: programs written
         for it rely on that.
         """
-        if self._waiters is None or (sys.version_info < (3, 12) and self._sockets is None):
+        if sys.version_info >= (3, 12) or self._sockets is not None:
+            await self._emptied()
+
+    async def _emptied(self) -> None:
+        """Wait until the server is closed and no connection is left, on every Python."""
+        if self._waiters is None:
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append(waiter)
         await waiter
+
+    async def drain(self, timeout: float | None = None) -> int:
+        """Close the server and let its connections end by themselves; abort those left after `timeout` seconds.
+
+        None means that they may take as long as they like; a negative number is 0. Returns how many were left to abort,
+        once all are lost. A connection counts from when it is accepted, so during its TLS handshake, too; what nobody
+        has accepted yet is dropped, as by `close()`.
+
+        The server may be closed already, and several calls may wait at once. `serve_forever()` is cancelled, but ends
+        with the last connection. If this is cancelled the server stays closed and the connections are left alone.
+
+        Raises TypeError for a `timeout` that is no number; nothing is closed then.
+        """
+        aborted = 0
+
+        def abort_rest() -> None:
+            nonlocal aborted
+            aborted = len(self._transports())
+            self.abort_clients()
+
+        deadline = None if timeout is None else self._loop.call_later(timeout, abort_rest)
+        self._draining = True
+        self.close()
+        try:
+            await self._emptied()
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+        return aborted
 
     # Called by `Clients`: the server is closed and no connection is left, or one is to be refused.
 
