@@ -243,6 +243,16 @@ impl EventLoop {
         self.cell.with(py, |state, _| state.spin.set_limit(limit));
     }
 
+    /// The loop's `time()` is `_virtual_time` from now on; `ferroloop.testing` has checked the seconds.
+    fn _start_virtual_clock(&self, py: Python<'_>, threshold: f64) {
+        let threshold = Duration::try_from_secs_f64(threshold).unwrap_or(clock::LONGEST_POLL);
+        self.virtual_clock.with(py, |clock, _| clock.start(threshold));
+    }
+
+    fn _virtual_time(&self, py: Python<'_>) -> f64 {
+        self.virtual_clock.with(py, |clock, _| clock.now())
+    }
+
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
         let outcome = self.cell.with(py, |state, _| match &mut state.reactor {
             Some(reactor) => reactor.signal_fd().map_err(Refusal::System),
@@ -295,7 +305,7 @@ impl EventLoop {
 
     #[getter(_custom_clock)]
     fn get_custom_clock(&self) -> bool {
-        self.custom_clock.load(Ordering::Relaxed)
+        self.has_custom_clock()
     }
 
     #[setter(_custom_clock)]

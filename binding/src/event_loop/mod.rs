@@ -14,6 +14,7 @@ mod run;
 mod schedule;
 mod sock_ops;
 mod tasks;
+mod virtual_clock;
 mod waiting;
 mod watch;
 
@@ -39,6 +40,7 @@ use inventory::Idle;
 use lookups::Lookups;
 use reactor::Reactor;
 pub(crate) use sock_ops::try_sendfile;
+use virtual_clock::VirtualClock;
 pub(crate) use watch::{Side, Watch};
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`), and the size of the loop's one buffer
@@ -54,6 +56,8 @@ pub(crate) struct EventLoop {
     stopping: AtomicBool,
     /// A subclass or test has its own `time()`.
     custom_clock: AtomicBool,
+    /// Apart from what a loop loses when it closes: a closed loop has a time, too.
+    virtual_clock: LoopCell<VirtualClock>,
     /// `iterate` is under way, which keeps the loop alive and all that it has queued.
     iterating: AtomicBool,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
@@ -108,10 +112,15 @@ impl EventLoop {
 
     /// The loop's time: the monotonic clock, or a subclass's own `time()` (S1.9).
     pub(crate) fn now(this: &Bound<'_, Self>) -> PyResult<f64> {
-        if this.get().custom_clock.load(Ordering::Relaxed) {
+        if this.get().has_custom_clock() {
             return this.call_method0(intern!(this.py(), "time"))?.extract();
         }
         Ok(clock::now())
+    }
+
+    #[inline]
+    fn has_custom_clock(&self) -> bool {
+        self.custom_clock.load(Ordering::Relaxed)
     }
 
     /// Appends to the ready queue. On a closed loop the job is dropped, as asyncio's loops forget

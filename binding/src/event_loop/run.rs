@@ -57,8 +57,7 @@ impl EventLoop {
     /// Steps 1 to 5, one by one.
     fn look_around(this: &Bound<'_, Self>) -> PyResult<()> {
         this.get().drop_cancelled_timers(this.py());
-        let timeout = Self::poll_timeout(this)?;
-        this.get().poll(this.py(), timeout)?;
+        Self::wait(this)?;
         Self::queue_due_timers(this)
     }
 
@@ -82,23 +81,25 @@ impl EventLoop {
         drop(dead);
     }
 
-    /// Step 2 (S4.2).
-    fn poll_timeout(this: &Bound<'_, Self>) -> PyResult<Option<Duration>> {
+    /// Steps 2 to 4 (S4.2): polls until the next deadline.
+    fn wait(this: &Bound<'_, Self>) -> PyResult<()> {
         let event_loop = this.get();
         let (busy, deadline) = event_loop
             .cell
             .with(this.py(), |state, _| (!state.ready.is_empty(), state.timers.next_deadline()));
-        if busy || event_loop.stopping.load(Ordering::Relaxed) {
-            return Ok(Some(Duration::ZERO));
-        }
-        match deadline {
-            None => Ok(None),
-            Some(_) => Ok(clock::poll_timeout(deadline, Self::now(this)?)),
-        }
+        let timeout = match deadline {
+            _ if busy || event_loop.stopping.load(Ordering::Relaxed) => Some(Duration::ZERO),
+            None => None,
+            Some(deadline) if event_loop.has_custom_clock() => {
+                return Self::wait_by_custom_clock(this, deadline);
+            }
+            Some(_) => clock::poll_timeout(deadline, clock::now()),
+        };
+        event_loop.poll(this.py(), timeout)
     }
 
     /// Steps 3 and 4: polls, and queues what the events call for (S4.3, S4.4).
-    fn poll(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
+    pub(super) fn poll(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let interrupted = if timeout == Some(Duration::ZERO) {
             self.cell.with(py, LoopState::look)
         } else if let Some(slice) = self.spin_slice(py, timeout) {
@@ -112,7 +113,11 @@ impl EventLoop {
     /// If a signal interrupted the poll, its Python handlers run before anything else. Whether one
     /// did.
     #[inline]
-    fn end_poll(&self, py: Python<'_>, interrupted: std::io::Result<bool>) -> PyResult<bool> {
+    pub(super) fn end_poll(
+        &self,
+        py: Python<'_>,
+        interrupted: std::io::Result<bool>,
+    ) -> PyResult<bool> {
         let interrupted = interrupted.map_err(|error| os_error(py, &error))?;
         if interrupted {
             py.check_signals()?;
@@ -132,7 +137,7 @@ impl EventLoop {
     }
 
     /// Sleeps detached, so that other threads run and may wake the loop.
-    fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
+    pub(super) fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
         self.detached(py, timeout, Wait::run)
     }
 
@@ -183,14 +188,22 @@ impl EventLoop {
         if cell.with(this.py(), |state, _| state.timers.is_empty()) {
             return Ok(());
         }
-        let now = Self::now(this)?;
-        let end = now + clock::due_margin(now);
+        let end = Self::due_end(this)?;
         cell.with(this.py(), |state, _| {
             for timer in state.timers.take_due(end) {
                 state.ready.push(Job::Call(timer.into_handle()));
             }
         });
         Ok(())
+    }
+
+    /// Timers before this time are due (S5.3).
+    fn due_end(this: &Bound<'_, Self>) -> PyResult<f64> {
+        if this.get().has_custom_clock() {
+            return Self::due_end_by_custom_clock(this);
+        }
+        let now = clock::now();
+        Ok(now + clock::due_margin(now))
     }
 
     /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7). However the batch ends, what
