@@ -71,6 +71,13 @@ impl Waker {
         if self.gate.claim() { self.fd.signal() } else { Ok(()) }
     }
 
+    /// Whether the loop sleeps and nobody has woken it yet; from any thread. It may be otherwise
+    /// the moment after.
+    #[inline]
+    pub fn is_armed(&self) -> bool {
+        self.gate.is_open()
+    }
+
     /// What the poller has to watch.
     pub(crate) fn fd(&self) -> Arc<WakeFd> {
         Arc::clone(&self.fd)
@@ -94,10 +101,14 @@ impl Gate {
         self.0.store(false, Ordering::Release);
     }
 
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Looks before it swaps: an awake loop's gate is shut, and reading it does not take the cache
     /// line away from the others.
     fn claim(&self) -> bool {
-        self.0.load(Ordering::Acquire) && self.0.swap(false, Ordering::AcqRel)
+        self.is_open() && self.0.swap(false, Ordering::AcqRel)
     }
 }
 

@@ -49,6 +49,20 @@ fn an_unarmed_waker_does_nothing() {
     assert!(is_quiet(&mut poller));
 }
 
+/// From the arming to the first wake, and not while the loop is awake.
+#[test]
+fn an_armed_waker_says_so() {
+    let (_poller, waker) = watched();
+    assert!(!waker.is_armed());
+    waker.arm();
+    assert!(waker.is_armed());
+    waker.wake().expect("wake");
+    assert!(!waker.is_armed());
+    waker.arm();
+    waker.disarm();
+    assert!(!waker.is_armed());
+}
+
 /// Edge-triggered: a wake ends one poll, is never read back, and the next one ends one again.
 #[test]
 fn a_wake_ends_one_poll() {

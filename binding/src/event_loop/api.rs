@@ -237,6 +237,13 @@ impl EventLoop {
         names::set_running_loop(py)?.call1((py.None(),)).map(drop)
     }
 
+    /// Whether the loop waits in its poll and nobody has woken it yet; from any thread.
+    fn _is_asleep(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |state, _| {
+            state.reactor.as_ref().is_some_and(|reactor| reactor.waker.is_armed())
+        })
+    }
+
     /// For how long the loop polls before it sleeps; `ferroloop._spin` has checked it.
     fn _set_spin(&self, py: Python<'_>, seconds: f64) {
         let limit = Duration::try_from_secs_f64(seconds).unwrap_or_default();
