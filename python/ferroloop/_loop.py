@@ -7,6 +7,7 @@ together, so the table of its methods is the table of contents of this package.
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 import weakref
 from asyncio import coroutines
@@ -34,12 +35,20 @@ if TYPE_CHECKING:
         _start_tls,
         _transports,
         _unix,
+        _watchdog,
         _watchers,
     )
 else:
     _connect, _datagram, _observe, _pipes, _resolve = later("_connect", "_datagram", "_observe", "_pipes", "_resolve")
     _sendfile, _serve, _sock, _spawn = later("_sendfile", "_serve", "_sock", "_spawn")
-    _start_tls, _transports, _unix, _watchers = later("_start_tls", "_transports", "_unix", "_watchers")
+    _start_tls, _transports, _unix = later("_start_tls", "_transports", "_unix")
+    _watchdog, _watchers = later("_watchdog", "_watchers")
+
+# Only who asks for a watchdog waits for it.
+if os.environ.get("FERROLOOP_WATCHDOG"):
+    from ._watchdog import DEFAULT_WATCHDOG
+else:
+    DEFAULT_WATCHDOG = 0.0
 
 
 class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
@@ -74,6 +83,8 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._tls_engine = _tls_engine.DEFAULT_ENGINE
         self._spin = _spin.DEFAULT_SPIN
         self._set_spin(self._spin)
+        self._watchdog_limit = DEFAULT_WATCHDOG
+        self._watchdog: _watchdog.Watchdog | None = None
         self.set_debug(coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -101,6 +112,10 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     close = _run.close
     set_spin = _spin.set_spin
     get_spin = _spin.get_spin
+    set_watchdog = _watchdog.set_watchdog
+    get_watchdog = _watchdog.get_watchdog
+    _start_watchdog = _watchdog.start_watchdog
+    _stop_watchdog = _watchdog.stop_watchdog
     _run_forever_setup = _run._run_forever_setup
     _run_forever_cleanup = _run._run_forever_cleanup
 

@@ -94,6 +94,8 @@ def _run_forever_setup(loop: EventLoop) -> None:
         loop._set_coroutine_origin_tracking(loop.get_debug())
         sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
         asyncio._set_running_loop(loop)
+        if loop._watchdog_limit:
+            loop._start_watchdog()
     except BaseException:
         loop._run_forever_cleanup()
         raise
@@ -112,6 +114,8 @@ def _put_back(loop: EventLoop) -> None:
         if loop._outside.took_wakeup_fd:
             give_wakeup_fd_back(loop)
         loop._outside = None
+    if loop._watchdog is not None:
+        loop._stop_watchdog()
 
 
 def close(loop: EventLoop) -> None:
