@@ -202,18 +202,18 @@ def test_end_with_the_run(loop: Any, log: LogList) -> None:
 
 def test_a_late_block(loop: Any, run: Run, log: LogList) -> None:
     """A loop that was asleep at the last look is looked at again, soon enough."""
+    limit = 0.4
 
     async def main() -> float:
-        await asyncio.sleep(1.1)
+        await asyncio.sleep(1.1 * limit)
         started = time.monotonic()
-        culprit(log)
+        culprit(log, count=len(reports(log)) + 1)
         return time.monotonic() - started
 
-    loop.set_watchdog(1)
-    taken = run(main(), SOON)
-    # About 1.4, and what a busy machine takes.
-    assert 0.9 < taken < 2
-    assert len(reports(log)) == 1
+    loop.set_watchdog(limit)
+    taken = [run(main(), SOON) for _ in range(3)]
+    # About 1.4 times as long, and once what a busy machine takes.
+    assert 0.9 * limit < min(taken) < 2 * limit
 
 
 def test_idle(loop: Any, run: Run, log: LogList) -> None:

@@ -64,14 +64,6 @@ impl EventLoop {
         self.debug()
     }
 
-    fn _stats(&self, py: Python<'_>) -> Stats {
-        self.count(py)
-    }
-
-    fn _inventory(&self, py: Python<'_>) -> Inventory {
-        self.take_inventory(py)
-    }
-
     /// An `asyncio.Future` of this loop.
     fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         future::create(slf)
@@ -235,6 +227,14 @@ impl EventLoop {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);
         names::set_running_loop(py)?.call1((py.None(),)).map(drop)
+    }
+
+    fn _stats(&self, py: Python<'_>) -> Stats {
+        self.count(py)
+    }
+
+    fn _inventory(&self, py: Python<'_>) -> Inventory {
+        self.take_inventory(py)
     }
 
     /// Whether the loop waits in its poll and nobody has woken it yet; from any thread.
