@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -69,6 +70,26 @@ def test_idle(loop: Loop, run: Run) -> None:
         after, end = loop.stats(), loop.time()
         assert after["waits"] > before["waits"]
         assert 0.09 < after["idle"] - before["idle"] < end - start - 0.19
+
+
+def test_idle_while_it_lasts(loop: Loop) -> None:
+    """Who asks from another thread need not wait for the end of a sleep."""
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not loop.stats()["waits"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        before = loop.stats()
+        time.sleep(0.1)
+        after = loop.stats()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+    assert after["waits"] == before["waits"] == 1
+    assert after["idle"] - before["idle"] > 0.09
+    assert loop.stats()["idle"] >= after["idle"]
 
 
 def test_what_waits(loop: Loop) -> None:
@@ -232,6 +253,15 @@ def test_signals(loop: Loop, dump: Dump) -> None:
     (line,) = [line for line in dump() if line.startswith("signal ")]
     assert line.startswith("signal SIGUSR1 <Handle divmod(")
     loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def test_real_time_signals(loop: Loop, dump: Dump) -> None:
+    """Most of them have a number only."""
+    number = signal.SIGRTMIN + 1
+    loop.add_signal_handler(number, int)
+    (line,) = [line for line in dump() if line.startswith("signal ")]
+    assert line.startswith(f"signal {number:d} <Handle int(")
+    loop.remove_signal_handler(number)
 
 
 def test_standard_error(loop: Loop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -344,6 +344,28 @@ def test_cancelled(run: Run) -> None:
     run(main())
 
 
+def test_close_that_fails(run: Run) -> None:
+    """What was never begun has no deadline."""
+
+    def fail() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        served = Served("tcp", "")
+        await served.start()
+        ours, client = await served.connect()
+        served.server.close = fail
+        with pytest.raises(LookupError):
+            await served.server.drain(0.01)
+        await asyncio.sleep(0.05)
+        assert not ours.transport.is_closing()
+        del served.server.close
+        client.transport.abort()
+        assert await served.server.drain() == 0
+
+    run(main())
+
+
 def test_by_a_task_that_was_cancelled(run: Run) -> None:
     """As Ctrl-C does to the one of `asyncio.run`: its last will is done."""
 

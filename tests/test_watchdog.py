@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import importlib
+import linecache
 import logging
 import re
 import sys
@@ -104,6 +106,19 @@ def test_wrong_environment(run_script: RunScript, value: str, words: str) -> Non
     """Who reads that the import failed learns which variable to look at."""
     script = run_script("", env=environment(FERROLOOP_WATCHDOG=value), check=False)
     assert f"ValueError: FERROLOOP_WATCHDOG: {words}" in script.err
+
+
+def test_environment_changed_later(run_script: RunScript) -> None:
+    """What it says after the import concerns nobody."""
+    code = """
+import os
+os.environ["FERROLOOP_WATCHDOG"] = "on"
+loop = new_event_loop()
+loop.set_watchdog(1)
+print(loop.get_watchdog())
+loop.close()
+"""
+    assert run_script(code, env=environment(FERROLOOP_WATCHDOG="")).out.strip() == "1.0"
 
 
 def test_watched_by_the_environment(run_script: RunScript) -> None:
@@ -298,6 +313,52 @@ loop.run_forever()
 loop.close()
 """
     assert "blocked" not in run_script(code).err
+
+
+def test_stopped_after_a_block(loop: Any, run: Run, log: LogList) -> None:
+    """A block that was told of and is over took as long as it took, however late the watchdog comes."""
+    watchdog = importlib.import_module("ferroloop._watchdog")
+
+    async def main() -> None:
+        now = time.monotonic()
+        watching = watchdog.Watchdog(loop, 1.0)
+        watching._processor.was_busy = bool
+        watching._beat = watchdog._Beat(now - 2, 1.0)
+        watching._beat.reported, watching._beat.answered = True, now - 1
+        assert watching._look(now - 10)
+        assert ends(log) == ["The event loop was blocked for 1.000 seconds"]
+
+    run(main())
+
+
+def test_variables_die_at_home(loop: Any, log: LogList, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report does not keep what the culprit's variables hold: it may outlast the culprit."""
+    over = threading.Event()
+    reached = threading.Event()
+    died: list[str] = []
+
+    class Thing:
+        def __del__(self) -> None:
+            died.append(threading.current_thread().name)
+
+    def read_source(*_: Any) -> str:
+        reached.set()
+        over.wait(SOON)
+        return ""
+
+    def guilty() -> None:
+        thing = Thing()
+        reached.wait(SOON)
+        assert thing
+
+    for function in "checkcache", "getline":
+        monkeypatch.setattr(linecache, function, read_source)
+    loop.set_watchdog(LIMIT)
+    loop.call_soon(guilty)
+    loop.call_soon(over.set)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert died == [threading.main_thread().name]
 
 
 def test_off(loop: Any, run: Run, log: LogList) -> None:

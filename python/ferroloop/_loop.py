@@ -44,11 +44,12 @@ else:
     _start_tls, _transports, _unix = later("_start_tls", "_transports", "_unix")
     _watchdog, _watchers = later("_watchdog", "_watchers")
 
-# Only who asks for a watchdog waits for it.
+# What new loops begin with. Only who asks for a watchdog waits for its module.
+DEFAULT_WATCHDOG = 0.0
 if os.environ.get("FERROLOOP_WATCHDOG"):
-    from ._watchdog import DEFAULT_WATCHDOG
-else:
-    DEFAULT_WATCHDOG = 0.0
+    from ._watchdog import default_watchdog
+
+    DEFAULT_WATCHDOG = default_watchdog()
 
 
 class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):

@@ -34,7 +34,8 @@ def dump(loop: EventLoop, file: TextIO | None = None) -> None:
     That is its numbers (`stats`), the task at work, the callbacks in the queue, the timers, the descriptors with whom
     they are watched for, and the handlers of signals: a line for each.
 
-    May be called from any thread and at any time. Raises what `file.write` raises.
+    May be called from any thread and at any time. Things that their owners give up just then die in the thread that
+    calls this. Raises what `file.write` raises.
     """
     text = "".join(f"{line}\n" for line in _lines(loop))
     (sys.stderr if file is None else file).write(text)
@@ -54,7 +55,14 @@ def _lines(loop: EventLoop) -> Iterator[str]:
     for fd, part, subject in inventory["watched"]:
         yield f"descriptor {fd} {part} {_text(subject() if part == 'idle' else subject)}"
     for number, handle in list(loop._signal_handlers.items()):
-        yield f"signal {signal.Signals(number).name} {_text(handle)}"
+        yield f"signal {_signal_name(number)} {_text(handle)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have none
+        return str(number)
 
 
 def _when(timer: TimerHandle) -> float:

@@ -195,9 +195,9 @@ class Server(Clients, asyncio.AbstractServer):
             self.abort_clients()
 
         deadline = None if timeout is None else self._loop.call_later(timeout, abort_rest)
-        self._draining = True
-        self.close()
         try:
+            self._draining = True
+            self.close()
             await self._emptied()
         finally:
             if deadline is not None:

@@ -112,6 +112,8 @@ class Watchdog:
         loop = self._loop()
         if loop is None or not loop.is_running():
             return False
+        if self._beat is not None and self._beat.answered is not None:
+            self._settle()
         late = time.monotonic() - due
         if not self._processor.was_busy() and late > self._pause:
             # The process was stopped, or had no processor. (A late watchdog and a busy loop mean that the loop's thread
@@ -119,8 +121,6 @@ class Watchdog:
             due += late
             if self._beat is not None:
                 self._beat.sent += late + self._pause
-        if self._beat is not None and self._beat.answered is not None:
-            self._settle()
         if self._beat is None and not loop._is_asleep():
             self._beat = _Beat(due, self._limit)
             loop.call_soon_threadsafe(self._beat.answer)
@@ -177,17 +177,17 @@ def _report(loop: EventLoop, beat: _Beat) -> None:
         beat.next_report *= 2
     # Other people's code: the repr of a task, the filters of the logger. And the run may be over.
     with contextlib.suppress(Exception):
-        frames = list(traceback.walk_stack(sys._current_frames()[loop._thread_id or 0]))
+        # No frames, as whoever has them when their functions return has their variables, too.
+        stack = traceback.walk_stack(sys._current_frames()[loop._thread_id or 0])
+        places = [(frame.f_code.co_filename, line, frame.f_code.co_name, None) for frame, line in stack]
         culprit = _running(loop)
         if beat.answered is None:  # else they may be those of something else
             beat.reported = True
-            stack = traceback.StackSummary.extract(reversed(frames)).format()
-            del frames  # and what their variables hold, should the log take its time
             logger.warning(
                 "The event loop has been blocked for %.3f seconds by %s\nIts thread (most recent call last):\n%s",
                 taken,
                 culprit,
-                "".join(stack).rstrip(),
+                "".join(traceback.StackSummary.from_list(places[::-1]).format()).rstrip(),
             )
 
 
@@ -209,8 +209,9 @@ def _checked(seconds: float) -> float:
     return float(seconds)
 
 
-# What new loops begin with.
-try:
-    DEFAULT_WATCHDOG = _checked(float(os.environ.get("FERROLOOP_WATCHDOG") or 0))
-except ValueError as exc:
-    raise ValueError(f"FERROLOOP_WATCHDOG: {exc}") from None
+def default_watchdog() -> float:
+    """What new loops begin with, by the environment."""
+    try:
+        return _checked(float(os.environ["FERROLOOP_WATCHDOG"]))
+    except ValueError as exc:
+        raise ValueError(f"FERROLOOP_WATCHDOG: {exc}") from None

@@ -13,6 +13,8 @@ class VirtualClockLoop(EventLoop):
     own. Before each jump the loop looks at sockets and for calls of other threads. Without a timer it waits for
     events like any other.
 
+    `time` is not to be overridden or patched: deadlines are compared with the clock behind it.
+
     threshold: for how many real seconds nothing may happen before time jumps. With 0, whatever a thread or
     another process works at is late for every timeout.
 

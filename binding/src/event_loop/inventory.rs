@@ -1,7 +1,7 @@
 //! What a loop has done and what it holds, for people who want to know.
 
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
@@ -15,12 +15,23 @@ use crate::handle::Handle;
 pub(super) struct Idle {
     waits: u64,
     time: Duration,
+    /// When the wait that is under way began.
+    since: Option<Instant>,
 }
 
 impl Idle {
-    pub(super) fn add(&mut self, time: Duration) {
+    pub(super) fn begin(&mut self) {
         self.waits += 1;
-        self.time += time;
+        self.since = Some(Instant::now());
+    }
+
+    pub(super) fn end(&mut self, now: Instant) {
+        self.time = self.until(now);
+        self.since = None;
+    }
+
+    fn until(&self, now: Instant) -> Duration {
+        self.time + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
@@ -64,7 +75,7 @@ impl LoopState {
             iterations: ready.batches(),
             callbacks: ready.taken(),
             waits: idle.waits,
-            idle: idle.time.as_secs_f64(),
+            idle: idle.until(Instant::now()).as_secs_f64(),
             ready: ready.len(),
             timers: timers.pending(),
             descriptors: self.reactor.as_ref().map_or(0, Reactor::descriptors),

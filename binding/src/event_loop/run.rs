@@ -158,18 +158,17 @@ impl EventLoop {
             return Ok(false);
         };
         let Self { parking, closed, .. } = self;
-        let (wait, outcome, time) = py.detach(move || {
-            let start = Instant::now();
+        let (wait, outcome, end) = py.detach(move || {
             let outcome = run(&mut wait);
-            let time = start.elapsed();
+            let end = Instant::now();
             parking.park_if_requested(closed);
-            (wait, outcome, time)
+            (wait, outcome, end)
         });
         self.cell.with(py, move |state, share| {
             let LoopState { ready, reactor: Some(reactor), spin, idle, lookups, .. } = state else {
                 return Ok(false);
             };
-            idle.add(time);
+            idle.end(end);
             reactor.waker.disarm();
             let interrupted = wait.interrupted();
             reactor.poller.end(wait);
@@ -299,7 +298,9 @@ impl LoopState {
         reactor.waker.arm();
         let idle = self.ready.is_empty() && !self.lookups.are_answered();
         let timeout = if idle { timeout } else { Some(Duration::ZERO) };
-        reactor.poller.begin(timeout).map(Some)
+        let wait = reactor.poller.begin(timeout).inspect_err(|_| reactor.waker.disarm())?;
+        self.idle.begin();
+        Ok(Some(wait))
     }
 }
 
