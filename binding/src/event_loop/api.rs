@@ -253,11 +253,11 @@ impl EventLoop {
     /// The loop's `time()` is `_virtual_time` from now on; `ferroloop.testing` has checked the seconds.
     fn _start_virtual_clock(&self, py: Python<'_>, threshold: f64) {
         let threshold = Duration::try_from_secs_f64(threshold).unwrap_or(clock::LONGEST_POLL);
-        self.virtual_clock.with(py, |clock, _| clock.start(threshold));
+        self.start_virtual_clock(py, threshold);
     }
 
     fn _virtual_time(&self, py: Python<'_>) -> f64 {
-        self.virtual_clock.with(py, |clock, _| clock.now())
+        self.virtual_time(py)
     }
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {

@@ -1,7 +1,7 @@
 //! What a loop has done and what it holds, for people who want to know.
 
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 
@@ -9,31 +9,6 @@ use super::reactor::Reactor;
 use super::{EventLoop, LoopState};
 use crate::cell::Share;
 use crate::handle::Handle;
-
-/// The time that a loop had nothing to do.
-#[derive(Default)]
-pub(super) struct Idle {
-    waits: u64,
-    time: Duration,
-    /// When the wait that is under way began.
-    since: Option<Instant>,
-}
-
-impl Idle {
-    pub(super) fn begin(&mut self) {
-        self.waits += 1;
-        self.since = Some(Instant::now());
-    }
-
-    pub(super) fn end(&mut self, now: Instant) {
-        self.time = self.until(now);
-        self.since = None;
-    }
-
-    fn until(&self, now: Instant) -> Duration {
-        self.time + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
-    }
-}
 
 /// `ferroloop._observe.stats` tells what each number means.
 #[derive(IntoPyObject)]
@@ -74,8 +49,8 @@ impl LoopState {
         Stats {
             iterations: ready.batches(),
             callbacks: ready.taken(),
-            waits: idle.waits,
-            idle: idle.until(Instant::now()).as_secs_f64(),
+            waits: idle.waits(),
+            idle: idle.time(Instant::now()).as_secs_f64(),
             ready: ready.len(),
             timers: timers.pending(),
             descriptors: self.reactor.as_ref().map_or(0, Reactor::descriptors),

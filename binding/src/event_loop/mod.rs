@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ferroloop_engine::{Interest, Ready, Spin, Timers, Token, clock};
+use ferroloop_engine::{Idle, Interest, Ready, Spin, Timers, Token, VirtualClock, clock};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit, intern};
@@ -36,11 +36,9 @@ use crate::{errors, ffi, heap, names};
 
 pub(crate) use corks::Batch;
 use corks::Corks;
-use inventory::Idle;
 use lookups::Lookups;
 use reactor::Reactor;
 pub(crate) use sock_ops::try_sendfile;
-use virtual_clock::VirtualClock;
 pub(crate) use watch::{Side, Watch};
 
 /// One read's limit on sockets (S0.28, asyncio's `max_size`), and the size of the loop's one buffer
@@ -57,7 +55,7 @@ pub(crate) struct EventLoop {
     /// A subclass or test has its own `time()`.
     custom_clock: AtomicBool,
     /// Apart from what a loop loses when it closes: a closed loop has a time, too.
-    virtual_clock: LoopCell<VirtualClock>,
+    virtual_clock: LoopCell<Option<VirtualClock>>,
     /// `iterate` is under way, which keeps the loop alive and all that it has queued.
     iterating: AtomicBool,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.

@@ -187,22 +187,15 @@ impl EventLoop {
         if cell.with(this.py(), |state, _| state.timers.is_empty()) {
             return Ok(());
         }
-        let end = Self::due_end(this)?;
+        let now = Self::now(this)?;
+        let exact = this.get().has_virtual_clock(this.py());
+        let end = if exact { now.next_up() } else { now + clock::due_margin(now) };
         cell.with(this.py(), |state, _| {
             for timer in state.timers.take_due(end) {
                 state.ready.push(Job::Call(timer.into_handle()));
             }
         });
         Ok(())
-    }
-
-    /// Timers before this time are due (S5.3).
-    fn due_end(this: &Bound<'_, Self>) -> PyResult<f64> {
-        if this.get().has_custom_clock() {
-            return Self::due_end_by_custom_clock(this);
-        }
-        let now = clock::now();
-        Ok(now + clock::due_margin(now))
     }
 
     /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7). However the batch ends, what
@@ -299,7 +292,7 @@ impl LoopState {
         let idle = self.ready.is_empty() && !self.lookups.are_answered();
         let timeout = if idle { timeout } else { Some(Duration::ZERO) };
         let wait = reactor.poller.begin(timeout).inspect_err(|_| reactor.waker.disarm())?;
-        self.idle.begin();
+        self.idle.begin(Instant::now());
         Ok(Some(wait))
     }
 }
