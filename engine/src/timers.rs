@@ -1,4 +1,4 @@
-//! Timers: a heap ordered by deadline, then by age; cancelled ones leave lazily.
+//! Timers: heaps ordered by deadline, then by age; cancelled ones leave lazily.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -15,10 +15,14 @@ pub trait Cancel {
 /// Scheduled timers, earliest first; of equal deadlines, the first scheduled first (S5.5).
 ///
 /// No timer is dropped in here. The dead are handed to the caller, because dropping one may run
-/// arbitrary code of its owner, which may schedule a timer in this very heap.
+/// arbitrary code of its owner, which may schedule a timer in here.
 #[derive(Debug)]
 pub struct Timers<T> {
-    heap: BinaryHeap<Entry<T>>,
+    /// The latest. Most timers are timeouts, and most timeouts are called off soon: those come and
+    /// go in this small heap, however many wait in the other one.
+    young: BinaryHeap<Entry<T>>,
+    /// Those that were still scheduled when there were too many young ones.
+    old: BinaryHeap<Entry<T>>,
     inserted: u64,
     cancelled: usize,
 }
@@ -35,13 +39,17 @@ impl<T: Cancel> Timers<T> {
     /// `_MIN_SCHEDULED_TIMER_HANDLES`).
     const COMPACT_ABOVE: usize = 100;
 
+    /// Up to so many timers are young. Those of a busy server's requests are called off before so
+    /// many are set, and a heap of this size stays near the processor (100 kB).
+    const YOUNG: usize = 4096;
+
     /// Up to one timer in this many is popped singly. If more are due, one pass over all of them is
     /// cheaper than sifting the heap for each.
     const SORT_ABOVE: usize = 4;
 
-    /// An empty heap.
+    /// No timers.
     pub const fn new() -> Self {
-        Self { heap: BinaryHeap::new(), inserted: 0, cancelled: 0 }
+        Self { young: BinaryHeap::new(), old: BinaryHeap::new(), inserted: 0, cancelled: 0 }
     }
 
     /// Schedules `timer` for `when` (seconds of the loop's clock).
@@ -52,10 +60,10 @@ impl<T: Cancel> Timers<T> {
         let when = if when.is_nan() { f64::NEG_INFINITY } else { when + 0.0 };
         let sequence = self.inserted;
         self.inserted += 1;
-        self.heap.push(Entry { when, sequence, timer });
+        self.young.push(Entry { when, sequence, timer });
     }
 
-    /// Notes that one timer that is still in the heap has just been cancelled (S5.8).
+    /// Notes that one timer that is still scheduled has just been cancelled (S5.8).
     #[inline]
     pub fn note_cancelled(&mut self) {
         self.cancelled += 1;
@@ -65,42 +73,56 @@ impl<T: Cancel> Timers<T> {
     ///
     /// If more than 100 timers are scheduled and more than half of them are cancelled, all the
     /// cancelled ones go (S5.6); otherwise only those in front, which would otherwise shorten the
-    /// next poll for nothing (S5.7, S5.9).
+    /// next poll for nothing (S5.7, S5.9), and those of the young when they grow old.
     pub fn purge(&mut self, dead: &mut Vec<T>) {
-        let scheduled = self.heap.len();
+        let scheduled = self.len();
         if scheduled > Self::COMPACT_ABOVE && self.cancelled > scheduled / 2 {
             self.compact(dead);
         } else {
             self.drop_cancelled_heads(dead);
         }
+        if self.young.len() > Self::YOUNG {
+            self.age(dead);
+        }
     }
 
     fn compact(&mut self, dead: &mut Vec<T>) {
-        let mut entries = std::mem::take(&mut self.heap).into_vec();
-        let gone = entries.extract_if(.., |entry| entry.timer.is_cancelled());
-        dead.extend(gone.map(|entry| entry.timer));
-        self.heap = BinaryHeap::from(entries);
+        for generation in [&mut self.young, &mut self.old] {
+            sweep(generation, dead);
+        }
         self.cancelled = 0;
     }
 
     fn drop_cancelled_heads(&mut self, dead: &mut Vec<T>) {
-        while self.heap.peek().is_some_and(|head| head.timer.is_cancelled()) {
+        while self.first().is_some_and(|first| first.timer.is_cancelled()) {
             dead.extend(self.pop());
         }
+    }
+
+    /// The young ones that are still wanted grow old.
+    fn age(&mut self, dead: &mut Vec<T>) {
+        let before = dead.len();
+        sweep(&mut self.young, dead);
+        self.cancelled = self.cancelled.saturating_sub(dead.len() - before);
+        self.old.append(&mut self.young);
+    }
+
+    fn first(&self) -> Option<&Entry<T>> {
+        self.young.peek().max(self.old.peek())
     }
 
     /// The earliest deadline, cancelled or not. Ask after [`Timers::purge`].
     #[inline]
     pub fn next_deadline(&self) -> Option<f64> {
-        self.heap.peek().map(|head| head.when)
+        self.first().map(|first| first.when)
     }
 
     /// Takes the timers whose deadlines are before `end`, in their order. `end` is now plus
     /// [`due_margin`](crate::clock::due_margin) (S5.3).
     pub fn take_due(&mut self, end: f64) -> Vec<T> {
         let mut due = Vec::new();
-        let few = self.heap.len().max(Self::COMPACT_ABOVE) / Self::SORT_ABOVE;
-        while self.heap.peek().is_some_and(|head| head.when < end) {
+        let few = self.len().max(Self::COMPACT_ABOVE) / Self::SORT_ABOVE;
+        while self.first().is_some_and(|first| first.when < end) {
             if due.len() == few {
                 self.sort_due(end, &mut due);
                 break;
@@ -112,9 +134,10 @@ impl<T: Cancel> Timers<T> {
 
     /// Takes many timers whose deadlines are before `end`, in one pass over all, and sorts them.
     fn sort_due(&mut self, end: f64, due: &mut Vec<T>) {
-        let mut entries = std::mem::take(&mut self.heap).into_vec();
-        let mut sorted: Vec<_> = entries.extract_if(.., |entry| entry.when < end).collect();
-        self.heap = BinaryHeap::from(entries);
+        let mut sorted: Vec<_> = [&mut self.young, &mut self.old]
+            .into_iter()
+            .flat_map(|generation| extract(generation, |entry| entry.when < end))
+            .collect();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
         let cancelled = sorted.iter().filter(|entry| entry.timer.is_cancelled()).count();
         self.cancelled = self.cancelled.saturating_sub(cancelled);
@@ -122,7 +145,9 @@ impl<T: Cancel> Timers<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let timer = self.heap.pop()?.timer;
+        let from =
+            if self.young.peek() > self.old.peek() { &mut self.young } else { &mut self.old };
+        let timer = from.pop()?.timer;
         if timer.is_cancelled() {
             self.cancelled = self.cancelled.saturating_sub(1);
         }
@@ -132,23 +157,23 @@ impl<T: Cancel> Timers<T> {
     /// How many timers are scheduled, cancelled ones included.
     #[inline]
     pub fn len(&self) -> usize {
-        self.heap.len()
+        self.young.len() + self.old.len()
     }
 
     /// How many of them have not been cancelled.
     pub fn pending(&self) -> usize {
-        self.heap.len().saturating_sub(self.cancelled)
+        self.len().saturating_sub(self.cancelled)
     }
 
     /// Whether none is scheduled.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.young.is_empty() && self.old.is_empty()
     }
 
     /// All scheduled timers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.heap.iter().map(|entry| &entry.timer)
+        self.young.iter().chain(&self.old).map(|entry| &entry.timer)
     }
 }
 
@@ -156,6 +181,22 @@ impl<T: Cancel> Default for Timers<T> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Moves what is cancelled in `heap` into `dead`.
+fn sweep<T: Cancel>(heap: &mut BinaryHeap<Entry<T>>, dead: &mut Vec<T>) {
+    dead.extend(extract(heap, |entry| entry.timer.is_cancelled()).map(|entry| entry.timer));
+}
+
+/// Takes the entries that `gone` picks out of `heap`, in no particular order.
+fn extract<T>(
+    heap: &mut BinaryHeap<Entry<T>>,
+    gone: impl Fn(&Entry<T>) -> bool,
+) -> impl Iterator<Item = Entry<T>> {
+    let mut entries = std::mem::take(heap).into_vec();
+    let extracted: Vec<_> = entries.extract_if(.., |entry| gone(entry)).collect();
+    *heap = BinaryHeap::from(entries);
+    extracted.into_iter()
 }
 
 // `BinaryHeap` keeps the greatest on top, so the entry that is due first compares greatest.
