@@ -205,7 +205,7 @@ fn compaction_reaches_old_and_young() {
     schedule.purge();
     schedule.insert(1.0);
     let young: Vec<_> = (0..10).map(|_| schedule.insert(3.0)).collect();
-    let old: Vec<_> = (0..CROWD as usize / 2 + 1).collect();
+    let old: Vec<_> = (0..=CROWD as usize / 2).collect();
     for &id in old.iter().chain(&young) {
         schedule.cancel(id);
     }
