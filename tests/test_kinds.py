@@ -185,7 +185,7 @@ ADDED = {
         f"{verb}_{what}" for verb in ("get", "set") for what in ("spawn_in_thread", "tls_engine", "spin", "watchdog")
     }
     | {"stats", "dump", "sock_recvmsg", "sock_recvmsg_into", "sock_sendmsg"},
-    "server": {"drain"} | (set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"}),
+    "server": {"drain", "stats"} | (set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"}),
 }
 
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::LoopCell;
+use crate::clients::Clients;
 use crate::errors::{self, Report, os_error};
 use crate::event_loop::{EventLoop, Watch};
 use crate::handle::{Args, Call};
@@ -26,7 +27,7 @@ pub(crate) struct Acceptor {
     /// The listener's name, which its Unix connections have too; `None` if the system does not say.
     name: Option<Address>,
     protocol_factory: Py<PyAny>,
-    server: Py<PyAny>,
+    server: Py<Clients>,
     context: Py<PyAny>,
     backlog: usize,
     cell: LoopCell<Watching>,
@@ -59,7 +60,10 @@ impl Acceptor {
             }
             let listener = borrow_fd(this.get().fd).map_err(|error| os_error(this.py(), &error))?;
             match accept(listener) {
-                Accept::Connection(fd, peer) => Self::serve(this, event_loop, fd, peer)?,
+                Accept::Connection(fd, peer) => {
+                    this.get().server.get().count_accepted(this.py());
+                    Self::serve(this, event_loop, fd, peer)?;
+                }
                 Accept::Aborted => {}
                 Accept::WouldBlock => return Ok(()),
                 Accept::OutOfResources(error) => return Self::pause(this, event_loop, &error),
@@ -156,7 +160,7 @@ impl Acceptor {
             descriptor,
             protocol,
             context,
-            server: Some(this.get().server.bind(py).clone()),
+            server: Some(this.get().server.bind(py).clone().into_any()),
             addresses: Some(addresses),
             extra: None,
         };
@@ -200,6 +204,7 @@ impl Acceptor {
         error: &std::io::Error,
     ) -> PyResult<()> {
         let py = this.py();
+        this.get().server.get().count_accept_error(py);
         let resume = this.getattr(intern!(py, "_resume"))?;
         let timer =
             event_loop.call_method1(intern!(py, "call_later"), (RETRY_DELAY, resume))?.unbind();
@@ -243,7 +248,7 @@ impl Acceptor {
         r#loop: Bound<'_, EventLoop>,
         sock: &Bound<'_, PyAny>,
         protocol_factory: Py<PyAny>,
-        server: Py<PyAny>,
+        server: Py<Clients>,
         backlog: usize,
         context: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
@@ -313,6 +318,16 @@ impl Acceptor {
         if let Some((token, _timer)) = ended {
             self.event_loop.get().set_interest(py, token, Interest::READ);
         }
+    }
+
+    #[getter(_paused)]
+    fn is_paused(&self, py: Python<'_>) -> bool {
+        self.cell.with(py, |watching, _| matches!(watching, Watching::Paused(..)))
+    }
+
+    #[getter(_server)]
+    fn server<'py>(&self, py: Python<'py>) -> &Bound<'py, Clients> {
+        self.server.bind(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -18,9 +18,24 @@ pub(crate) struct Clients {
 #[derive(Default)]
 struct State {
     closed: bool,
+    accepted: u64,
+    accept_errors: u64,
     /// Weak, so that a transport that its user drops ends, and its finalizer detaches it. The key
     /// is the transport's address, as the collector may have ended the weak reference before.
     transports: HashMap<usize, Py<PyWeakrefReference>>,
+}
+
+impl Clients {
+    /// `accept(2)` has given a connection.
+    #[inline]
+    pub(crate) fn count_accepted(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| state.accepted += 1);
+    }
+
+    /// It had no descriptor or memory for one.
+    pub(crate) fn count_accept_error(&self, py: Python<'_>) {
+        self.cell.with(py, |state, _| state.accept_errors += 1);
+    }
 }
 
 #[pymethods]
@@ -61,6 +76,12 @@ impl Clients {
     /// No more connections.
     fn _refuse(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| state.closed = true);
+    }
+
+    /// How many connections have been accepted, how many there are, and how often the system had
+    /// nothing left for one.
+    fn _counts(&self, py: Python<'_>) -> (u64, usize, u64) {
+        self.cell.with(py, |state, _| (state.accepted, state.transports.len(), state.accept_errors))
     }
 
     /// The transports of the connections there are.

@@ -324,7 +324,7 @@ class Acceptor:
         loop: EventLoop,
         sock: socket.socket,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
-        server: Any,
+        server: Clients,
         backlog: int,
         context: Context | None = None,
     ) -> None:
@@ -334,6 +334,11 @@ class Acceptor:
         """
     def close(self) -> None:
         """Stop watching the socket and cancel a pending retry. Idempotent. The socket is closed by its owner."""
+    # No descriptor or memory was left for a connection.
+    @property
+    def _paused(self) -> bool: ...
+    @property
+    def _server(self) -> Clients: ...
 
 @disjoint_base
 class Clients:
@@ -348,6 +353,8 @@ class Clients:
     # Called by the server.
     def _refuse(self) -> None:
         """No more connections."""
+    def _counts(self) -> tuple[int, int, int]:
+        """How many connections were accepted, how many there are, how often there was nothing left for one."""
     def _transports(self) -> list[asyncio.Transport]:
         """Of the connections there are."""
 

@@ -78,6 +78,29 @@ class Server(Clients, asyncio.AbstractServer):
         """Views of the listening sockets; empty once closed."""
         return tuple(TransportSocket(sock) for sock in self._sockets or ())
 
+    def stats(self) -> dict[str, int]:
+        """Return what the server has accepted so far and has to do now, by name.
+
+        `accepted`: the connections that accept(2) has given, whatever became of them: those whose protocol could not be
+        made and those whose TLS handshake failed are among them.
+        `clients`: the connections there are, which are those that `drain` waits for. One counts from when its protocol
+        has been made, so during its TLS handshake, until its protocol's `connection_lost`.
+        `listening`: on how many sockets the server listens; none before it serves, none once it is closed.
+        `accept_errors`: how often accept(2) had no descriptor or no memory for a connection (EMFILE, ENFILE, ENOBUFS,
+        ENOMEM). Then its socket has a pause of one second, and connections wait in the backlog.
+        `paused`: how many sockets have such a pause now.
+
+        The server counts always. May be called from any thread; a closed server keeps its numbers.
+        """
+        accepted, clients, accept_errors = self._counts()
+        return {
+            "accepted": accepted,
+            "clients": clients,
+            "listening": len(self._acceptors),
+            "accept_errors": accept_errors,
+            "paused": sum(acceptor._paused for acceptor in self._acceptors),
+        }
+
     # Serving.
 
     def _start_serving(self) -> None:
