@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.gates import ferroloop_only
@@ -30,6 +31,13 @@ def dump(loop: Loop) -> Dump:
         return file.getvalue().splitlines()
 
     return dump
+
+
+def numbers(loop: Loop) -> dict[str, Any]:
+    """What `loop.stats()` has but the histogram."""
+    stats = loop.stats()
+    del stats["lateness"]
+    return stats
 
 
 def test_iterations_and_callbacks(loop: Loop, run: Run) -> None:
@@ -94,8 +102,7 @@ def test_idle_while_it_lasts(loop: Loop) -> None:
 
 def test_what_waits(loop: Loop) -> None:
     """Callbacks in the queue and timers that are not cancelled."""
-    nothing = loop.stats()
-    assert set(nothing.values()) == {0}
+    assert set(numbers(loop).values()) == {0}
     loop.call_soon(int)
     timers = [loop.call_later(60, int) for _ in range(3)]
     assert (loop.stats()["ready"], loop.stats()["timers"]) == (1, 3)
@@ -134,6 +141,98 @@ def test_lookups(loop: Loop, run: Run) -> None:
     assert seen == [1, 0]
 
 
+def test_lateness(loop: Loop, run: Run, dump: Dump) -> None:
+    """S5.3: from the deadline to the queue, in seconds; who is cancelled before that does not count."""
+    lateness = loop.stats()["lateness"]
+    buckets = [(2**power / 1e6, 0) for power in range(25)] + [(float("inf"), 0)]
+    assert lateness == {"count": 0, "sum": 0, "max": 0, "buckets": buckets}
+
+    async def main() -> None:
+        first, second = (loop.call_later(0.001, int).when() for _ in range(2))
+        loop.call_later(0.001, int).cancel()
+        loop.call_later(60, int)
+        time.sleep(0.1)
+        least = loop.time() - second
+        await asyncio.sleep(0)
+        most = loop.time() - first
+        lateness = loop.stats()["lateness"]
+        assert lateness["count"] == 2
+        assert 0.099 < least <= lateness["max"] <= most
+        assert 2 * least <= lateness["sum"] <= 2 * most
+        counts = dict(lateness["buckets"])
+        assert [counts[bound] for bound in (1e-6, 0.065536, 16.777216, float("inf"))] == [0, 0, 2, 2]
+        (line,) = [line for line in dump() if line.startswith("timers late")]
+        average = re.escape(f"; {lateness['sum'] * 500:.3f} on average, {lateness['max'] * 1000:.3f} at most")
+        assert re.fullmatch(r"timers late in ms: .*\b[12] by less than \d+\.\d+" + average, line)
+
+    run(main())
+
+
+def test_late_after_a_sleep(loop: Loop, run: Run) -> None:
+    """The only timer of a loop that slept until then."""
+
+    async def main() -> None:
+        woken = loop.create_future()
+        deadline = loop.call_at(loop.time() + 0.01, woken.set_result, None).when()
+        await woken
+        lateness = loop.stats()["lateness"]
+        assert lateness["count"] == 1
+        assert 0 < lateness["max"] <= loop.time() - deadline
+
+    run(main())
+
+
+def test_deadlines_of_the_past(loop: Loop, run: Run) -> None:
+    """S5.1: who is due when it is made is late from then on at the earliest."""
+
+    async def main() -> None:
+        # Without a timer the loop does not look at the clock before it sleeps or when it has work.
+        woken = loop.create_future()
+        times: list[float] = []
+
+        def wake() -> None:
+            time.sleep(0.2)
+            times.append(loop.time())
+            loop.call_soon_threadsafe(woken.set_result, None)
+
+        thread = threading.Thread(target=wake)
+        thread.start()
+        await woken
+        loop.call_later(-100, int)
+        loop.call_later(0, int)
+        loop.call_at(0, int)
+        loop.call_at(float("nan"), int)
+        await asyncio.sleep(0)
+        lateness = loop.stats()["lateness"]
+        assert lateness["count"] == 4
+        assert lateness["max"] <= loop.time() - times[0]
+        thread.join()
+
+    run(main())
+
+
+def test_late_while_nobody_runs(loop: Loop, run: Run) -> None:
+    """A loop that does not run is not late."""
+    loop.call_later(0.001, int)
+    time.sleep(0.1)
+    start = loop.time()
+    run(asyncio.sleep(0))
+    lateness = loop.stats()["lateness"]
+    assert lateness["count"] == 1
+    assert lateness["max"] <= loop.time() - start
+
+
+def test_lateness_by_a_clock_of_ones_own(loop: Loop, run: Run) -> None:
+    """S1.9: in its seconds."""
+    now = 1000.0
+    loop.time = lambda: now  # type: ignore[method-assign]
+    loop.call_at(1001.0, int)
+    now = 1003.5
+    run(asyncio.sleep(0))
+    lateness = loop.stats()["lateness"]
+    assert (lateness["count"], lateness["sum"], lateness["max"]) == (1, 2.5, 2.5)
+
+
 def test_from_a_thread(loop: Loop, run: Run) -> None:
     """An exporter asks from its own thread."""
 
@@ -150,18 +249,20 @@ def test_from_a_thread(loop: Loop, run: Run) -> None:
 def test_closed(loop: Loop, dump: Dump) -> None:
     """A closed loop has nothing any more."""
     loop.call_later(60, int)
-    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0.001))
+    assert loop.stats()["lateness"]["count"] == 1
     loop.close()
-    assert set(loop.stats().values()) == {0}
-    assert dump() == [repr(loop), ", ".join(f"{name} 0" for name in loop.stats())]
+    assert set(numbers(loop).values()) == {0}
+    assert loop.stats()["lateness"]["count"] == 0
+    assert dump() == [repr(loop), ", ".join(f"{name} 0" for name in numbers(loop))]
 
 
 def test_numbers(loop: Loop, dump: Dump) -> None:
     """The first lines: the loop and its numbers."""
     loop.call_soon(int)
-    first, numbers, *_ = dump()
+    first, second, *_ = dump()
     assert first == repr(loop)
-    assert numbers == ("iterations 0, callbacks 0, waits 0, idle 0, ready 1, timers 0, descriptors 0, lookups 0")
+    assert second == ("iterations 0, callbacks 0, waits 0, idle 0, ready 1, timers 0, descriptors 0, lookups 0")
 
 
 def test_task_at_work(loop: Loop, dump: Dump) -> None:
@@ -228,6 +329,19 @@ def test_transports(loop: Loop, run: Run, dump: Dump) -> None:
         transport.abort()
         server.close()
         await server.wait_closed()
+
+    run(main())
+
+
+def test_servers(loop: Loop, run: Run, dump: Dump) -> None:
+    """Each once, however many sockets it has, as long as it listens."""
+
+    async def main() -> None:
+        server = await loop.create_server(asyncio.Protocol, ["127.0.0.1", "127.0.0.2"], 0)
+        (line,) = [line for line in dump() if line.startswith("server ")]
+        assert line == f"server accepted 0, clients 0, listening 2, accept_errors 0, paused 0 {server!r}"
+        server.close()
+        assert [line for line in dump() if line.startswith("server ")] == []
 
     run(main())
 

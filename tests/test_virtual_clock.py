@@ -71,6 +71,8 @@ def test_hours(loop: Any) -> None:
     started = time.monotonic()
     loop.run_until_complete(main())
     assert time.monotonic() - started < 10
+    lateness = loop.stats()["lateness"]
+    assert (lateness["count"], lateness["sum"]) == (100, 0)
 
 
 def test_time_goes_on_between_runs(loop: Any) -> None:

@@ -47,7 +47,7 @@ impl Clock {
         wait.run()?;
         self.poller.end(wait);
         let now = clock::now();
-        Ok(self.timers.take_due(now + clock::due_margin(now)))
+        Ok(self.timers.take_due(now, now + clock::due_margin(now)))
     }
 }
 

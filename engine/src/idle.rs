@@ -1,27 +1,26 @@
 //! How long a loop has had nothing to do.
 
-use std::time::{Duration, Instant};
-
-/// The waits of a loop: how many, and how long they took, the one under way included.
+/// The waits of a loop: how many, and how long they took, the one under way included. Times are in
+/// seconds of the [`clock`](crate::clock).
 #[derive(Debug, Default)]
 pub struct Idle {
     waits: u64,
-    time: Duration,
+    time: f64,
     /// When the wait under way began.
-    since: Option<Instant>,
+    since: Option<f64>,
 }
 
 impl Idle {
     /// A wait begins.
     #[inline]
-    pub fn begin(&mut self, now: Instant) {
+    pub fn begin(&mut self, now: f64) {
         self.waits += 1;
         self.since = Some(now);
     }
 
     /// It is over.
     #[inline]
-    pub fn end(&mut self, now: Instant) {
+    pub fn end(&mut self, now: f64) {
         self.time = self.time(now);
         self.since = None;
     }
@@ -33,7 +32,7 @@ impl Idle {
 
     /// For how long the loop has waited in all.
     #[inline]
-    pub fn time(&self, now: Instant) -> Duration {
-        self.time + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    pub fn time(&self, now: f64) -> f64 {
+        self.time + self.since.map_or(0.0, |since| now - since)
     }
 }

@@ -63,7 +63,7 @@
 //!         ready.push(Job::Io(token, readiness));
 //!     }
 //!     let now = clock::now();
-//!     for Timer(name) in timers.take_due(now + clock::due_margin(now)) {
+//!     for Timer(name) in timers.take_due(now, now + clock::due_margin(now)) {
 //!         ready.push(Job::Timer(name));
 //!     }
 //!
@@ -102,6 +102,7 @@ pub mod clock;
 mod connect;
 mod datagram;
 mod idle;
+mod lateness;
 mod literal;
 mod operation;
 mod outbox;
@@ -131,6 +132,7 @@ pub use child::{Child, Exit, await_exit, reap, reap_any};
 pub use connect::{Connect, connect, take_error};
 pub use datagram::{Datagram, Datagrams, Delivery, Destination, receive_datagram};
 pub use idle::Idle;
+pub use lateness::Lateness;
 pub use literal::{Literal, literal};
 pub use operation::{try_recv, try_recv_uninit};
 pub use outbox::Outbox;

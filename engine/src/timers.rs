@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use crate::lateness::Lateness;
+
 /// A timer that its owner can call off.
 ///
 /// Cancelling only marks the timer: searching the heap for it would cost more than letting it rise
@@ -25,6 +27,7 @@ pub struct Timers<T> {
     old: BinaryHeap<Entry<T>>,
     inserted: u64,
     cancelled: usize,
+    lateness: Lateness,
 }
 
 #[derive(Debug)]
@@ -48,8 +51,14 @@ impl<T: Cancel> Timers<T> {
     const SORT_ABOVE: usize = 4;
 
     /// No timers.
-    pub const fn new() -> Self {
-        Self { young: BinaryHeap::new(), old: BinaryHeap::new(), inserted: 0, cancelled: 0 }
+    pub fn new() -> Self {
+        Self {
+            young: BinaryHeap::new(),
+            old: BinaryHeap::new(),
+            inserted: 0,
+            cancelled: 0,
+            lateness: Lateness::default(),
+        }
     }
 
     /// Schedules `timer` for `when` (seconds of the loop's clock).
@@ -95,7 +104,10 @@ impl<T: Cancel> Timers<T> {
 
     fn drop_cancelled_heads(&mut self, dead: &mut Vec<T>) {
         while self.first().is_some_and(|first| first.timer.is_cancelled()) {
-            dead.extend(self.pop());
+            if let Some(Entry { timer, .. }) = self.pop() {
+                self.cancelled = self.cancelled.saturating_sub(1);
+                dead.push(timer);
+            }
         }
     }
 
@@ -117,41 +129,61 @@ impl<T: Cancel> Timers<T> {
         self.first().map(|first| first.when)
     }
 
-    /// Takes the timers whose deadlines are before `end`, in their order. `end` is now plus
+    /// Takes the timers whose deadlines are before `end`, in their order. `end` is `now` plus
     /// [`due_margin`](crate::clock::due_margin) (S5.3).
-    pub fn take_due(&mut self, end: f64) -> Vec<T> {
+    pub fn take_due(&mut self, now: f64, end: f64) -> Vec<T> {
         let mut due = Vec::new();
         let few = self.len().max(Self::COMPACT_ABOVE) / Self::SORT_ABOVE;
         while self.first().is_some_and(|first| first.when < end) {
             if due.len() == few {
-                self.sort_due(end, &mut due);
+                self.sort_due(now, end, &mut due);
                 break;
             }
-            due.extend(self.pop());
+            if let Some(entry) = self.pop() {
+                due.push(self.release(entry, now));
+            }
         }
+        self.lateness.note_punctual(now);
         due
     }
 
     /// Takes many timers whose deadlines are before `end`, in one pass over all, and sorts them.
-    fn sort_due(&mut self, end: f64, due: &mut Vec<T>) {
+    fn sort_due(&mut self, now: f64, end: f64, due: &mut Vec<T>) {
         let mut sorted: Vec<_> = [&mut self.young, &mut self.old]
             .into_iter()
             .flat_map(|generation| extract(generation, |entry| entry.when < end))
             .collect();
         sorted.sort_unstable_by(|a, b| b.cmp(a));
-        let cancelled = sorted.iter().filter(|entry| entry.timer.is_cancelled()).count();
-        self.cancelled = self.cancelled.saturating_sub(cancelled);
-        due.extend(sorted.into_iter().map(|entry| entry.timer));
+        due.extend(sorted.into_iter().map(|entry| self.release(entry, now)));
     }
 
-    fn pop(&mut self) -> Option<T> {
-        let from =
-            if self.young.peek() > self.old.peek() { &mut self.young } else { &mut self.old };
-        let timer = from.pop()?.timer;
+    /// The timer of an entry that has left because it is due.
+    #[inline]
+    fn release(&mut self, entry: Entry<T>, now: f64) -> T {
+        let Entry { when, timer, .. } = entry;
         if timer.is_cancelled() {
             self.cancelled = self.cancelled.saturating_sub(1);
+        } else {
+            self.lateness.count(when, now);
         }
-        Some(timer)
+        timer
+    }
+
+    fn pop(&mut self) -> Option<Entry<T>> {
+        let from =
+            if self.young.peek() > self.old.peek() { &mut self.young } else { &mut self.old };
+        from.pop()
+    }
+
+    /// Notes that no timer is late at `now`. [`Timers::take_due`] does so by itself.
+    #[inline]
+    pub fn note_punctual(&mut self, now: f64) {
+        self.lateness.note_punctual(now);
+    }
+
+    /// How late those were that have been due.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// How many timers are scheduled, cancelled ones included.

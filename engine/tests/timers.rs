@@ -50,7 +50,7 @@ impl Schedule {
     }
 
     fn due(&mut self, end: f64) -> Vec<usize> {
-        self.timers.take_due(end).iter().map(|timer| timer.id).collect()
+        self.timers.take_due(end, end).iter().map(|timer| timer.id).collect()
     }
 }
 
@@ -225,8 +225,8 @@ fn nothing_is_dropped_inside() {
     let mut out = Vec::new();
     schedule.timers.purge(&mut out);
     schedule.insert(150.5);
-    out.extend(schedule.timers.take_due(151.0));
-    out.extend(schedule.timers.take_due(f64::INFINITY));
+    out.extend(schedule.timers.take_due(151.0, 151.0));
+    out.extend(schedule.timers.take_due(f64::INFINITY, f64::INFINITY));
     assert!(schedule.timers.is_empty());
     assert_eq!(out.len(), schedule.made.len());
     assert!(schedule.made.iter().all(|timer| Rc::strong_count(&timer.cancelled) == 2));

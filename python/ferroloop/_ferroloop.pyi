@@ -74,6 +74,24 @@ class TimerHandle(Handle, asyncio.TimerHandle):  # type: ignore[misc]  # which n
     def __ge__(self, other: object, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
 
+class _Lateness(TypedDict):
+    count: int
+    sum: float
+    max: float
+    # Upper bound in seconds, and how many are below it.
+    buckets: list[tuple[float, int]]
+
+class _Stats(TypedDict):
+    iterations: int
+    callbacks: int
+    waits: int
+    idle: float
+    ready: int
+    timers: int
+    descriptors: int
+    lookups: int
+    lateness: _Lateness
+
 class _Inventory(TypedDict):
     ready: list[Any]
     timers: list[TimerHandle]
@@ -151,7 +169,7 @@ class EventLoop:
         """One iteration; for whoever drives the loop between `_run_forever_setup` and `_run_forever_cleanup`."""
     def _end_run(self) -> None: ...
     # What `ferroloop._observe` tells of.
-    def _stats(self) -> dict[str, float]: ...
+    def _stats(self) -> _Stats: ...
     def _inventory(self) -> _Inventory: ...
     # Whether the loop waits in its poll and nobody has woken it yet; from any thread.
     def _is_asleep(self) -> bool: ...

@@ -8,20 +8,25 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
+    from collections.abc import Iterator, Mapping
+    from typing import Any, TextIO
 
-    from ._ferroloop import TimerHandle
+    from ._ferroloop import TimerHandle, _Lateness, _Stats
     from ._loop import EventLoop
 
 
-def stats(loop: EventLoop) -> dict[str, float]:
+def stats(loop: EventLoop) -> _Stats:
     """Return what the loop has done so far and has to do now, by name.
 
     `iterations`, `callbacks`: how many there have been; an event of a transport is a callback as well.
     `waits`, `idle`: how often the loop had nothing to do, and for how many seconds in all.
     `ready`, `timers`, `descriptors`, `lookups`: how many callbacks are queued, timers are set, descriptors are watched
     and names are being looked up.
+    `lateness`: how late timers were put into the queue, as a dict. `count` is how many have been, `sum` and `max` are
+    by how many seconds they were late in all and at most, and `buckets` is a list of pairs: a number of seconds, and
+    how many were late by less. The last pair is of infinity, so of all. A timer is late from its deadline on; one
+    whose deadline had passed already when it was made, from the last time that the loop looked at its timers, or slept
+    without any. A loop that does not run is not late, and cancelled timers do not count.
 
     The loop counts always. May be called from any thread; a closed loop has forgotten everything.
     """
@@ -32,7 +37,7 @@ def dump(loop: EventLoop, file: TextIO | None = None) -> None:
     """Write what the loop holds to `file` (default: `sys.stderr`), in one piece.
 
     That is its numbers (`stats`), the task at work, the callbacks in the queue, the timers, the descriptors with whom
-    they are watched for, and the handlers of signals: a line for each.
+    they are watched for, the servers that listen with their numbers, and the handlers of signals: a line for each.
 
     May be called from any thread and at any time. Things that their owners give up just then die in the thread that
     calls this. Raises what `file.write` raises.
@@ -43,8 +48,12 @@ def dump(loop: EventLoop, file: TextIO | None = None) -> None:
 
 def _lines(loop: EventLoop) -> Iterator[str]:
     inventory = loop._inventory()
+    stats: dict[str, Any] = {**loop.stats()}
+    lateness = stats.pop("lateness")
     yield repr(loop)
-    yield ", ".join(f"{name} {number:g}" for name, number in loop.stats().items())
+    yield _numbers(stats)
+    if lateness["count"]:
+        yield _distribution(lateness)
     if (task := asyncio.current_task(loop)) is not None:
         yield f"task {_text(task)}"
     for subject in inventory["ready"]:
@@ -54,8 +63,26 @@ def _lines(loop: EventLoop) -> Iterator[str]:
         yield f"timer in {timer.when() - now:.3f} s {_text(timer)}"
     for fd, part, subject in inventory["watched"]:
         yield f"descriptor {fd} {part} {_text(subject() if part == 'idle' else subject)}"
+    for server in dict.fromkeys(subject._server for _, part, subject in inventory["watched"] if part == "listener"):
+        yield f"server {_numbers(server.stats())} {_text(server)}"
     for number, handle in list(loop._signal_handlers.items()):
         yield f"signal {_signal_name(number)} {_text(handle)}"
+
+
+def _numbers(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {number:g}" for name, number in numbers.items())
+
+
+def _distribution(lateness: _Lateness) -> str:
+    """How many timers are in each bucket that has any."""
+    texts = []
+    before = 0
+    for bound, below in lateness["buckets"]:
+        if below > before:
+            texts.append(f"{below - before} by less than {bound * 1000:g}")
+        before = below
+    mean = lateness["sum"] / lateness["count"]
+    return f"timers late in ms: {', '.join(texts)}; {mean * 1000:.3f} on average, {lateness['max'] * 1000:.3f} at most"
 
 
 def _signal_name(number: int) -> str:

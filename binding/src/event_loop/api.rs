@@ -195,8 +195,9 @@ impl EventLoop {
         schedule::check_callback(callback, method)
     }
 
-    fn _begin_run(&self, thread_id: u64) {
+    fn _begin_run(&self, py: Python<'_>, thread_id: u64) {
         self.thread_id.store(thread_id, Ordering::Relaxed);
+        self.begin_punctual(py);
     }
 
     fn _iterate(slf: &Bound<'_, Self>) -> PyResult<()> {

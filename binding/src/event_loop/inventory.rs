@@ -1,8 +1,8 @@
 //! What a loop has done and what it holds, for people who want to know.
 
 use std::os::fd::RawFd;
-use std::time::Instant;
 
+use ferroloop_engine::{Lateness, clock};
 use pyo3::prelude::*;
 
 use super::reactor::Reactor;
@@ -21,6 +21,16 @@ pub(super) struct Stats {
     timers: usize,
     descriptors: usize,
     lookups: usize,
+    lateness: Histogram,
+}
+
+/// A histogram as Prometheus has them.
+#[derive(IntoPyObject)]
+struct Histogram {
+    count: u64,
+    sum: f64,
+    max: f64,
+    buckets: Vec<(f64, u64)>,
 }
 
 /// What `ferroloop._observe.dump` describes.
@@ -31,6 +41,18 @@ pub(super) struct Inventory {
     timers: Vec<Py<Handle>>,
     /// Descriptor, in which part, and whom it concerns.
     watched: Vec<(RawFd, &'static str, Py<PyAny>)>,
+}
+
+impl Histogram {
+    fn of(lateness: &Lateness) -> Self {
+        let buckets: Vec<_> = lateness.buckets().collect();
+        Self {
+            count: buckets.last().map_or(0, |&(_, count)| count),
+            sum: lateness.total(),
+            max: lateness.most(),
+            buckets,
+        }
+    }
 }
 
 impl EventLoop {
@@ -50,11 +72,12 @@ impl LoopState {
             iterations: ready.batches(),
             callbacks: ready.taken(),
             waits: idle.waits(),
-            idle: idle.time(Instant::now()).as_secs_f64(),
+            idle: idle.time(clock::now()),
             ready: ready.len(),
             timers: timers.pending(),
             descriptors: self.reactor.as_ref().map_or(0, Reactor::descriptors),
             lookups: lookups.len(),
+            lateness: Histogram::of(timers.lateness()),
         }
     }
 

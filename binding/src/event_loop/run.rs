@@ -70,6 +70,13 @@ impl EventLoop {
         });
     }
 
+    /// A loop that does not run is not late.
+    pub(super) fn begin_punctual(&self, py: Python<'_>) {
+        if !self.has_custom_clock() {
+            self.cell.with(py, |state, _| state.timers.note_punctual(clock::now()));
+        }
+    }
+
     /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, so they are dropped
     /// with the cell shut.
     fn drop_cancelled_timers(&self, py: Python<'_>) {
@@ -160,15 +167,21 @@ impl EventLoop {
         let Self { parking, closed, .. } = self;
         let (wait, outcome, end) = py.detach(move || {
             let outcome = run(&mut wait);
-            let end = Instant::now();
+            let end = clock::now();
             parking.park_if_requested(closed);
             (wait, outcome, end)
         });
+        let system_clock = !self.has_custom_clock();
         self.cell.with(py, move |state, share| {
-            let LoopState { ready, reactor: Some(reactor), spin, idle, lookups, .. } = state else {
+            let LoopState { ready, timers, reactor: Some(reactor), spin, idle, lookups, .. } =
+                state
+            else {
                 return Ok(false);
             };
             idle.end(end);
+            if system_clock && timers.is_empty() {
+                timers.note_punctual(end);
+            }
             reactor.waker.disarm();
             let interrupted = wait.interrupted();
             reactor.poller.end(wait);
@@ -191,7 +204,7 @@ impl EventLoop {
         let exact = this.get().has_virtual_clock(this.py());
         let end = if exact { now.next_up() } else { now + clock::due_margin(now) };
         cell.with(this.py(), |state, _| {
-            for timer in state.timers.take_due(end) {
+            for timer in state.timers.take_due(now, end) {
                 state.ready.push(Job::Call(timer.into_handle()));
             }
         });
@@ -292,7 +305,7 @@ impl LoopState {
         let idle = self.ready.is_empty() && !self.lookups.are_answered();
         let timeout = if idle { timeout } else { Some(Duration::ZERO) };
         let wait = reactor.poller.begin(timeout).inspect_err(|_| reactor.waker.disarm())?;
-        self.idle.begin(Instant::now());
+        self.idle.begin(clock::now());
         Ok(Some(wait))
     }
 }
