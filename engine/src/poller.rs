@@ -3,7 +3,7 @@
 mod steps;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -58,6 +58,15 @@ pub struct Poller<W> {
     haunted: u8,
     /// How often a busy loop looks.
     pace: Pace,
+}
+
+/// The kernel's own descriptor, readable while there is something to report: for a host that waits
+/// by other means (see [`lend`](Poller::lend)). It is another one after a poll that had to replace
+/// the kernel side (see [`end`](Poller::end)).
+impl<W> AsFd for Poller<W> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.kernel.as_fd()
+    }
 }
 
 /// A watch the kernel refused, with the payload that was meant for it.

@@ -13,6 +13,7 @@ use common::{
     reuse_number,
 };
 use ferroloop_engine::{Interest, Poller, Readiness, Refused, Token, Wait, Waker};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 /// What an error or a hangup reports.
@@ -31,6 +32,60 @@ const _: () = is_send::<Poller<u8>>();
 fn the_mechanism_has_a_name() {
     let name = Poller::<()>::NAME;
     assert_eq!(name, if cfg!(target_os = "linux") { "epoll" } else { "kqueue" });
+}
+
+/// Whether a host that polls by itself hears of something now.
+fn is_readable(poller: &Poller<()>) -> bool {
+    let mut fds = [PollFd::new(poller, PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&Timespec::default())).expect("poll") > 0
+}
+
+/// A host that waits by itself hears of all that a wait would have reported.
+#[test]
+fn a_lent_poller_is_readable() {
+    let mut poller = Poller::new().expect("poller");
+    let (left, mut right) = pair();
+    let (token, _) = poller.insert(left.as_raw_fd(), Interest::NONE, ()).expect("insert");
+    right.write_all(b"x").expect("write");
+    poller.set_interest(token, Interest::READ);
+    assert!(!is_readable(&poller), "the kernel has not been told");
+    assert!(poller.lend().expect("lend"));
+    assert!(is_readable(&poller));
+    drain(&left, 10);
+    assert!(!is_readable(&poller));
+}
+
+/// Nobody waits in vain for a watch that was refused.
+#[test]
+fn a_refused_watch_is_not_waited_for() {
+    let mut poller = Poller::new().expect("poller");
+    let (left, _right) = pair();
+    let left = private_number(left, 860);
+    let (token, _) = poller.insert(left.as_raw_fd(), Interest::NONE, ()).expect("insert");
+    drop(left);
+    poller.set_interest(token, Interest::READ);
+    assert!(!poller.lend().expect("lend"));
+    poller.look().expect("look");
+    assert_eq!(poller.events().count(), 1);
+    assert!(poller.lend().expect("lend"));
+}
+
+/// The waker is never read, but its news are over when they were polled for.
+#[test]
+fn a_wake_makes_a_lent_poller_readable_once() {
+    let mut poller = Poller::<()>::new().expect("poller");
+    let waker = Waker::new().expect("waker");
+    poller.watch_waker(&waker).expect("watch");
+    for _ in 0..3 {
+        waker.arm();
+        assert!(poller.lend().expect("lend"));
+        assert!(!is_readable(&poller));
+        waker.wake().expect("wake");
+        assert!(is_readable(&poller));
+        waker.disarm();
+        poller.look().expect("look");
+        assert!(!is_readable(&poller));
+    }
 }
 
 /// S4.12: what stays ready is reported once per poll, every poll, until it is read.

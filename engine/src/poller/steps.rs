@@ -84,6 +84,18 @@ impl<W> Poller<W> {
         self.pace.skip_next_poll();
     }
 
+    /// Tells the kernel what changed, so that the host may wait until the poller's
+    /// [descriptor](std::os::fd::AsFd) is readable, in place of a [`Wait`]. False if it need not: a
+    /// watch was refused, and the next [`look`](Poller::look) reports it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Poller::begin).
+    pub fn lend(&mut self) -> io::Result<bool> {
+        self.apply_interest()?;
+        Ok(self.refused.is_empty())
+    }
+
     fn apply_interest(&mut self) -> io::Result<()> {
         let mut outcome = Ok(());
         let mut dirty = std::mem::take(&mut self.dirty);

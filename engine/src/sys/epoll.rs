@@ -156,6 +156,12 @@ impl Drop for Punctual {
     }
 }
 
+impl AsFd for Kernel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
 fn split_millis(timeout: Duration) -> (Duration, Duration) {
     let fraction = Duration::from_nanos(u64::from(timeout.subsec_nanos() % 1_000_000));
     (timeout.saturating_sub(fraction), fraction)

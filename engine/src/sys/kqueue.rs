@@ -11,7 +11,7 @@
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,12 @@ impl Kernel {
         let (events, _) = unsafe { kqueue::kevent(&*self.queue, &[], &mut room, timeout) }?;
         reports.extend(events.iter().map(report));
         Ok(())
+    }
+}
+
+impl AsFd for Kernel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
     }
 }
 

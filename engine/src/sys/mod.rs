@@ -9,6 +9,7 @@
 //! | `Kernel::change` | `EPOLL_CTL_ADD/MOD/DEL` | `EV_ADD`/`EV_DELETE` per side |
 //! | `Interest::ONCE` | `EPOLLONESHOT`, silent until `MOD` | `EV_ONESHOT`, gone until `EV_ADD` |
 //! | `Kernel::add_waker` | `EPOLLIN \| EPOLLET` | `EVFILT_READ`, `EV_CLEAR` |
+//! | `Kernel::as_fd` | readable while there are events | the same |
 //! | `Kernel::wait` | `epoll_wait`, `ppoll` for the last millisecond | `kevent` |
 //! | `Reports` | one per descriptor | one per descriptor and side |
 
