@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from . import (
         _connect,
         _datagram,
+        _embedded,
         _observe,
         _pipes,
         _resolve,
@@ -42,7 +43,7 @@ else:
     _connect, _datagram, _observe, _pipes, _resolve = later("_connect", "_datagram", "_observe", "_pipes", "_resolve")
     _sendfile, _serve, _sock, _spawn = later("_sendfile", "_serve", "_sock", "_spawn")
     _start_tls, _transports, _unix = later("_start_tls", "_transports", "_unix")
-    _watchdog, _watchers = later("_watchdog", "_watchers")
+    _embedded, _watchdog, _watchers = later("_embedded", "_watchdog", "_watchers")
 
 # What new loops begin with. Only who asks for a watchdog waits for its module.
 DEFAULT_WATCHDOG = 0.0
@@ -119,6 +120,11 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     _stop_watchdog = _watchdog.stop_watchdog
     _run_forever_setup = _run._run_forever_setup
     _run_forever_cleanup = _run._run_forever_cleanup
+
+    # Inside somebody else's loop
+    backend_fd = _embedded.backend_fd
+    backend_timeout = _embedded.backend_timeout
+    run_once = _embedded.run_once
 
     # What it does and holds
     stats = _observe.stats

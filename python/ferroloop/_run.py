@@ -78,16 +78,23 @@ def run_until_complete(loop: EventLoop, future: Generator[Any, None, _T] | Await
 
 
 def _run_forever_setup(loop: EventLoop) -> None:
-    """Make this the running loop of the thread; for loops that are driven from a GUI toolkit's.
+    """Make this the running loop of the thread; for loops that are driven from a GUI toolkit's."""
+    set_up(loop)
 
-    Nothing has changed if a check fails, or a KeyboardInterrupt comes in between.
+
+def set_up(loop: EventLoop, *, sleeps: bool = True) -> None:
+    """Begin a run. Nothing has changed if a check fails, or a KeyboardInterrupt comes in between.
+
+    A run that never `sleeps` has no need of the wakeup descriptor. It is better left alone by somebody else's loop: a
+    signal that came while it is ours would be lost for whoever had it before.
     """
     loop._check_closed()
     _check_not_running(loop)
     _log_first_start(loop)
     try:
         loop._outside = Outside()
-        take_wakeup_fd(loop, loop._outside)
+        if sleeps:
+            take_wakeup_fd(loop, loop._outside)
         loop._custom_clock = has_custom_clock(loop)
         note_run(loop)
         loop._begin_run(threading.get_ident())

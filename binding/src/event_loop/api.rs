@@ -204,11 +204,28 @@ impl EventLoop {
         Self::iterate(slf)
     }
 
-    /// One iteration, for loops that a GUI toolkit drives.
+    /// One iteration that waits for at most `limit` seconds, for loops that a GUI toolkit drives;
+    /// `ferroloop._embedded` has checked the seconds.
     // S2.27.
-    fn _run_once(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().attend(slf.py());
-        Self::run_once(slf)
+    #[pyo3(signature = (limit=None))]
+    fn _run_once(slf: &Bound<'_, Self>, limit: Option<f64>) -> PyResult<()> {
+        // What no Duration can hold is as long as it takes.
+        let limit = limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        Self::iterate_once(slf, limit)
+    }
+
+    /// Whether the run is to end after this iteration.
+    #[getter(_stopping)]
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn _backend_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.backend_fd(py)
+    }
+
+    fn _backend_timeout(slf: &Bound<'_, Self>) -> PyResult<Option<f64>> {
+        Ok(Self::backend_timeout(slf)?.map(|timeout| timeout.as_secs_f64()))
     }
 
     /// Has the loop's thread stop for ever where it is detached; see `ferroloop._finalize`.

@@ -7,6 +7,7 @@ mod api;
 mod corks;
 mod fileno;
 mod inventory;
+mod lend;
 mod lookups;
 mod reactor;
 mod readers;
@@ -56,7 +57,7 @@ pub(crate) struct EventLoop {
     custom_clock: AtomicBool,
     /// Apart from what a loop loses when it closes: a closed loop has a time, too.
     virtual_clock: LoopCell<Option<VirtualClock>>,
-    /// `iterate` is under way, which keeps the loop alive and all that it has queued.
+    /// An iteration is under way, which keeps the loop alive and all that it has queued.
     iterating: AtomicBool,
     /// The interpreter is about to end under a daemon thread's loop; see `parking`.
     parking: Parking,

@@ -23,7 +23,7 @@ impl EventLoop {
         let _iterating = Iterating::begin(this);
         this.get().attend(this.py());
         loop {
-            Self::run_once(this)?;
+            Self::run_once(this, None)?;
             if this.get().parking.is_requested() {
                 let Self { parking, closed, .. } = this.get();
                 this.py().detach(|| parking.park_if_requested(closed));
@@ -34,9 +34,17 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn run_once(this: &Bound<'_, Self>) -> PyResult<()> {
+    /// One iteration that is a run of its own, and waits for at most `limit`.
+    pub(super) fn iterate_once(this: &Bound<'_, Self>, limit: Option<Duration>) -> PyResult<()> {
+        let _iterating = Iterating::begin(this);
+        this.get().attend(this.py());
+        Self::run_once(this, limit)
+    }
+
+    #[inline]
+    fn run_once(this: &Bound<'_, Self>, limit: Option<Duration>) -> PyResult<()> {
         if !this.get().look_if_busy(this.py())? {
-            Self::look_around(this)?;
+            Self::look_around(this, limit)?;
         }
         Self::run_batch(this)
     }
@@ -55,16 +63,19 @@ impl EventLoop {
     }
 
     /// Steps 1 to 5, one by one.
-    fn look_around(this: &Bound<'_, Self>) -> PyResult<()> {
+    fn look_around(this: &Bound<'_, Self>, limit: Option<Duration>) -> PyResult<()> {
         this.get().drop_cancelled_timers(this.py());
-        Self::wait(this)?;
+        Self::wait(this, limit)?;
         Self::queue_due_timers(this)
     }
 
-    /// A run begins: its first iteration polls, however calm the loop was before.
-    pub(super) fn attend(&self, py: Python<'_>) {
+    /// A run begins: its first iteration polls, however calm the loop was before, and nobody waits in
+    /// the loop's place any more.
+    fn attend(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
+            state.idle.end(Instant::now());
             if let Some(reactor) = &mut state.reactor {
+                reactor.waker.disarm();
                 reactor.poller.poll_next_turn();
             }
         });
@@ -79,7 +90,7 @@ impl EventLoop {
 
     /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, so they are dropped
     /// with the cell shut.
-    fn drop_cancelled_timers(&self, py: Python<'_>) {
+    pub(super) fn drop_cancelled_timers(&self, py: Python<'_>) {
         let dead = self.cell.with(py, |state, _| {
             let mut dead = Vec::new();
             state.timers.purge(&mut dead);
@@ -88,8 +99,8 @@ impl EventLoop {
         drop(dead);
     }
 
-    /// Steps 2 to 4 (S4.2): polls until the next deadline.
-    fn wait(this: &Bound<'_, Self>) -> PyResult<()> {
+    /// Steps 2 to 4 (S4.2): polls until the next deadline, and for at most `limit`.
+    fn wait(this: &Bound<'_, Self>, limit: Option<Duration>) -> PyResult<()> {
         let event_loop = this.get();
         let (busy, deadline) = event_loop
             .cell
@@ -98,11 +109,11 @@ impl EventLoop {
             _ if busy || event_loop.stopping.load(Ordering::Relaxed) => Some(Duration::ZERO),
             None => None,
             Some(deadline) if event_loop.has_custom_clock() => {
-                return Self::wait_by_custom_clock(this, deadline);
+                return Self::wait_by_custom_clock(this, deadline, limit);
             }
             Some(_) => clock::poll_timeout(deadline, clock::now()),
         };
-        event_loop.poll(this.py(), timeout)
+        event_loop.poll(this.py(), shorter(timeout, limit))
     }
 
     /// Steps 3 and 4: polls, and queues what the events call for (S4.3, S4.4).
@@ -307,6 +318,14 @@ impl LoopState {
         let wait = reactor.poller.begin(timeout).inspect_err(|_| reactor.waker.disarm())?;
         self.idle.begin(clock::now());
         Ok(Some(wait))
+    }
+}
+
+/// The shorter of two waits; `None` is forever.
+pub(super) fn shorter(timeout: Option<Duration>, limit: Option<Duration>) -> Option<Duration> {
+    match (timeout, limit) {
+        (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
+        (timeout, limit) => timeout.or(limit),
     }
 }
 

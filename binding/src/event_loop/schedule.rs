@@ -220,6 +220,8 @@ impl<'a, 'py> Request<'a, 'py> {
         let handle = ffi::make::<Handle>(this.py(), self.into_handle(this, threadsafe)?)?;
         if !this.get().iterating() {
             ffi::reveal(&handle);
+            // A host may wait in the loop's place; see `lend`.
+            this.get().wake(this.py());
         }
         this.get().push(this.py(), Job::Call(handle.clone().unbind()));
         Ok(handle.into_any())
@@ -243,6 +245,9 @@ impl<'a, 'py> Request<'a, 'py> {
         let timer = TimerHandle::create(py, handle, when, whole)?;
         let entry = Scheduled(timer.clone().into_super().unbind());
         event_loop.cell.with(py, move |state, _| state.timers.insert(when, entry));
+        if !event_loop.iterating() {
+            event_loop.wake(py);
+        }
         Ok(timer.into_any())
     }
 }

@@ -73,7 +73,7 @@ impl BaseTransport {
         drop((unsent, datagrams));
         if lost {
             Self::update_interest(this, event_loop)?;
-            event_loop.get().push(py, Job::Lost(this.clone().unbind(), reason));
+            event_loop.get().push_and_wake(py, Job::Lost(this.clone().unbind(), reason));
         }
         Ok(())
     }

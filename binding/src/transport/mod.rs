@@ -178,7 +178,7 @@ impl BaseTransport {
     fn start(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>, waiter: Option<Py<PyAny>>) {
         let (py, event_loop) = (this.py(), event_loop.get());
         event_loop.push(py, Job::Made(this.clone().unbind()));
-        event_loop.push(py, Job::Begin(this.clone().unbind(), waiter));
+        event_loop.push_and_wake(py, Job::Begin(this.clone().unbind(), waiter));
     }
 
     /// Tells the protocol about its transport.

@@ -103,7 +103,7 @@ impl ReadPipeTransport {
             }
             Ok(Received::Eof) => {
                 BaseTransport::info_log(this, event_loop, "%r was closed by peer")?;
-                event_loop.get().push(py, Job::Eof(this.clone().unbind()));
+                event_loop.get().push_and_wake(py, Job::Eof(this.clone().unbind()));
                 BaseTransport::force_close(this, event_loop, None)
             }
             Err(error) => BaseTransport::read_failed(this, event_loop, error),

@@ -307,7 +307,7 @@ impl BaseTransport {
     #[inline]
     pub(super) fn lose_if_drained(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
         if this.get().loses_if_drained(this.py()) {
-            event_loop.get().push(this.py(), Job::Lost(this.clone().unbind(), None));
+            event_loop.get().push_and_wake(this.py(), Job::Lost(this.clone().unbind(), None));
         }
     }
 }
