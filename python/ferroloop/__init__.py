@@ -41,12 +41,14 @@ __all__ = [
     "new_event_loop",
     "run",
     "set_child_watcher",
+    "start_guest_run",
 ]
 if sys.version_info < (3, 16):
     __all__ += ["DefaultEventLoopPolicy", "EventLoopPolicy", "install"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._guest import start_guest_run
     from ._watchers import (
         AbstractChildWatcher,
         FastChildWatcher,
@@ -66,7 +68,7 @@ else:
         """Import a name of `__all__` that most programs do without (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = "._watchers" if "watcher" in name.lower() else "._policy"
+        home = "._guest" if name == "start_guest_run" else "._watchers" if "watcher" in name.lower() else "._policy"
         value = globals()[name] = getattr(import_module(home, __name__), name)
         return value
 
