@@ -97,24 +97,21 @@ class _Guest:
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._main.done() and self._shutdown is None:
-            self._shutdown = self._loop.create_task(_shut_down(self._loop))
         if self._shutdown is not None and self._shutdown.done():
             self.close()
             self._done_callback(self._main)
             return
         try:
-            self._arrange_next()
+            if self._main.done() and self._shutdown is None:
+                self._shutdown = self._loop.create_task(_shut_down(self._loop))
+            seconds = self._loop.backend_timeout()
+            if seconds == 0:
+                self._ask(self._iterate)
+            else:
+                self._waits.put((self._loop.backend_fd(), seconds))
         except BaseException:
             self._waits.put(None)  # nobody will ever ask the thread again
             raise
-
-    def _arrange_next(self) -> None:
-        seconds = self._loop.backend_timeout()
-        if seconds == 0:
-            self._ask(self._iterate)
-        else:
-            self._waits.put((self._loop.backend_fd(), seconds))
 
     def _wait(self) -> None:
         """The thread. It ends with an error if the host cannot be asked any more."""
