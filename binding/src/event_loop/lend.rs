@@ -4,8 +4,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ferroloop_engine::clock;
 use pyo3::prelude::*;
 
 use super::{EventLoop, LoopState};
@@ -53,7 +54,7 @@ impl LoopState {
         reactor.waker.arm();
         let quiet = reactor.poller.lend().map_err(Refusal::System)?;
         let idle = quiet && self.ready.is_empty() && !self.lookups.are_answered();
-        let now = Instant::now();
+        let now = clock::now();
         // Whoever asks twice waits once.
         self.idle.end(now);
         if idle {

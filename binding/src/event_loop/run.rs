@@ -73,7 +73,7 @@ impl EventLoop {
     /// the loop's place any more.
     fn attend(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
-            state.idle.end(Instant::now());
+            state.idle.end(clock::now());
             if let Some(reactor) = &mut state.reactor {
                 reactor.waker.disarm();
                 reactor.poller.poll_next_turn();
