@@ -182,10 +182,12 @@ def interface(it: Any) -> dict[str, tuple[bool, Any]]:
 # What ferroloop adds.
 ADDED = {
     "loop": {
-        f"{verb}_{what}" for verb in ("get", "set") for what in ("spawn_in_thread", "tls_engine", "spin", "watchdog")
+        f"{verb}_{what}"
+        for verb in ("get", "set")
+        for what in ("spawn_in_thread", "tls_engine", "spin", "watchdog", "nested")
     }
     | {"backend_fd", "backend_timeout", "run_once"}
-    | {"stats", "dump", "sock_recvmsg", "sock_recvmsg_into", "sock_sendmsg"},
+    | {"run_nested", "stats", "dump", "sock_recvmsg", "sock_recvmsg_into", "sock_sendmsg"},
     "server": {"drain", "stats"} | (set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"}),
 }
 

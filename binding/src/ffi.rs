@@ -22,7 +22,7 @@ mod recycle;
 pub(crate) use bytes::{bytes_of, bytes_of_at_most, with_writable_buffer};
 pub(crate) use call::{call, call_method, call_with};
 pub(crate) use context::{
-    copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
+    Nesting, copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
 };
 pub(crate) use finalize::{Finalize, add_finalizer};
 pub(crate) use handling::handling;

@@ -97,6 +97,7 @@ impl Job {
         if handle.is_some_and(|handle| handle.get().is_cancelled()) {
             return Ok(());
         }
+        let nested = event_loop.get().nested_seconds(py);
         let started = EventLoop::now(event_loop)?;
         event_loop.get().set_current_handle(py, handle.map(|handle| handle.clone().unbind()));
         let outcome = self.dispatch(event_loop);
@@ -104,7 +105,7 @@ impl Job {
         let ended = EventLoop::now(event_loop);
         event_loop.get().set_current_handle(py, None);
         outcome?;
-        let seconds = ended? - started;
+        let seconds = ended? - started - (event_loop.get().nested_seconds(py) - nested);
         let limit: f64 = event_loop.getattr(intern!(py, "slow_callback_duration"))?.extract()?;
         if seconds >= limit {
             let warning = ("Executing %s took %.3f seconds", describe(&subject)?, seconds);

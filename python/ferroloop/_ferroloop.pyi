@@ -165,6 +165,8 @@ class EventLoop:
     # (or raises an exit request), `_end_run` clears thread, stop request and running loop.
     def _begin_run(self, thread_id: int) -> None: ...
     def _iterate(self) -> None: ...
+    def _iterate_nested(self, ended: list[Any]) -> None:
+        """Whole iterations inside a job, until `ended` has something in it or the loop is told to stop."""
     def _run_once(self, limit: float | None = None) -> None:
         """One iteration; for whoever drives the loop between `_run_forever_setup` and `_run_forever_cleanup`."""
     @property

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         _connect,
         _datagram,
         _embedded,
+        _nested,
         _observe,
         _pipes,
         _resolve,
@@ -43,7 +44,7 @@ else:
     _connect, _datagram, _observe, _pipes, _resolve = later("_connect", "_datagram", "_observe", "_pipes", "_resolve")
     _sendfile, _serve, _sock, _spawn = later("_sendfile", "_serve", "_sock", "_spawn")
     _start_tls, _transports, _unix = later("_start_tls", "_transports", "_unix")
-    _embedded, _watchdog, _watchers = later("_embedded", "_watchdog", "_watchers")
+    _embedded, _nested, _watchdog, _watchers = later("_embedded", "_nested", "_watchdog", "_watchers")
 
 # What new loops begin with. Only who asks for a watchdog waits for its module.
 DEFAULT_WATCHDOG = 0.0
@@ -69,6 +70,7 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
             raise TypeError(f"{type(self).__name__} polls by itself and cannot use a selector, got {selector!r}")
         logger.debug("Using selector: %s", _ferroloop.BACKEND)
         self._started = False
+        self._nested = False
         self._outside: _run.Outside | None = None
         self._custom_clock = _run.has_custom_clock(self)
         self._saved_origin_depth: int | None = None
@@ -112,6 +114,9 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
     run_forever = _run.run_forever
     run_until_complete = _run.run_until_complete
     close = _run.close
+    run_nested = _nested.run_nested
+    set_nested = _nested.set_nested
+    get_nested = _nested.get_nested
     set_spin = _spin.set_spin
     get_spin = _spin.get_spin
     set_watchdog = _watchdog.set_watchdog

@@ -17,7 +17,7 @@ from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_f
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator
+    from collections.abc import Awaitable, Callable, Generator
     from typing import Any, TypeVar
 
     from ._loop import EventLoop
@@ -54,24 +54,38 @@ def run_until_complete(loop: EventLoop, future: Generator[Any, None, _T] | Await
     """Run until `future` is done and return its result or raise its exception. A coroutine is made a task first.
 
     Raises what `run_forever` raises, TypeError if `future` cannot be awaited, ValueError if it belongs to another
-    loop, RuntimeError if the loop is stopped first.
+    loop, RuntimeError if the loop is stopped first. After `set_nested(True)` a running loop is run nested.
     """
     loop._check_closed()
+    if loop._nested and asyncio._get_running_loop() is loop:
+        return loop.run_nested(future)
     _check_not_running(loop)
+    return complete(loop, future, _run_until_complete_cb, loop.run_forever)
+
+
+def complete(
+    loop: EventLoop,
+    future: Generator[Any, None, _T] | Awaitable[_T],
+    end: Callable[[asyncio.Future[_T]], object],
+    run: Callable[[], None],
+) -> _T:
+    """Have `run` complete `future`, which calls `end` then."""
     own_task = not asyncio.isfuture(future)
     awaited: asyncio.Future[_T] = asyncio.ensure_future(future, loop=loop)  # type: ignore[arg-type]
     if own_task:
         # If it is left pending, the caller hears of it from the error raised below.
         awaited._log_destroy_pending = False  # type: ignore[attr-defined]
-    awaited.add_done_callback(_run_until_complete_cb)
+    awaited.add_done_callback(end)
     try:
-        loop.run_forever()
+        run()
     except BaseException:
         if own_task and awaited.done() and not awaited.cancelled():
             awaited.exception()  # retrieved: nobody else can, so its loss is not worth a log message
+        elif own_task and loop.is_running():
+            awaited.cancel()  # the run was a nested one: the loop goes on, and nobody waits for this task any more
         raise
     finally:
-        awaited.remove_done_callback(_run_until_complete_cb)
+        awaited.remove_done_callback(end)
     if not awaited.done():
         raise RuntimeError("Event loop stopped before Future completed.")
     return awaited.result()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ferroloop_engine::clock;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::inventory::{Inventory, Stats};
@@ -202,6 +202,12 @@ impl EventLoop {
 
     fn _iterate(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::iterate(slf)
+    }
+
+    /// For `ferroloop._nested`: whole iterations inside a job, until the list has something in it or the
+    /// loop is told to stop.
+    fn _iterate_nested(slf: &Bound<'_, Self>, ended: &Bound<'_, PyList>) -> PyResult<()> {
+        Self::iterate_nested(slf, ended)
     }
 
     /// One iteration that waits for at most `limit` seconds, for loops that a GUI toolkit drives;

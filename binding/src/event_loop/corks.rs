@@ -47,6 +47,20 @@ impl Corks {
     pub(super) fn clear(&self) {
         self.corked.clear(std::mem::take);
     }
+
+    /// Whether writes wait: a job is running.
+    pub(super) fn is_corking(&self) -> bool {
+        self.corking.load(Ordering::Relaxed)
+    }
+
+    /// Writes wait from now on, as those of a new batch.
+    #[inline]
+    pub(super) fn begin_batch(&self) {
+        let before = self.batches.load(Ordering::Relaxed);
+        self.batches.store(before.wrapping_add(1), Ordering::Relaxed);
+        self.ending.store(false, Ordering::Relaxed);
+        self.corking.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Transports with something to send, in the order of their first writes.
@@ -163,12 +177,8 @@ pub(super) struct Corking<'a>(&'a Corks);
 
 impl<'a> Corking<'a> {
     pub(super) fn begin(event_loop: &'a EventLoop) -> Self {
-        let corks = &event_loop.corks;
-        let before = corks.batches.load(Ordering::Relaxed);
-        corks.batches.store(before.wrapping_add(1), Ordering::Relaxed);
-        corks.ending.store(false, Ordering::Relaxed);
-        corks.corking.store(true, Ordering::Relaxed);
-        Self(corks)
+        event_loop.corks.begin_batch();
+        Self(&event_loop.corks)
     }
 }
 

@@ -9,6 +9,7 @@ mod fileno;
 mod inventory;
 mod lend;
 mod lookups;
+mod nested;
 mod reactor;
 mod readers;
 mod run;
@@ -66,6 +67,8 @@ pub(crate) struct EventLoop {
     cell: LoopCell<LoopState>,
     corks: Corks,
     current_handle: LoopCell<Option<Py<Handle>>>,
+    /// How many seconds jobs have spent in nested runs; counted in debug mode.
+    nested_seconds: LoopCell<f64>,
     task_factory: LoopCell<Option<Py<PyAny>>>,
     /// See [`EventLoop::as_keyword`].
     keyword: LoopCell<Option<Py<PyDict>>>,
