@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,39 @@ def test_exceptions(loop: Any, run: Run, logged: LogList) -> None:
     run(main())
     gc.collect()
     assert logged.texts(logging.ERROR) == []
+
+
+def test_failure_leaves_no_cycle(loop: Any, run: Run) -> None:
+    """A caught exception is gone with all that it has come through, and so is one that ends the caller."""
+
+    async def raise_boom() -> None:
+        raise Boom
+
+    async def catch() -> weakref.ref[BaseException]:
+        try:
+            loop.run_nested(raise_boom())
+        except Boom as exc:
+            return weakref.ref(exc)
+        raise AssertionError
+
+    async def pass_on() -> None:
+        loop.run_nested(raise_boom())
+
+    async def main() -> None:
+        assert (await catch())() is None
+        task = asyncio.create_task(pass_on())
+        await asyncio.wait([task])
+        exception = weakref.ref(task.exception())
+        del task
+        await asyncio.sleep(0)
+        assert exception() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_wrong_arguments(loop: Any, new_loop: NewLoop, run: Run) -> None:
@@ -367,7 +401,7 @@ class Nester(asyncio.Protocol):
         self.data.append(data)
         if data == b"first":
             self.loop.run_nested(self.more)
-        else:
+        elif not self.more.done():
             self.more.set_result(None)
         self.data.append(b"after " + data)
 
@@ -381,6 +415,27 @@ def test_protocol_that_nests(loop: Any, run: Run) -> None:
             loop.call_later(0.01, peer.send, b"second")
             await eventually(lambda: len(protocol.data) == 4)
             assert protocol.data == [b"first", b"second", b"after second", b"after first"]
+
+    run(main())
+
+
+@pytest.mark.tls_engines
+def test_protocol_that_nests_over_tls(loop: Any, run: Run) -> None:
+    """The same for records, small and large."""
+    rest = b"0123456789" * 10_000
+
+    async def main() -> None:
+        async with tls_connection(lambda: Nester(loop)) as (transport, protocol, peer):
+
+            def received() -> bytes:
+                return b"".join(data for data in protocol.data if not data.startswith(b"after "))
+
+            await peer.send(b"first")
+            await eventually(lambda: protocol.data)
+            await peer.send(rest)
+            await eventually(lambda: b"after first" in protocol.data and len(received()) == len(b"first" + rest))
+            assert received() == b"first" + rest
+            assert not transport.is_closing()
 
     run(main())
 

@@ -32,11 +32,10 @@ def run_nested(loop: EventLoop, future: Generator[Any, None, _T] | Awaitable[_T]
     """
     loop._check_closed()
     _check_running(loop)
-    caller = asyncio.current_task(loop)
-    if caller is not None and future is caller:
-        raise RuntimeError(f"Task cannot await on itself: {caller!r}")
+    if future is not None and future is asyncio.current_task(loop):
+        raise RuntimeError(f"Task cannot await on itself: {future!r}")
     ended: list[asyncio.Future[_T]] = []
-    return complete(loop, future, ended.append, partial(_iterate, loop, caller, ended))
+    return complete(loop, future, ended.append, partial(_iterate, loop, ended))
 
 
 def set_nested(loop: EventLoop, enabled: bool) -> None:
@@ -60,13 +59,15 @@ def _check_running(loop: EventLoop) -> None:
         raise RuntimeError("This event loop is running in another thread")
 
 
-def _iterate(loop: EventLoop, caller: _Task, ended: list[asyncio.Future[Any]]) -> None:
+def _iterate(loop: EventLoop, ended: list[asyncio.Future[Any]]) -> None:
     """Until something has ended; no task is the current one meanwhile, as others are to take their steps."""
+    caller = asyncio.current_task(loop)
     try:
         _swap_current_task(loop, None)
         loop._iterate_nested(ended)
     finally:
         _swap_current_task(loop, caller)
+        ended.clear()  # the traceback of its exception leads here, too
 
 
 if sys.version_info >= (3, 12):

@@ -88,7 +88,10 @@ def complete(
         awaited.remove_done_callback(end)
     if not awaited.done():
         raise RuntimeError("Event loop stopped before Future completed.")
-    return awaited.result()
+    try:
+        return awaited.result()
+    finally:
+        del awaited  # the traceback of its exception leads to this frame
 
 
 def _run_forever_setup(loop: EventLoop) -> None:
