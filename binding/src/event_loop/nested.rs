@@ -22,7 +22,7 @@ impl EventLoop {
         let suspended = Suspended::begin(this)?;
         // What the job has written may be what it waits for an answer to.
         let outcome =
-            Self::uncork(this).and_then(|()| Self::iterate_until(this, || Ok(!ended.is_empty())));
+            Self::uncork(this).and_then(|()| Self::iterate_until(this, || !ended.is_empty()));
         let resumed = suspended.resume(this);
         outcome.and(resumed)
     }

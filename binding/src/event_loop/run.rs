@@ -21,13 +21,13 @@ impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
     pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
         let _iterating = Iterating::begin(this);
-        Self::iterate_until(this, || Ok(false))
+        Self::iterate_until(this, || false)
     }
 
     /// Iterates until a stop request is seen at the end of an iteration, or it is over then.
     pub(super) fn iterate_until(
         this: &Bound<'_, Self>,
-        is_over: impl Fn() -> PyResult<bool>,
+        is_over: impl Fn() -> bool,
     ) -> PyResult<()> {
         this.get().attend(this.py());
         loop {
@@ -36,7 +36,7 @@ impl EventLoop {
                 let Self { parking, closed, .. } = this.get();
                 this.py().detach(|| parking.park_if_requested(closed));
             }
-            if this.get().stopping.load(Ordering::Relaxed) || is_over()? {
+            if this.get().stopping.load(Ordering::Relaxed) || is_over() {
                 return Ok(());
             }
         }
