@@ -63,11 +63,15 @@ def _iterate(loop: EventLoop, ended: list[asyncio.Future[Any]]) -> None:
     """Until something has ended; no task is the current one meanwhile, as others are to take their steps."""
     caller = asyncio.current_task(loop)
     try:
-        _swap_current_task(loop, None)
+        if caller is not None:  # else there is nothing to swap, and 3.12 says so with a KeyError
+            _swap_current_task(loop, None)
         loop._iterate_nested(ended)
     finally:
-        _swap_current_task(loop, caller)
-        ended.clear()  # the traceback of its exception leads here, too
+        if caller is not None:
+            _swap_current_task(loop, caller)
+        # The traceback of an exception leads here, also by the frame that the nested task was called from.
+        ended.clear()
+        del caller
 
 
 if sys.version_info >= (3, 12):
