@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from support.datagrams import Mailbox, endpoint, full, take, udp
+from support.datagrams import OVERHEAD, Mailbox, endpoint, full, take, udp
 from support.gates import ferroloop_only, since
 from support.log import LogList
 from support.loops import Loop, Run
@@ -14,9 +14,6 @@ from support.net import eventually
 from support.turns import turn
 
 Errors = list[dict[str, Any]]
-
-# What each datagram in the queue counts besides its bytes.
-OVERHEAD = 8 if sys.version_info >= (3, 13) else 0
 
 never_subtracted = ferroloop_only("what is queued counts for ever", "S27.7", sys.version_info[:3] == (3, 13, 0))
 

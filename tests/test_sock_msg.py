@@ -4,7 +4,6 @@ asyncio has no such calls: the oracle is the socket's own method, called when it
 with the other sock_* calls is tested with these.
 """
 
-import array
 import asyncio
 import contextlib
 import os
@@ -20,6 +19,7 @@ from support.cancelling import cancel_everywhere
 from support.gates import ferroloop_only
 from support.loops import Loop, Run
 from support.net import connection, receive
+from support.rights import INT, ROOM, descriptors, is_same, rights
 from support.sock import at_once, fill, refusal
 
 pytestmark = ferroloop_only("asyncio has no such calls", spec="S25.1")
@@ -33,9 +33,6 @@ IP_RECVERR = 11
 IP_RECVTTL = 12
 SO_TIMESTAMPNS = 35
 
-INT = array.array("i").itemsize
-ROOM = socket.CMSG_SPACE(INT)
-
 
 @pytest.fixture
 def messages() -> Iterator[Pair]:
@@ -45,28 +42,6 @@ def messages() -> Iterator[Pair]:
         left.setblocking(False)
         right.setblocking(False)
         yield left, right
-
-
-def rights(*files: Any) -> tuple[int, int, bytes]:
-    """Ancillary data that hands these over."""
-    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file.fileno() for file in files]).tobytes()
-
-
-def descriptors(ancdata: list[tuple[int, int, bytes]]) -> list[int]:
-    """What has been handed over; the caller closes it."""
-    fds = array.array("i")
-    for level, kind, data in ancdata:
-        assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-        fds.frombytes(data)
-    return fds.tolist()
-
-
-def is_same(fd: int, file: Any) -> bool:
-    """Whether the descriptor is one of the file; it is closed."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.fstat(file.fileno()))
-    finally:
-        os.close(fd)
 
 
 @linux_only
