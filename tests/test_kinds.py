@@ -188,6 +188,7 @@ ADDED = {
     }
     | {"backend_fd", "backend_timeout", "run_once"}
     | {"run_nested", "stats", "dump", "sock_recvmsg", "sock_recvmsg_into", "sock_sendmsg"},
+    "datagram": {"receive_messages", "sendmsg"},
     "server": {"drain", "stats"} | (set() if sys.version_info >= (3, 13) else {"close_clients", "abort_clients"}),
 }
 

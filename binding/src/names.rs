@@ -45,6 +45,7 @@ imported! {
     ssl_socket_class = "_ssl"."_SSLSocket";
     ssl_context_class = "_ssl"."_SSLContext";
     strerror = "os"."strerror";
+    os_close = "os"."close";
     iscoroutine = "asyncio.coroutines"."iscoroutine";
     is_coroutine_function = "inspect"."iscoroutinefunction";
     /// What `asyncio.coroutine` and mocks mark their functions with.

@@ -20,7 +20,8 @@ pub enum Destination<H> {
     Peer,
     /// To an address.
     Address(Address),
-    /// To what only the host can read: a name to look up, or a family this crate does not know.
+    /// As only the host can send it: to a name that has to be looked up or a family this crate does
+    /// not know, or with ancillary data.
     Host(H),
 }
 

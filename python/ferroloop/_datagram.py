@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 class AnyTransport(asyncio.Transport, asyncio.DatagramTransport):
     """What `isinstance` takes a datagram transport for: as in asyncio, for both kinds."""
 
+    # `dir` looks for an object's methods in here, too.
+    receive_messages = DatagramTransport.receive_messages
+    sendmsg = DatagramTransport.sendmsg
+
 
 async def create_datagram_endpoint(
     loop: EventLoop,

@@ -7,7 +7,7 @@ from contextvars import Context
 from traceback import StackSummary
 from typing import Any, Protocol, Self, TypedDict, TypeVar, TypeVarTuple, final
 
-from _typeshed import WriteableBuffer
+from _typeshed import ReadableBuffer, WriteableBuffer
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
@@ -247,6 +247,31 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
 
         `address` is the only one that datagrams may be sent to, None if they may go anywhere.
         Raises RuntimeError if an open transport of this loop owns the fd.
+        """
+    def sendmsg(
+        self,
+        data: bytes | bytearray | memoryview,
+        ancdata: Iterable[tuple[int, int, ReadableBuffer]] = (),
+        addr: Any = None,
+    ) -> None:
+        """Send one datagram with ancillary data, in order with those of `sendto`.
+
+        `ancdata` is (level, type, data) for each item, as `socket.sendmsg` takes it. A datagram that has to wait keeps
+        copies, and of descriptors (SCM_RIGHTS) duplicates: the caller may close his own when this returns. `data`,
+        `addr` and errors of the system are those of `sendto`; an empty datagram is sent on every Python.
+
+        Raises TypeError for other data and for what is no ancillary data, OverflowError for a level or type that is no
+        C int, ValueError for an address other than the peer's. sendmsg(2), cmsg(3).
+        """
+    def receive_messages(self, ancbufsize: int) -> None:
+        """From now on have `protocol.message_received(data, ancdata, flags, addr)` called, not `datagram_received`.
+
+        It holds for protocols set later, too. The arguments are what `socket.recvmsg` returns. `ancbufsize` is in
+        bytes, the sum of `socket.CMSG_SPACE` of the items expected; what does not fit is lost, and MSG_CTRUNC in flags
+        says so. Descriptors (SCM_RIGHTS) are the protocol's to close, and not inheritable (on macOS they are).
+
+        Raises ValueError for a size that is negative or no C int, OverflowError for one beyond all integers of C,
+        TypeError for what is no integer, and if the protocol has no such method. recvmsg(2), cmsg(3).
         """
 
 @final

@@ -14,6 +14,9 @@ from support.loops import Loop
 from support.net import eventually
 from support.protocols import Events
 
+# Of ancillary data: level, type and content.
+Item = tuple[int, int, bytes]
+
 # What each datagram in the queue counts besides its bytes.
 OVERHEAD = 8 if sys.version_info >= (3, 13) else 0
 
@@ -41,6 +44,29 @@ class Mailbox(Events, asyncio.DatagramProtocol):
     def errors(self) -> list[Any]:
         """What error_received was told."""
         return [event[1] for event in self.events if event[0] == "error"]
+
+
+class Messages(Mailbox):
+    """A mailbox that asks for messages, with room for a few items."""
+
+    room = 100
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.receive_messages(self.room)
+
+    def message_received(self, data: bytes, ancdata: list[Item], flags: int, addr: Any) -> None:
+        self.events.append(("message", data, ancdata, flags, addr))
+
+    @property
+    def received(self) -> list[tuple[bytes, list[Item], int, Any]]:
+        """The arguments of each message_received."""
+        return [event[1:] for event in self.events if event[0] == "message"]
+
+    @property
+    def messages(self) -> list[bytes]:
+        """The messages received so far, without the rest."""
+        return [message[0] for message in self.received]
 
 
 @contextlib.contextmanager
@@ -100,6 +126,16 @@ async def full(make: Any = Mailbox) -> AsyncIterator[tuple[Any, Any, socket.sock
                 count += 1
         async with endpoint(make, sock=left) as (transport, protocol):
             yield transport, protocol, right, count
+
+
+@contextlib.asynccontextmanager
+async def unix(make: Any = Messages) -> AsyncIterator[tuple[Any, Any, socket.socket]]:
+    """An endpoint connected to a peer, neither of which has a name."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with right:
+        right.setblocking(False)
+        async with endpoint(make, sock=left) as (transport, protocol):
+            yield transport, protocol, right
 
 
 def take(peer: socket.socket) -> list[bytes]:

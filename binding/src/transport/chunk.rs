@@ -27,7 +27,8 @@ pub(super) fn for_pipe(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
 }
 
 /// Errors: TypeError in the words that `sendto` has kept (S27.4).
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "of two callers `sendto` is the hot one")]
 pub(super) fn for_datagram(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
     match take(data)? {
         Some(chunk) => Ok(chunk),
@@ -50,11 +51,15 @@ pub(crate) fn for_tls(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
 ///
 /// Errors: TypeError for what has none.
 pub(crate) fn each_of(list_of_data: &Bound<'_, PyAny>) -> PyResult<Vec<Chunk>> {
-    let chunk = |data: Bound<'_, PyAny>| match take(&data)? {
+    list_of_data.try_iter()?.map(|data| of_buffer(&data?)).collect()
+}
+
+/// Errors: TypeError for what has no buffer.
+pub(super) fn of_buffer(data: &Bound<'_, PyAny>) -> PyResult<Chunk> {
+    match take(data)? {
         Some(chunk) => Ok(chunk),
-        None => copy(&data),
-    };
-    list_of_data.try_iter()?.map(|data| data.and_then(chunk)).collect()
+        None => copy(data),
+    }
 }
 
 #[inline]

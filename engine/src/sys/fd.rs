@@ -39,6 +39,11 @@ pub(crate) fn check_open(number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Another descriptor of the same open file, closed on exec.
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(borrow_fd(number)?, 0)?)
+}
+
 /// A pipe, both ends non-blocking and closed on exec: (read end, write end).
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     #[cfg(not(target_vendor = "apple"))]

@@ -40,7 +40,9 @@ mod resolve;
 mod socket;
 
 pub use fd::{borrow_fd, set_nonblocking};
-pub(crate) use fd::{check_open, drain, file_type, pipe, read, room, write, write_gathered};
+pub(crate) use fd::{
+    check_open, drain, duplicate, file_type, pipe, read, room, write, write_gathered,
+};
 pub(crate) use poll::Kernel;
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use resolve::getaddrinfo;

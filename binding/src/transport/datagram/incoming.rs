@@ -1,5 +1,7 @@
 //! Datagrams that come in, from the socket to the protocol.
 
+use std::sync::atomic::Ordering;
+
 use ferroloop_engine::{Address, borrow_fd, receive_datagram};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::intern;
@@ -8,11 +10,12 @@ use pyo3::types::PyBytes;
 
 use super::DatagramTransport;
 use super::known::KnownAddress;
+use super::messages::message_received;
 use crate::errors::os_error;
 use crate::event_loop::{EventLoop, SCRATCH_SIZE};
 use crate::ffi;
 use crate::handle::Args;
-use crate::transport::address::{Family, address_to_python};
+use crate::transport::address::address_to_python;
 use crate::transport::{Base, BaseTransport};
 
 /// Datagrams taken at one event: enough to save most polls under load, few enough that nobody else
@@ -23,7 +26,8 @@ const DATAGRAMS_PER_EVENT: usize = 16;
 type Arrival<'py> = (Bound<'py, PyBytes>, Bound<'py, PyAny>);
 
 impl DatagramTransport {
-    /// Takes what is there, up to a bound: a `datagram_received` for each, or `error_received`.
+    /// Takes what is there, up to a bound: a `datagram_received` or `message_received` for each, or
+    /// `error_received`.
     pub(in crate::transport) fn on_readable<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
@@ -38,13 +42,31 @@ impl DatagramTransport {
                 // There is no socket any more that could live on.
                 return BaseTransport::read_failed(base, event_loop, error);
             }
-            match Self::receive(this, event_loop) {
-                Ok(None) => return Ok(()),
-                Ok(Some(arrival)) => datagram_received(base, event_loop, &arrival)?,
-                Err(error) => receive_failed(base, event_loop, error)?,
+            let came = if this.get().by_python.load(Ordering::Relaxed) {
+                Self::take_by_python(this, event_loop)?
+            } else {
+                deliver(base, event_loop, Self::receive(this, event_loop), datagram_received)?
+            };
+            if !came {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// What Python's socket receives; false if there is nothing.
+    #[cold]
+    fn take_by_python<'py>(
+        this: &Bound<'py, Self>,
+        event_loop: &Bound<'py, EventLoop>,
+    ) -> PyResult<bool> {
+        let base = this.base();
+        match this.get().ancillary_room.with(this.py(), |room, _| *room) {
+            Some(room) => {
+                deliver(base, event_loop, Self::receive_message(this, room), message_received)
+            }
+            None => deliver(base, event_loop, Self::receive_by_python(this), datagram_received),
+        }
     }
 
     /// One datagram of up to 256 KiB; None if there is none.
@@ -54,9 +76,6 @@ impl DatagramTransport {
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<Option<Arrival<'py>>> {
         let py = this.py();
-        if this.get().family == Family::Foreign {
-            return Self::receive_by_python(this);
-        }
         event_loop.get().with_scratch(py, |scratch| {
             let received =
                 this.base().get().cell.with(py, |state, _| {
@@ -103,8 +122,26 @@ impl DatagramTransport {
     }
 }
 
+/// Tells the protocol what came, or why nothing did; false if there is nothing.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "of its callers the one for plain datagrams is hot")]
+fn deliver<'py, T>(
+    this: &Bound<'py, BaseTransport>,
+    event_loop: &Bound<'py, EventLoop>,
+    received: PyResult<Option<T>>,
+    tell: impl FnOnce(&Bound<'py, BaseTransport>, &Bound<'py, EventLoop>, &T) -> PyResult<()>,
+) -> PyResult<bool> {
+    match received {
+        Ok(None) => return Ok(false),
+        Ok(Some(arrival)) => tell(this, event_loop, &arrival)?,
+        Err(error) => receive_failed(this, event_loop, error)?,
+    }
+    Ok(true)
+}
+
 /// To fail is to be a failed callback, and the transport lives on.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "of its callers the one for plain datagrams is hot")]
 fn datagram_received<'py>(
     this: &Bound<'py, BaseTransport>,
     event_loop: &Bound<'py, EventLoop>,

@@ -3,15 +3,20 @@
 //! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and an
 //! error of the socket concerns one message: `error_received` is told, and the transport lives on.
 
+mod ancillary;
 mod incoming;
 mod known;
+mod messages;
 mod outgoing;
+
+use std::sync::atomic::AtomicBool;
 
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
+use self::ancillary::Ancillary;
 use self::known::KnownAddresses;
 pub(super) use self::outgoing::{Queue, traverse};
 use super::address::Family;
@@ -33,6 +38,10 @@ pub(crate) struct DatagramTransport {
     /// That has a name: then it gets them whatever address is given.
     has_named_peer: bool,
     family: Family,
+    /// Python's socket receives: what only it can read.
+    by_python: AtomicBool,
+    /// Bytes for what goes along with a message, once these are asked for.
+    ancillary_room: LoopCell<Option<i32>>,
     known: LoopCell<KnownAddresses>,
 }
 
@@ -59,6 +68,8 @@ impl DatagramTransport {
             connected: name.is_some(),
             has_named_peer: name.map_or(Ok(false), |name| name.is_truthy())?,
             family,
+            by_python: AtomicBool::new(family == Family::Foreign),
+            ancillary_room: LoopCell::new(None),
             known: LoopCell::new(KnownAddresses::default()),
         })
     }
@@ -126,6 +137,40 @@ impl DatagramTransport {
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         Self::send(slf, chunk::for_datagram(data)?, addr)
+    }
+
+    /// Sends one datagram with ancillary data, in order with those of `sendto`.
+    ///
+    /// ancdata: (level, type, data) for each item, as `socket.sendmsg` takes them. A datagram that
+    /// has to wait keeps copies, and of descriptors (SCM_RIGHTS) duplicates.
+    ///
+    /// Raises what `sendto` raises, TypeError for what is no ancillary data, OverflowError for a
+    /// level or type that is no C int.
+    #[pyo3(
+        signature = (data, ancdata = None, addr = None),
+        text_signature = "($self, data, ancdata=(), addr=None)"
+    )]
+    fn sendmsg(
+        slf: &Bound<'_, Self>,
+        data: &Bound<'_, PyAny>,
+        ancdata: Option<&Bound<'_, PyAny>>,
+        addr: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let data = chunk::for_datagram(data)?;
+        let ancillary = ancdata.map(Ancillary::from_python).transpose()?;
+        Self::send_message(slf, data, ancillary.unwrap_or_default(), addr)
+    }
+
+    /// From now on has `protocol.message_received(data, ancdata, flags, addr)` called, not
+    /// `datagram_received`, with what `socket.recvmsg` returns.
+    ///
+    /// ancbufsize: bytes for ancillary data, the sum of `socket.CMSG_SPACE` of the items expected.
+    /// Descriptors (SCM_RIGHTS) are the protocol's to close.
+    ///
+    /// Raises what `socket.recvmsg` raises of a size, and TypeError if the protocol has no such method.
+    fn receive_messages(slf: &Bound<'_, Self>, ancbufsize: &Bound<'_, PyAny>) -> PyResult<()> {
+        // Extracted here: of an argument PyO3 would complain in other words.
+        Self::begin_messages(slf, ancbufsize.extract()?)
     }
 
     /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream transports.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::DatagramTransport;
+use super::ancillary::Ancillary;
 use super::incoming::would_block;
 use super::known::KnownAddress;
 use crate::errors::{self, os_error};
@@ -16,10 +17,18 @@ use crate::transport::chunk::Chunk;
 use crate::transport::writing::Caller;
 use crate::transport::{Base, BaseTransport, Descriptor, State};
 
-type Message = Datagram<Chunk, Py<PyAny>>;
+type Message = Datagram<Chunk, ByPython>;
+
+/// What only Python's socket can send.
+pub(in crate::transport) enum ByPython {
+    /// To a name that has to be looked up, an address of a family unknown here, or what is none.
+    To(Py<PyAny>),
+    /// With ancillary data, to an address or to the peer that the socket is connected to.
+    With(Box<Ancillary>, Option<Py<PyAny>>),
+}
 
 /// The messages of a datagram transport that wait for the kernel.
-pub(in crate::transport) type Queue = Datagrams<Chunk, Py<PyAny>>;
+pub(in crate::transport) type Queue = Datagrams<Chunk, ByPython>;
 
 /// What becomes of a datagram.
 enum Handling {
@@ -37,12 +46,35 @@ impl DatagramTransport {
         data: Chunk,
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let (base, py) = (this.base(), this.py());
+        let py = this.py();
         // Until 3.13 asyncio took an empty one for nothing at all (S27.6).
         if data.is_empty() && super::overhead(py) == 0 {
             return Ok(());
         }
-        let message = Datagram { data, to: this.get().destination(py, addr)? };
+        Self::dispatch(this, Datagram { data, to: this.get().destination(py, addr)? })
+    }
+
+    /// `sendmsg()` of one datagram.
+    pub(super) fn send_message(
+        this: &Bound<'_, Self>,
+        data: Chunk,
+        ancillary: Ancillary,
+        addr: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = this.py();
+        let addr = match this.get().destination(py, addr)? {
+            Destination::Peer => None,
+            _ => this.get().peer.as_ref().or(addr.map(Bound::as_unbound)),
+        };
+        let addr = addr.map(|addr| addr.clone_ref(py));
+        let to = Destination::Host(ByPython::With(Box::new(ancillary), addr));
+        Self::dispatch(this, Datagram { data, to })
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "of two callers `sendto` is the hot one")]
+    fn dispatch(this: &Bound<'_, Self>, message: Message) -> PyResult<()> {
+        let (base, py) = (this.base(), this.py());
         let has_peer = this.get().peer.is_some();
         match base.get().cell.with(py, |state, _| state.handling(has_peer)) {
             Handling::Send => Self::send_or_queue(this, message),
@@ -56,15 +88,18 @@ impl DatagramTransport {
         match Self::attempt(this, &message) {
             Ok(true) => Ok(()),
             Ok(false) => Self::queue(this.base(), message),
-            Err(error) => BaseTransport::while_alive(this.base(), |event_loop| {
-                send_failed(this.base(), event_loop, error, Caller::Application)
-            }),
+            Err(error) => send_failed_now(this.base(), error),
         }
     }
 
     /// Keeps it until there is room. A socket about to be closed has no such time left.
-    fn queue(base: &Bound<'_, BaseTransport>, message: Message) -> PyResult<()> {
+    fn queue(base: &Bound<'_, BaseTransport>, mut message: Message) -> PyResult<()> {
         let py = base.py();
+        if let Destination::Host(ByPython::With(ancillary, _)) = &mut message.to
+            && let Err(error) = ancillary.keep_descriptors(py)
+        {
+            return send_failed_now(base, error);
+        }
         let refused = base.get().cell.with(py, move |state, _| state.queue(message));
         if refused.is_some() {
             return base.get().lose_write(py);
@@ -79,20 +114,28 @@ impl DatagramTransport {
     #[inline]
     fn attempt(this: &Bound<'_, Self>, message: &Message) -> PyResult<bool> {
         let (base, py) = (this.base().get(), this.py());
-        if let Destination::Host(address) = &message.to {
-            return Self::send_by_python(this, &message.data, address);
+        if let Destination::Host(to) = &message.to {
+            return Self::send_by_python(this, &message.data, to);
         }
         base.check_descriptor(py)?;
         let sent = base.cell.with(py, |state, _| message.send(borrow_fd(state.descriptor.fd())?));
         sent.map_err(|error| os_error(py, &error))
     }
 
-    /// Python looks names up, knows the other families, and has the words for what is no address.
+    /// Python looks names up, knows the other families and all ancillary data, and has the words for
+    /// what is no address.
     #[cold]
-    fn send_by_python(this: &Bound<'_, Self>, data: &Chunk, address: &Py<PyAny>) -> PyResult<bool> {
+    fn send_by_python(this: &Bound<'_, Self>, data: &Chunk, to: &ByPython) -> PyResult<bool> {
         let py = this.py();
         let Some(socket) = Self::socket_object(this) else { return Ok(false) };
-        match socket.call_method1(intern!(py, "sendto"), (data, address)) {
+        let sent = match to {
+            ByPython::To(address) => socket.call_method1(intern!(py, "sendto"), (data, address)),
+            ByPython::With(ancillary, address) => {
+                let args = ((data,), ancillary.to_python(py)?, 0, address);
+                socket.call_method1(intern!(py, "sendmsg"), args)
+            }
+        };
+        match sent {
             Ok(_) => Ok(true),
             Err(error) if would_block(py, &error) => Ok(false),
             Err(error) => Err(error),
@@ -141,12 +184,13 @@ impl DatagramTransport {
     }
 
     /// Errors: ValueError for an address other than the endpoint's peer (S27.5).
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "of two callers `sendto` is the hot one")]
     fn destination(
         &self,
         py: Python<'_>,
         addr: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Destination<Py<PyAny>>> {
+    ) -> PyResult<Destination<ByPython>> {
         match (&self.peer, addr) {
             (Some(peer), addr) => {
                 check_peer(peer.bind(py), addr)?;
@@ -155,13 +199,13 @@ impl DatagramTransport {
             (None, Some(_)) if self.has_named_peer => Ok(Destination::Peer),
             (None, None) if self.connected => Ok(Destination::Peer),
             (None, Some(addr)) => Ok(self.to(addr)),
-            (None, None) => Ok(Destination::Host(py.None())),
+            (None, None) => Ok(Destination::Host(ByPython::To(py.None()))),
         }
     }
 
     /// The system's form of an address, remembered for the next datagram.
     #[inline]
-    fn to(&self, addr: &Bound<'_, PyAny>) -> Destination<Py<PyAny>> {
+    fn to(&self, addr: &Bound<'_, PyAny>) -> Destination<ByPython> {
         let object = addr.as_unbound();
         match self.known.with(addr.py(), |known, _| known.behind(object)) {
             Some(address) => Destination::Address(address),
@@ -169,9 +213,9 @@ impl DatagramTransport {
         }
     }
 
-    fn translate(&self, addr: &Bound<'_, PyAny>) -> Destination<Py<PyAny>> {
+    fn translate(&self, addr: &Bound<'_, PyAny>) -> Destination<ByPython> {
         let Some(address) = address_from_python(self.family, addr) else {
-            return Destination::Host(addr.clone().unbind());
+            return Destination::Host(ByPython::To(addr.clone().unbind()));
         };
         let new = KnownAddress { address: address.clone(), object: addr.clone().unbind() };
         drop(self.known.with(addr.py(), move |known, _| known.write_to(new)));
@@ -221,6 +265,14 @@ fn send_failed(
     }
 }
 
+/// The same in the call that sends.
+#[cold]
+fn send_failed_now(this: &Bound<'_, BaseTransport>, error: PyErr) -> PyResult<()> {
+    BaseTransport::while_alive(this, |event_loop| {
+        send_failed(this, event_loop, error, Caller::Application)
+    })
+}
+
 impl State {
     #[inline]
     fn handling(&self, has_peer: bool) -> Handling {
@@ -258,8 +310,10 @@ pub(in crate::transport) fn traverse(
     visit: &PyVisit<'_>,
 ) -> Result<(), PyTraverseError> {
     for message in queue.iter() {
-        if let Destination::Host(address) = &message.to {
-            visit.call(address)?;
+        match &message.to {
+            Destination::Host(ByPython::To(address)) => visit.call(address)?,
+            Destination::Host(ByPython::With(_, address)) => visit.call(address)?,
+            Destination::Peer | Destination::Address(_) => {}
         }
     }
     Ok(())
