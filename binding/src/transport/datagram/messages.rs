@@ -67,7 +67,7 @@ impl DatagramTransport {
 }
 
 /// To fail is to be a failed callback, and the transport lives on. What comes in with a message is
-/// the protocol's from its method's first line on.
+/// the protocol's once its method is called.
 pub(super) fn message_received<'py>(
     this: &Bound<'py, BaseTransport>,
     event_loop: &Bound<'py, EventLoop>,
@@ -83,15 +83,9 @@ pub(super) fn message_received<'py>(
         ffi::call_with(&callback, message)
     });
     let Err(error) = called else { return Ok(()) };
-    if !found || takes_other_arguments(py, &error) {
+    if !found {
         close_descriptors(&ancdata)?;
     }
     let args = Args::More(message.clone().unbind());
     BaseTransport::call_failed(this, event_loop, target, method, args, error)
-}
-
-/// Whether not even the first line of a function has run: then there is no traceback.
-#[cold]
-fn takes_other_arguments(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyTypeError>(py) && error.traceback(py).is_none()
 }
