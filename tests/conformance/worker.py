@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import importlib
 import json
+import signal
 import sys
 import unittest
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ def tests_of(module: str) -> list[unittest.TestCase]:
 def main() -> None:
     job = json.load(sys.stdin)
     support.use_resources = ["cpu", "walltime"]  # all that needs no network
+    # Under nohup it is ignored, and so it is by the children that the suite sends it to.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with open(job["report"], "w", encoding="utf-8") as report:
         if "list" in job:
             list_tests(job["list"], report)
