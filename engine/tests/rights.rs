@@ -1,6 +1,7 @@
 //! Descriptors of messages: numbers in bytes, and duplicates that outlive the originals.
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+use std::fs::File;
 use std::io::{Read, Write, pipe};
 use std::os::fd::AsRawFd;
 
@@ -36,10 +37,12 @@ fn duplicates_are_independent() {
     let numbers: Vec<_> = descriptors(&rights.content()).collect();
     assert_eq!(numbers.len(), 1);
     assert!(!numbers.contains(&number));
-    drop(rights);
+    let mut duplicate = File::create(format!("/dev/fd/{}", numbers[0])).expect("open");
+    duplicate.write_all(b" and after").expect("write");
+    drop((duplicate, rights));
     let mut received = Vec::new();
     reader.read_to_end(&mut received).expect("read");
-    assert_eq!(received, b"before");
+    assert_eq!(received, b"before and after");
 }
 
 #[test]
