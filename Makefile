@@ -48,7 +48,7 @@ demo: $(ENV)/installed
 
 test: lint engine pytest conformance integrations docs
 
-check: $(ENV)/installed
+check: $(ENV)/installed $(ENV)/rust_coroutines
 	cargo fmt --all --check
 	CARGO_TARGET_DIR=$(TARGETS)/engine cargo test --quiet --package ferroloop-engine
 	$(RUN) -m pytest --quiet -x -n auto tests --ignore tests/programs --ignore tests/load
@@ -68,7 +68,7 @@ engine:
 	CARGO_TARGET_DIR=$(TARGETS)/fallbacks RUSTFLAGS='$(FALLBACKS)' cargo test --package ferroloop-engine
 	CARGO_TARGET_DIR=$(TARGETS)/loom RUSTFLAGS='--cfg loom' cargo test --package ferroloop-engine --release --lib
 
-pytest: $(ENV)/installed
+pytest: $(ENV)/installed $(ENV)/rust_coroutines
 	$(RUN) -m pytest -n auto $(ARGS)
 
 conformance: $(ENV)/installed
@@ -98,6 +98,13 @@ bench: $(BENCH)/installed
 
 clean:
 	rm -rf .build
+
+# The example of futures/ is what tests/test_futures.py imports.
+$(ENV)/rust_coroutines: $(ENV)/environment $(shell find futures -type f) Cargo.toml Cargo.lock
+	$(PER_PYTHON) cargo build --quiet --release --package ferroloop-futures --example rust_coroutines
+	cp $(TARGETS)/$(TAG)/release/examples/librust_coroutines.so \
+		$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/rust_coroutines.so
+	touch $@
 
 # $(call environment,DIRECTORY,SOURCE,COMMAND): an environment that COMMAND fills, made anew when SOURCE changes; and
 # ferroloop in it, installed anew when its own sources change.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import loops
-from support.samples import Sample, samples
+from support.samples import ROOT, Sample, samples
 from support.scripts import environment
 from support.served import ask, free_port
 
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
 # Output and pictures: there is nothing to run.
 SHOWN = {"text", "mermaid"}
 RUN = {"python", "sh", "toml"}
+# Compiled and tested where it comes from.
+QUOTED = {"rust": ROOT / "futures" / "examples" / "rust_coroutines.rs"}
 ALL = samples()
 
 
@@ -46,8 +48,14 @@ def _gate(sample: Sample) -> pytest.MarkDecorator:
 
 def test_all_languages_are_known() -> None:
     """Else a sample would be forgotten."""
-    assert [str(sample) for sample in ALL if sample.language not in SHOWN | RUN] == []
+    assert [str(sample) for sample in ALL if sample.language not in SHOWN | RUN | set(QUOTED)] == []
     assert len(ALL) > 20
+
+
+@pytest.mark.parametrize("sample", [sample for sample in ALL if sample.language in QUOTED], ids=str)
+def test_quotation(sample: Sample) -> None:
+    """Word for word."""
+    assert sample.code in QUOTED[sample.language].read_text()
 
 
 def variables(tmp_path: Path) -> dict[str, str]:

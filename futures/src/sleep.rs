@@ -1,0 +1,46 @@
+//! Time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_listener::Event;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::event_loop;
+use crate::notifier::Notifier;
+
+/// Waits for `duration` on the running loop's clock, by its `call_later`. Dropped, it cancels its
+/// timer.
+///
+/// # Errors
+///
+/// `RuntimeError`: no loop is running in this thread.
+pub async fn sleep(duration: Duration) -> PyResult<()> {
+    let event = Arc::new(Event::new());
+    let elapsed = event.listen();
+    let _timer = Python::attach(|py| Timer::start(py, duration, event))?;
+    elapsed.await;
+    Ok(())
+}
+
+/// A `TimerHandle`.
+struct Timer(Py<PyAny>);
+
+impl Timer {
+    fn start(py: Python<'_>, duration: Duration, event: Arc<Event>) -> PyResult<Self> {
+        let arguments = (duration.as_secs_f64(), Notifier(event));
+        let timer = event_loop::running(py)?.call_method1(intern!(py, "call_later"), arguments)?;
+        Ok(Self(timer.unbind()))
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            if let Err(error) = self.0.call_method0(py, intern!(py, "cancel")) {
+                error.write_unraisable(py, Some(self.0.bind(py)));
+            }
+        });
+    }
+}
