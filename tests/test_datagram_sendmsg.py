@@ -31,6 +31,8 @@ LOCAL = ("127.0.0.1", 0)
 
 # The number of ip(7) on Linux that the socket module has from Python 3.12 on.
 IP_PKTINFO = 8
+# Those of udp(7), which it has not.
+UDP_SEGMENT, UDP_GRO = 103, 104
 
 
 def empty(peer: socket.socket, count: int) -> None:
@@ -59,6 +61,29 @@ def test_sends(loop: Loop, run: Run) -> None:
                 transport.sendmsg(bytearray(b"plain"), addr=peer.getsockname())
                 assert peer.recvmsg(10, 100)[0] == b"plain"
                 assert protocol.names == ["made"]
+
+    run(main())
+
+
+@linux_only
+def test_bursts(loop: Loop, run: Run) -> None:
+    """Segmentation offload: one message is many datagrams, and many that come in are one message."""
+
+    async def main() -> None:
+        burst = bytes(range(250)) * 10
+        cut = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("H", 1000))]
+        with udp() as peer:
+            async with endpoint(remote_addr=peer.getsockname()) as (transport, _):
+                transport.sendmsg(burst, cut)
+                assert [peer.recv(5000) for _ in range(3)] == [burst[:1000], burst[1000:2000], burst[2000:]]
+        async with endpoint(Messages, local_addr=LOCAL) as (receiving, protocol):
+            receiving.get_extra_info("socket").setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+            async with endpoint(remote_addr=receiving.get_extra_info("sockname")) as (sending, _):
+                sending.sendmsg(burst, cut)
+                address = sending.get_extra_info("sockname")
+                await eventually(lambda: protocol.received)
+        joined = (socket.IPPROTO_UDP, UDP_GRO, struct.pack("i", 1000))
+        assert protocol.received == [(burst, [joined], 0, address)]
 
     run(main())
 
