@@ -101,6 +101,26 @@ def test_server_hostname(run: Run, loop: Loop) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("host", [HOST, HOST.encode()])
+def test_host(run: Run, loop: Loop, host: str | bytes) -> None:
+    """S14, S22.8: the name to check is that of the host, in either form."""
+
+    async def main() -> None:
+        asked: list[Any] = []
+        context = server_context()
+        context.sni_callback = lambda tls, name, context: asked.append(name)
+        server = await loop.create_server(asyncio.Protocol, HOST, 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        transport, protocol = await loop.create_connection(Recorder, host, port, ssl=client_context())
+        assert asked == [HOST]
+        transport.abort()
+        await eventually(lambda: protocol.lost)
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
 @pytest.mark.parametrize("name", [None, ""])
 def test_no_name_to_check(run: Run, loop: Loop, name: str | None) -> None:
     """S22.8: a context that wants to check a name gets none. Whether that is an error is for the ssl module to say."""

@@ -1,4 +1,4 @@
-"""Argument checks that several recipes share, in asyncio's words."""
+"""Refusals that several recipes share, in asyncio's words."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def tls_options(
     shutdown_timeout: float | None,
     *,
     server_side: bool = False,
-    server_hostname: str | None = None,
+    server_hostname: str | bytes | None = None,
 ) -> TlsOptions | None:
     """Return what a recipe's TLS keywords ask for, None without `ssl`.
 
@@ -72,15 +72,21 @@ def tls_options(
     return None
 
 
-def check_server_name(ssl: SSLContext | bool | None, server_hostname: str | None, host: Any) -> None:
-    """Raise ValueError for a server name without TLS, or TLS without a name to verify.
+def check_server_name(ssl: SSLContext | bool | None, server_hostname: str | None, host: Any, missing: str) -> None:
+    """Raise ValueError for a server name without TLS, or TLS without a name to verify, with the text `missing`.
 
     An empty `server_hostname` is a name: it asks for no verification.
     """
     if server_hostname is not None and not ssl:
         raise ValueError("server_hostname is only meaningful with ssl")
     if ssl and server_hostname is None and not host:
-        raise ValueError("You must set server_hostname when using ssl without a host")
+        raise ValueError(missing)
+
+
+def check_no_bool(ssl: object) -> None:
+    """Raise TypeError for True and False: a server has no default context, which would need a certificate."""
+    if isinstance(ssl, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
 
 
 def refuse_copy(instance: object) -> NoReturn:

@@ -61,8 +61,8 @@ async def create_connection(
     `ssl.SSLError` if the handshake fails. Arguments that do not fit together leave the socket open; after that it is
     closed unless the call succeeds.
     """
-    check_server_name(ssl, server_hostname, host)
-    name = str(host or "") if server_hostname is None else server_hostname
+    check_server_name(ssl, server_hostname, host, "You must set server_hostname when using ssl without a host")
+    name = (host or "") if server_hostname is None else server_hostname
     tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=name)
     by_name = host is not None or port is not None
     check_source(by_name, sock, "host and port was not specified and no sock specified")

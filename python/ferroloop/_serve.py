@@ -12,7 +12,7 @@ from asyncio.log import logger
 from collections.abc import Iterable
 
 from ._bind import bind_error, set_reuse_port
-from ._checks import check_source, tls_options
+from ._checks import check_no_bool, check_source, tls_options
 from ._compat import of_this_python
 from ._server import open_server
 
@@ -57,8 +57,7 @@ async def create_server(
     Raises ValueError and TypeError for arguments that do not fit together, OSError if an address cannot be resolved or
     bound. Arguments that do not fit together leave `sock` open; after that a failed call leaves no socket behind.
     """
-    if isinstance(ssl, bool):
-        raise TypeError("ssl argument must be an SSLContext or None")
+    check_no_bool(ssl)
     tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     by_name = host is not None or port is not None
     check_source(by_name, sock, "Neither host/port nor sock were specified")

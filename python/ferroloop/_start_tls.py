@@ -24,7 +24,7 @@ class TlsOptions:
         self,
         context: ssl.SSLContext | bool,
         server_side: bool,
-        server_hostname: str | None,
+        server_hostname: str | bytes | None,
         handshake_timeout: float | None,
         shutdown_timeout: float | None,
     ) -> None:

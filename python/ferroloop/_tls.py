@@ -44,7 +44,7 @@ class TlsProtocol(TlsLayer, asyncio.Protocol):
         waiter: asyncio.Future[None] | None,
         *,
         server_side: bool = False,
-        server_hostname: str | None = None,
+        server_hostname: str | bytes | None = None,
         call_connection_made: bool = True,
         handshake_timeout: float | None = None,
         shutdown_timeout: float | None = None,
@@ -333,7 +333,9 @@ def _timeout(name: str, given: float | None, default: float) -> float:
     return given
 
 
-def _context(given: ssl.SSLContext | bool | None, server_side: bool, server_hostname: str | None) -> ssl.SSLContext:
+def _context(
+    given: ssl.SSLContext | bool | None, server_side: bool, server_hostname: str | bytes | None
+) -> ssl.SSLContext:
     """The user's context, or for `ssl=True` on a client one with the default settings."""
     if isinstance(given, ssl.SSLContext):
         return given

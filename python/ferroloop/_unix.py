@@ -9,7 +9,7 @@ import sys
 from asyncio.log import logger
 
 from ._bind import is_abstract, remove_stale_file
-from ._checks import check_not_ssl_socket, tls_options
+from ._checks import check_no_bool, check_not_ssl_socket, check_server_name, tls_options
 from ._compat import of_this_python
 from ._server import open_server
 from ._transports import connect_transport
@@ -52,10 +52,7 @@ async def create_unix_connection(
     Arguments that do not fit together leave the socket open; after that it is closed unless the call succeeds.
     """
     assert server_hostname is None or isinstance(server_hostname, str)
-    if ssl and server_hostname is None:
-        raise ValueError("you have to pass server_hostname when using ssl")
-    if server_hostname is not None and not ssl:
-        raise ValueError("server_hostname is only meaningful with ssl")
+    check_server_name(ssl, server_hostname, None, "you have to pass server_hostname when using ssl")
     tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_hostname=server_hostname)
     target = _target(path, sock, "no path and sock were specified")
     if isinstance(target, str | bytes):
@@ -87,8 +84,7 @@ async def create_unix_server(
     Raises ValueError and TypeError for arguments that do not fit together, OSError if `path` cannot be bound.
     Arguments that do not fit together leave `sock` open; after that a failed call leaves no socket behind.
     """
-    if isinstance(ssl, bool):
-        raise TypeError("ssl argument must be an SSLContext or None")
+    check_no_bool(ssl)
     tls = tls_options(ssl, ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True)
     target = _target(path, sock, "path was not specified, and no sock specified")
     if isinstance(target, str | bytes):
