@@ -1,7 +1,10 @@
 """`ferroloop.start_guest_run`: a program that runs inside somebody else's loop, iteration by iteration."""
 
 import asyncio
+import gc
 import importlib
+import inspect
+import logging
 import queue
 import signal
 import socket
@@ -423,6 +426,21 @@ def test_a_host_that_refuses(loop_class: type, logged: LogList) -> None:
         start(sleep(), run_sync_soon_threadsafe=refuse, done_callback=pytest.fail)
     for thread in guests():
         thread.join(SOON)
+    assert guests() == []
+    gc.collect()
+    assert logged.texts(logging.ERROR) == []
+
+
+def test_no_loop(host: Host) -> None:
+    """The coroutine is closed: nobody is to wonder why it was never awaited."""
+
+    def fail() -> Any:
+        raise LookupError("no loop")
+
+    main = sleep()
+    with pytest.raises(LookupError, match="no loop"):
+        host.start(main, loop_factory=fail)
+    assert inspect.getcoroutinestate(main) == inspect.CORO_CLOSED
     assert guests() == []
 
 

@@ -7,6 +7,7 @@ else: it polls the loop's descriptor, asks the host for an iteration, and is tol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import sys
 import threading
@@ -51,16 +52,17 @@ def start_guest_run(
     """
     if not asyncio.iscoroutine(main):
         raise TypeError(f"a coroutine was expected, got {main!r}")
-    loop = (loop_factory or new_event_loop)()
-    guest = _Guest(loop, run_sync_soon_threadsafe)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(main.close)
+        loop = (loop_factory or new_event_loop)()
+        guest = _Guest(loop, run_sync_soon_threadsafe)
+        undo.callback(guest.close)
         guest.thread.start()
         task = loop.create_task(main)
+        # Left pending, its end is no news to the caller, who gets the exception.
+        undo.callback(setattr, task, "_log_destroy_pending", False)
         guest.begin(task, done_callback)
-    except BaseException:
-        guest.close()
-        main.close()
-        raise
+        undo.pop_all()
     return task
 
 
