@@ -548,7 +548,10 @@ def test_stop(loop: Any, logged: LogList) -> None:
 
     async def stuck() -> None:
         loop.stop()
-        await loop.create_future()
+        try:
+            await loop.create_future()
+        finally:
+            seen.append("cancelled")
 
     def callback() -> None:
         with pytest.raises(RuntimeError, match=r"^Event loop stopped before Future completed\.$"):
@@ -561,6 +564,7 @@ def test_stop(loop: Any, logged: LogList) -> None:
     gc.collect()
     assert logged.texts(logging.ERROR) == []
     assert loop.run_until_complete(asyncio.sleep(0.001, "whole run")) == "whole run"
+    assert seen == ["nested", "cancelled"]
 
 
 def test_stop_with_the_result(loop: Any) -> None:

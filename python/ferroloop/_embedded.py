@@ -67,7 +67,7 @@ def run_once(loop: EventLoop, timeout: float | None = 0) -> bool:
             loop._run_once(limit)
             return not loop._stopping
         finally:
-            _run._run_forever_cleanup(loop)
+            _run.tear_down(loop)
     finally:
         asyncio._set_running_loop(other)
 

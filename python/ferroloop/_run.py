@@ -81,11 +81,11 @@ def complete(
     except BaseException:
         if own_task and awaited.done() and not awaited.cancelled():
             awaited.exception()  # retrieved: nobody else can, so its loss is not worth a log message
-        elif own_task and loop.is_running():
-            awaited.cancel()  # the run was a nested one: the loop goes on, and nobody waits for this task any more
         raise
     finally:
         awaited.remove_done_callback(end)
+        if own_task and loop.is_running():
+            awaited.cancel()  # a nested run that did not complete it: the loop goes on, and nobody waits for it
     if not awaited.done():
         raise RuntimeError("Event loop stopped before Future completed.")
     try:
@@ -126,7 +126,12 @@ def set_up(loop: EventLoop, *, sleeps: bool = True) -> None:
 
 
 def _run_forever_cleanup(loop: EventLoop) -> None:
-    """Undo `_run_forever_setup`, and forget a request to stop."""
+    """Undo `_run_forever_setup`; for loops that are driven from a GUI toolkit's."""
+    tear_down(loop)
+
+
+def tear_down(loop: EventLoop) -> None:
+    """Undo `set_up`, and forget a request to stop."""
     loop._end_run()
     _put_back(loop)
 
