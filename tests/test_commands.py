@@ -90,10 +90,11 @@ def test_doctor_knows_programs(tmp_path: Path) -> None:
         assert re.search(rf"^  ok +{name} 98\.76 +.*{re.escape(words)}", script.out, re.MULTILINE), name
 
 
-def test_doctor_sees_few_descriptors(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("hard", "advice"), [(512, r"`ulimit -n 512`"), (256, r"limits\.conf\(5\)")])
+def test_doctor_sees_few_descriptors(tmp_path: Path, hard: int, advice: str) -> None:
     """The limit that busy servers meet first, and what to type."""
     code = (
-        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512)); "
+        f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard})); "
         "sys.argv[1:] = ['doctor']; runpy.run_module('ferroloop', run_name='__main__')"
     )
     import ferroloop
@@ -108,7 +109,7 @@ def test_doctor_sees_few_descriptors(tmp_path: Path) -> None:
         timeout=60,
         check=True,
     )
-    assert re.search(r"note +open files \(ulimit -n\): 256, at most 512; .*`ulimit -n 512`", done.stdout)
+    assert re.search(rf"note +open files \(ulimit -n\): 256, at most {hard}; .*{advice}", done.stdout)
 
 
 START = {

@@ -42,7 +42,8 @@ def limits() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     text = f"open files (ulimit -n): {_limit(soft)}, at most {_limit(hard)}"
     if soft != resource.RLIM_INFINITY and soft <= _FEW_DESCRIPTORS:
-        yield Finding(f"{text}; each connection takes one: raise it with `ulimit -n {_limit(hard)}`", Mark.NOTE)
+        how = f"raise it with `ulimit -n {_limit(hard)}`" if soft != hard else "have root raise it (limits.conf(5))"
+        yield Finding(f"{text}; each connection takes one: {how}", Mark.NOTE)
     else:
         yield Finding(text, Mark.OK)
     if _BACKLOG.exists():
