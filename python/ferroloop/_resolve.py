@@ -53,15 +53,23 @@ async def getaddrinfo(
     An IP literal needs no thread: nothing is waited for.
     """
     loop._check_closed()
-    if loop.get_debug():
-        return await _timed_lookup(loop, host, port, family, type, proto, flags)
-    infos = _of_literal(host, port, family, type, proto, flags)
-    if infos is None:
-        infos = await _look_up(loop, host, port, family, type, proto, flags)
-    return infos
+    look_up = _timed_lookup if loop.get_debug() else _look_up
+    return await look_up(loop, host, port, family, type, proto, flags)
 
 
-async def _look_up(loop: EventLoop, *arguments: Any) -> list[Any]:
+async def _look_up(
+    loop: EventLoop,
+    host: str | bytes | None,
+    port: str | bytes | int | None,
+    family: int,
+    type: int,
+    proto: int,
+    flags: int,
+) -> list[Any]:
+    arguments = host, port, family, type, proto, flags
+    infos = _of_literal(*arguments)
+    if infos is not None:
+        return infos
     if _is_genuine() and getattr(loop.run_in_executor, "__func__", None) is run_in_executor:
         answer: asyncio.Future[list[Any]] = loop.create_future()
         lookup = loop._look_up(answer, *arguments)
