@@ -7,6 +7,7 @@ from math import log2
 from bars import TOLERANCE
 from peers import FASTNET, NATIVE, OURS, REFERENCE
 from results import Results
+from workload import QUANTILES
 
 _COLOURS = {
     "asyncio": "#7f7f7f",
@@ -53,7 +54,7 @@ def _latencies(results: Results) -> Iterator[Row]:
         known = {loop: results.latencies(workload, loop) for loop in results.loops}
         if not workload.name.startswith(("tcp/protocol/1 KiB", "http")) or not known.get(REFERENCE):
             continue
-        for index, quantile in enumerate(("p50", "p99", "p99.9")):
+        for index, quantile in enumerate(QUANTILES):
             ratios = {loop: known[REFERENCE][index] / each[index] for loop, each in known.items() if each}
             best = max(ratio for loop, ratio in ratios.items() if loop not in (OURS, NATIVE))
             yield f"{workload.name} {quantile}", ratios, ratios.get(OURS, best) < best * (1 - TOLERANCE)

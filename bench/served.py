@@ -10,13 +10,11 @@ from certificate import AUTHORITY, SERVER, made
 from memory import allow_files
 from peers import FASTNET, NATIVE, OURS
 from process import child, cores, python, server
-from workload import ByTurns, Part, Sample, worked
+from workload import QUANTILES, ByTurns, Part, Sample, worked
 
 _WARMUP = 0.1
 # Before the window of each turn: what other servers did has emptied the caches.
 _RESUMING = 0.005
-# Of the exchanges, in thousandths, whose latency is reported.
-_QUANTILES = (500, 990, 999)
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,12 @@ class Served(ByTurns):
 
 
 def quantiles(latencies: Counter[int]) -> tuple[float, ...]:
-    """The seconds that the usual shares of the exchanges stayed below; `latencies` counts nanoseconds."""
+    """The seconds that the QUANTILES of the exchanges stayed below; `latencies` counts nanoseconds."""
     total, below, found = latencies.total(), 0, []
+    thousandths = list(QUANTILES.values())
     for nanoseconds in sorted(latencies):
         below += latencies[nanoseconds]
-        while len(found) < len(_QUANTILES) and below * 1000 >= _QUANTILES[len(found)] * total:
+        while len(found) < len(thousandths) and below * 1000 >= thousandths[len(found)] * total:
             found.append(nanoseconds / 1e9)
     return tuple(found)
 

@@ -13,12 +13,18 @@ from process import SampleFailed
 # shorter the turns, the more evenly it hits all loops.
 _TURNS = 10
 
+# Milliseconds a second: below a ten-thousandth of a core there is nothing to compare. Never 0, which has no ratios.
+NO_CPU_TIME = 0.1
+
+# Of the exchanges, in thousandths, whose latency is reported.
+QUANTILES = {"p50": 500, "p99": 990, "p99.9": 999}
+
 
 @dataclass(frozen=True)
 class Sample:
     """One measurement: `value` in the workload's unit; `cpu` in seconds per operation, None where it says nothing.
 
-    `latencies`: the seconds that 50, 99 and 99.9 % of the exchanges stayed below; empty where there are none.
+    `latencies`: the seconds that the QUANTILES of the exchanges stayed below; empty where there are none.
     """
 
     value: float

@@ -100,7 +100,7 @@ def test_bars_hold_or_do_not_or_were_not_measured(bench: SimpleNamespace) -> Non
     verdicts = {bar.claim.split(":")[0]: bar for bar in bench.bars.bars(results)}
     assert verdicts["spinning"].holds is False
     assert verdicts["spinning"].figures == {spinning.name: 1.9}
-    assert verdicts["no workload more than 5 % behind the best peer"].holds is True
+    assert verdicts["no workload more than 5% behind the best peer"].holds is True
     assert verdicts["HTTP servers"].holds is None
 
 

@@ -12,13 +12,11 @@ from memory import allow_files, cpu_time, resident
 from peers import FASTNET, NATIVE
 from process import SampleFailed, answer, cores, server
 from served import server_command
-from workload import OneByOne, Sample
+from workload import NO_CPU_TIME, OneByOne, Sample
 
 # Opened before the first look at the memory, so that buffers and caches of the loop itself do not count.
 _WARM_UP = 100
 _SETTLING = 0.3
-# Below a ten-thousandth of a core there is nothing to compare.
-_IDLE = 0.1
 
 _IMPORT = """
 import asyncio, importlib, sys, time
@@ -78,7 +76,7 @@ class IdleTime(_Footprint):
             time.sleep(_SETTLING)
             before = cpu_time(pid)
             time.sleep(seconds)
-            return Sample(max((cpu_time(pid) - before) / seconds * 1e3, _IDLE))
+            return Sample(max((cpu_time(pid) - before) / seconds * 1e3, NO_CPU_TIME))
 
 
 class Import(_Footprint):
