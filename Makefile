@@ -1,5 +1,6 @@
-# `make help` lists what there is. Everything made lands under .build/, nothing outside the checkout is touched;
-# PYTHON=/path/to/python chooses the interpreter, and each keeps an environment and a build of its own.
+# `make help` lists what there is. Everything made lands under .build/, wheels in dist/, and `make bench` writes
+# bench/RESULTS.md; nothing outside the checkout is touched. PYTHON=/path/to/python chooses the interpreter, and each
+# keeps an environment and a build of its own; the tools of wheels and documentation have one for all.
 
 PYTHON ?= python3
 TAG := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')
@@ -41,7 +42,7 @@ help:
 	@echo 'make sdist        the source distribution in dist/'
 	@echo 'make suites       the test suites of anyio, aiohttp, uvicorn, ... on ferroloop and on asyncio (ARGS= for the runner)'
 	@echo 'make bench        ferroloop beside the other loops; writes bench/RESULTS.md (ARGS=--quick for a first look)'
-	@echo 'make clean        removes .build'
+	@echo 'make clean        removes .build and dist'
 
 demo: $(ENV)/installed
 	$(RUN) scripts/demo.py
@@ -97,7 +98,7 @@ bench: $(BENCH)/installed
 	$(BENCH)/bin/python bench/run.py $(ARGS)
 
 clean:
-	rm -rf .build
+	rm -rf .build dist
 
 # The example of futures/ is what tests/test_futures.py imports.
 $(ENV)/rust_coroutines: $(ENV)/environment $(shell find futures -type f) Cargo.toml Cargo.lock
