@@ -19,6 +19,7 @@ EAGER = {
     "ferroloop._asyncgens",
     "ferroloop._compat",
     "ferroloop._debug",
+    "ferroloop._environment",
     "ferroloop._errors",
     "ferroloop._executor",
     "ferroloop._ferroloop",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from ._environment import default
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,4 @@ def _checked(seconds: float) -> float:
     return float(seconds)
 
 
-# What new loops begin with.
-try:
-    DEFAULT_SPIN = _checked(float(os.environ.get("FERROLOOP_SPIN") or 0))
-except ValueError as exc:
-    raise ValueError(f"FERROLOOP_SPIN: {exc}") from None
+DEFAULT_SPIN = default("FERROLOOP_SPIN", lambda text: _checked(float(text)), "0")

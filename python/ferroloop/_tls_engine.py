@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from ._environment import default
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,4 @@ def _known_engine(name: str) -> Engine:
     return _ENGINES[name]
 
 
-# What new loops use.
-try:
-    DEFAULT_ENGINE = _known_engine(os.environ.get("FERROLOOP_TLS_ENGINE") or "direct")
-except ValueError as exc:
-    raise ValueError(f"FERROLOOP_TLS_ENGINE: {exc}") from None
+DEFAULT_ENGINE = default("FERROLOOP_TLS_ENGINE", _known_engine, "direct")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import threading
 import time
 import traceback
 import weakref
 from asyncio.log import logger
+
+from ._environment import default
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -211,7 +212,4 @@ def _checked(seconds: float) -> float:
 
 def default_watchdog() -> float:
     """What new loops begin with, by the environment."""
-    try:
-        return _checked(float(os.environ["FERROLOOP_WATCHDOG"]))
-    except ValueError as exc:
-        raise ValueError(f"FERROLOOP_WATCHDOG: {exc}") from None
+    return default("FERROLOOP_WATCHDOG", lambda text: _checked(float(text)), "0")
