@@ -7,7 +7,8 @@ Linking by zig against the symbols of glibc 2.17 gives manylinux2014 wheels on a
 which paths are hot: the interpreter, with the dependency group `test`, runs `bench/training.py` on an instrumented
 build. That needs an llvm-profdata of rustc's own LLVM (`rustup component add llvm-tools`, Debian's package llvm-N, or
 its path in LLVM_PROFDATA); without it the wheel is built without a profile, and the script says so. The profile is kept
-in ENVIRONMENT until the sources change. The same sources, toolchain and profile give the same bytes, wherever they are.
+in ENVIRONMENT, one for each rustc, until the sources or the training change. The same sources, toolchain and profile
+give the same bytes, wherever they are.
 """
 
 import base64
@@ -34,7 +35,7 @@ PORTABLE = ("--zig", "--compatibility", "manylinux2014") if sys.platform == "lin
 def main(tools: Path, environment: Path, out: Path) -> None:
     """Train, unless that has been done, and build."""
     out.mkdir(parents=True, exist_ok=True)
-    python, profile = environment / "bin" / "python", environment / "ferroloop.profdata"
+    python, profile = environment / "bin" / "python", environment / f"ferroloop-{rustc('release')}.profdata"
     if not is_current(profile):
         profile.unlink(missing_ok=True)
         train(tools, python, profile)
@@ -89,7 +90,8 @@ def _line_of_record(line: str, changed: dict[str, bytes]) -> str:
 
 def is_current(profile: Path) -> bool:
     """Whether there is a profile, and it knows the sources as they are."""
-    sources = [ROOT / "Cargo.lock", *ROOT.glob("binding/src/**/*.rs"), *ROOT.glob("engine/src/**/*.rs")]
+    of_the_build = ("Cargo.*", "*/Cargo.toml", "binding/src/**/*.rs", "engine/src/**/*.rs", "bench/**/*.py")
+    sources = [source for pattern in of_the_build for source in ROOT.glob(pattern)]
     return profile.exists() and all(source.stat().st_mtime < profile.stat().st_mtime for source in sources)
 
 
