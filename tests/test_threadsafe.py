@@ -247,9 +247,9 @@ async def main():
         writer.close()
         await writer.wait_closed()
     right.send(b"nobody reads this")
-    cpu = time.process_time()
+    cpu = time.thread_time()
     await asyncio.sleep(0.3)
-    assert time.process_time() - cpu < 0.1
+    assert time.thread_time() - cpu < 0.1
 
 in_child(lambda: loop.run_until_complete(main()))
 loop.close()

@@ -222,10 +222,10 @@ def test_full_backlog(loop: Loop, run: Run, path: str) -> None:
 
     async def main(listener: socket.socket) -> None:
         connecting = asyncio.ensure_future(loop.create_unix_connection(Recorder, path))
-        used = time.process_time()
+        used = time.thread_time()
         await asyncio.sleep(0.3)
         assert not connecting.done()
-        assert time.process_time() - used < 0.15
+        assert time.thread_time() - used < 0.15
         with accept(listener):
             transport, _ = await connecting
         transport.close()

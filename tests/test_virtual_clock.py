@@ -426,9 +426,9 @@ def test_without_a_deadline(loop: Any, deadline: float | None) -> None:
     timer = loop.call_at(deadline, loop.stop) if deadline else None
     thread = threading.Timer(0.5, loop.call_soon_threadsafe, [loop.stop])
     thread.start()
-    used, started = time.process_time(), time.monotonic()
+    used, started = time.thread_time(), time.monotonic()
     loop.run_forever()
-    assert time.process_time() - used < 0.25
+    assert time.thread_time() - used < 0.25
     assert time.monotonic() - started > 0.4
     assert loop.time() == 0
     thread.join()
