@@ -88,9 +88,9 @@ def child(command: Sequence[str], core: int, environment: Mapping[str, str] | No
     variables = {**os.environ, **(environment or {})}
     # What is imported has been compiled before, as it is for those who use it.
     variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipe = subprocess.PIPE
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, **pipes, stderr=errors, env=variables)
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=variables)
         os.sched_setaffinity(process.pid, {core})
         try:
             yield Child(process, errors)

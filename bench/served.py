@@ -74,8 +74,8 @@ class Served(ByTurns):
 
 def quantiles(latencies: Counter[int]) -> tuple[float, ...]:
     """The seconds that the QUANTILES of the exchanges stayed below; `latencies` counts nanoseconds."""
-    total, below, found = latencies.total(), 0, []
-    thousandths = list(QUANTILES.values())
+    total, below = latencies.total(), 0
+    thousandths, found = list(QUANTILES.values()), list[float]()
     for nanoseconds in sorted(latencies):
         below += latencies[nanoseconds]
         while len(found) < len(thousandths) and below * 1000 >= thousandths[len(found)] * total:

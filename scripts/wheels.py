@@ -56,7 +56,15 @@ def built(tools: Path, python: Path, flags: str, *options: str) -> Iterator[Path
         "CARGO_TARGET_DIR": str(TARGETS),
         "PYO3_PYTHON": str(python),
     }
-    command = [tools / "bin" / "maturin", "build", "--release", "--locked", "--strip", "--quiet", *options]
+    command: list[str | Path] = [
+        tools / "bin" / "maturin",
+        "build",
+        "--release",
+        "--locked",
+        "--strip",
+        "--quiet",
+        *options,
+    ]
     with tempfile.TemporaryDirectory() as made:
         command += ["--interpreter", python, "--out", made]
         subprocess.run(command, cwd=ROOT, env=os.environ | variables, check=True)
@@ -112,7 +120,7 @@ def train(tools: Path, python: Path, profile: Path) -> None:
         with built(tools, python, flags, *options) as wheel, zipfile.ZipFile(wheel) as archive:
             archive.extractall(package)
         variables = {"PYTHONPATH": str(package), "LLVM_PROFILE_FILE": f"{counts}/%m-%p.profraw"}
-        training = [python, ROOT / "bench" / "training.py", str(SECONDS)]
+        training: list[str | Path] = [python, ROOT / "bench" / "training.py", str(SECONDS)]
         subprocess.run(training, env=os.environ | variables, check=True)
         subprocess.run([profdata, "merge", "--output", profile, counts], check=True)
 

@@ -26,7 +26,8 @@ def find(command: str) -> str | None:
 def postgres(data: Path) -> Iterator[dict[str, Any]]:
     """A cluster that takes connections with and without TLS."""
     # It refuses to run as root.
-    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    root = os.geteuid() == 0
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
     directory, port = data / "postgres", free_port()
     directory.mkdir(mode=0o700)
     shutil.copytree(data / "keys", directory / "keys")
@@ -34,7 +35,16 @@ def postgres(data: Path) -> Iterator[dict[str, Any]]:
         for path in (directory, *directory.rglob("*")):
             shutil.chown(path, "postgres", "postgres")
     cluster = directory / "cluster"
-    command = [find("initdb"), "-D", str(cluster), "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+    command: list[Any] = [
+        find("initdb"),
+        "-D",
+        str(cluster),
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--no-sync",
+        "--encoding=UTF8",
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
     settings = {
         "listen_addresses": "127.0.0.1",

@@ -14,5 +14,6 @@ def update_keys(tls: ssl.SSLObject) -> None:
     update = library.SSL_key_update
     update.argtypes, update.restype = [ctypes.c_void_p, ctypes.c_int], ctypes.c_int
     # An object's header, then its socket (none) and its SSL.
-    address = ctypes.c_void_p.from_address(id(tls._sslobj) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p))
+    header = object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    address = ctypes.c_void_p.from_address(id(tls._sslobj) + header)  # type: ignore[attr-defined]
     assert update(address, _UPDATE_REQUESTED) == 1

@@ -53,7 +53,7 @@ def _portable() -> Loop:
     return loop
 
 
-def loop_class(kind: str) -> type:
+def loop_class(kind: str) -> Any:
     """The class to subclass where a test overrides a method of the loop."""
     if kind == ORACLE:
         return asyncio.SelectorEventLoop

@@ -176,7 +176,7 @@ def scripted(
     are in the loop's `asked`.
     """
 
-    class Scripted(loop_class):
+    class Scripted(loop_class):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.asked: list[tuple[Any, Any]] = []

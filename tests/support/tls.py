@@ -111,7 +111,7 @@ async def tls_connection(
     """A TLS transport after its handshake, its protocol, and the peer; all closed afterwards."""
     loop = asyncio.get_running_loop()
     left, right = pair()
-    contexts = [client_context, server_context]
+    contexts: list[Callable[[], ssl.SSLContext]] = [client_context, server_context]
     peer = Peer(right, peer_context or contexts[not server_side](), server_side=not server_side)
     context = context or contexts[server_side]()
     shaking = loop.create_task(peer.handshake())
