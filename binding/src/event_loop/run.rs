@@ -222,7 +222,11 @@ impl EventLoop {
         let now = Self::now(this)?;
         let exact = this.get().has_virtual_clock(this.py());
         let end = if exact { now.next_up() } else { now + clock::due_margin(now) };
+        let counts = !this.get().has_custom_clock();
         cell.with(this.py(), |state, _| {
+            if !counts {
+                state.timers.note_punctual(now);
+            }
             for timer in state.timers.take_due(now, end) {
                 state.ready.push(Job::Call(timer.into_handle()));
             }
