@@ -57,16 +57,7 @@ async def getaddrinfo(
     return await look_up(loop, host, port, family, type, proto, flags)
 
 
-async def _look_up(
-    loop: EventLoop,
-    host: str | bytes | None,
-    port: str | bytes | int | None,
-    family: int,
-    type: int,
-    proto: int,
-    flags: int,
-) -> list[Any]:
-    arguments = host, port, family, type, proto, flags
+async def _look_up(loop: EventLoop, *arguments: Any) -> list[Any]:
     infos = _of_literal(*arguments)
     if infos is not None:
         return infos
