@@ -1,4 +1,4 @@
-"""`python -m ferroloop doctor` and `bench`, as somebody types them who tries ferroloop for the first time."""
+"""`python -m ferroloop doctor`, `bench` and `dump`, as somebody types them who tries ferroloop for the first time."""
 
 import re
 import subprocess
@@ -192,7 +192,7 @@ def test_bench_refuses(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert script.err.startswith("usage: python -m ferroloop bench")
 
 
-@pytest.mark.parametrize("name", ["doctor", "bench"])
+@pytest.mark.parametrize("name", ["doctor", "bench", "dump"])
 @pytest.mark.parametrize("place", ["{}", "{}/__main__.py"])
 def test_the_users_program_comes_first(tmp_path: Path, name: str, place: str) -> None:
     """S50: a file or directory that python would run is run, whatever it is called."""

@@ -25,6 +25,7 @@ from ._ferroloop import __version__
 _USAGE = """\
 usage: python -m ferroloop (FILE | - | -m MODULE | -c CODE) [ARG ...]
        python -m ferroloop (doctor | bench) [OPTION ...]
+       python -m ferroloop dump PID
 
 Run a Python program with ferroloop as its asyncio event loop.
 
@@ -34,10 +35,11 @@ Run a Python program with ferroloop as its asyncio event loop.
   -c CODE     a program given as a string
   doctor      tell what ferroloop finds on this machine, and how to use it from the programs installed
   bench       compare it with the other event loops installed, in about a minute
+  dump PID    print what the event loops of a running process hold, also of one that hangs (Python 3.14 and later)
   --version   print the version and exit
   --help      print this and exit
 
-A file or directory of your own that is called doctor or bench comes before the command of that name.
+A file or directory of your own that is called doctor, bench or dump comes before the command of that name.
 """
 
 

@@ -1,9 +1,9 @@
-"""What `python -m ferroloop` can do besides running a program: `doctor` and `bench`."""
+"""What `python -m ferroloop` can do besides running a program: `doctor`, `bench` and `dump`."""
 
 import importlib
 import os
 
-NAMES = ("doctor", "bench")
+NAMES = ("doctor", "bench", "dump")
 
 
 def is_meant(name: str) -> bool:
