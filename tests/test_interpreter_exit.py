@@ -69,31 +69,6 @@ thread.start()
 while not loop.is_running():
     time.sleep(0.001)
 """,
-    "callback that never ends in a daemon thread": """
-def work():
-    while True:
-        time.sleep(0.0005)
-loop.call_soon(work)
-thread = threading.Thread(target=loop.run_forever, daemon=True)
-thread.start()
-while not loop.is_running():
-    time.sleep(0.001)
-""",
-    "protocol that never ends in a daemon thread": """
-began = threading.Event()
-class Protocol(asyncio.Protocol):
-    def data_received(self, data):
-        began.set()
-        while True:
-            time.sleep(0.0005)
-left, right = socket.socketpair()
-left.setblocking(False)
-loop.create_task(loop.create_connection(Protocol, sock=left))
-right.send(b"x")
-thread = threading.Thread(target=loop.run_forever, daemon=True)
-thread.start()
-began.wait()
-""",
     "daemon thread that wakes the loop": """
 def wake():
     try:
@@ -142,6 +117,125 @@ async def main():
 loop.run_until_complete(main())
 """,
 }
+
+# What the loop of a daemon thread calls, and what does not return. `never` is the callback.
+NEVER = """
+began = threading.Event()
+def never(*_args, **_kwargs):
+    began.set()
+    while True:
+        time.sleep(0.0005)
+def transport_of(protocol, sock, **options):
+    sock.setblocking(False)
+    return loop.create_task(loop.create_connection(protocol, sock=sock, **options))
+left, right = socket.socketpair()
+class Protocol(asyncio.Protocol):
+    pass
+"""
+RUN = """
+threading.Thread(target=loop.run_forever, daemon=True).start()
+began.wait()
+"""
+TLS = """
+import ssl, trustme
+authority = trustme.CA()
+server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+authority.issue_cert("localhost").configure_cert(server)
+authority.configure_trust(client)
+right.setblocking(False)
+served = loop.create_task(loop.connect_accepted_socket(Protocol, right, ssl=server))
+task = transport_of(Client, left, ssl=client, server_hostname="localhost")
+"""
+SPEAKS = """
+class Client(asyncio.Protocol):
+    def connection_made(self, transport):
+        transport.write(b"x")
+"""
+NEVER_ENDS = {
+    "callback": "loop.call_soon(never)",
+    "exception handler": """
+loop.set_exception_handler(never)
+loop.call_soon(lambda: 1 / 0)
+""",
+    "task factory": """
+loop.set_task_factory(never)
+loop.call_soon(lambda: loop.create_task(asyncio.sleep(0)))
+""",
+    "class of tasks": """
+asyncio.tasks.Task = never
+loop.call_soon(lambda: loop.create_task(asyncio.sleep(0)))
+""",
+    "clock": """
+class Loop(type(loop)):
+    def time(self):
+        return never() if asyncio._get_running_loop() else super().time()
+loop = Loop()
+loop.call_soon(lambda: loop.call_later(1, print))
+""",
+    "data_received": """
+Protocol.data_received = never
+task = transport_of(Protocol, left)
+right.send(b"x")
+""",
+    "pause_writing within write": """
+Protocol.pause_writing = never
+Protocol.connection_made = lambda _, transport: transport.write(bytes(9_000_000))
+task = transport_of(Protocol, left)
+""",
+    "protocol factory of a server": """
+server = loop.run_until_complete(loop.create_server(never, "127.0.0.1", 0))
+client = socket.create_connection(server.sockets[0].getsockname())
+""",
+    "error_received within sendto": """
+class Datagrams(asyncio.DatagramProtocol):
+    error_received = never
+    def connection_made(self, transport):
+        loop.call_soon(transport.sendto, bytes(70_000), ("127.0.0.1", 9))
+task = loop.create_task(loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", 0)))
+""",
+    "data_received under TLS": SPEAKS + "Protocol.data_received = never" + TLS,
+    "get_buffer under TLS": SPEAKS
+    + """
+class Protocol(asyncio.BufferedProtocol):
+    get_buffer = never
+"""
+    + TLS,
+    "buffer_updated under TLS": SPEAKS
+    + """
+class Protocol(asyncio.BufferedProtocol):
+    buffer_updated = never
+    def get_buffer(self, hint):
+        return bytearray(9)
+"""
+    + TLS,
+    "eof_received under TLS": """
+class Client(asyncio.Protocol):
+    def connection_made(self, transport):
+        transport.close()
+Protocol.eof_received = never
+"""
+    + TLS,
+    "pause_writing under TLS": """
+class Client(asyncio.Protocol):
+    pause_writing = never
+    def connection_made(self, transport):
+        transport.write(bytes(9_000_000))
+        transport.write(bytes(9_000_000))
+"""
+    + TLS,
+    "exception handler after data_received under TLS": SPEAKS
+    + "Protocol.data_received = lambda _, data: 1 / 0\nloop.set_exception_handler(never)"
+    + TLS,
+}
+
+
+@pytest.mark.parametrize("name", NEVER_ENDS)
+def test_call_that_never_ends_in_a_daemon_thread(run_script: RunScript, name: str) -> None:
+    """S2.26: exit code 0 in time, whatever the loop had called."""
+    script = run_script(PRELUDE + NEVER + NEVER_ENDS[name] + RUN, "-W", "ignore")
+    assert "Fatal" not in script.err
+    assert "Traceback" not in script.err
 
 
 @pytest.mark.parametrize("name", ENDINGS)

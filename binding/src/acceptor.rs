@@ -141,7 +141,7 @@ impl Acceptor {
         let py = this.py();
         let context = ffi::copy_of_context(this.get().context.bind(py))?;
         let factory = this.get().protocol_factory.bind(py);
-        let protocol = ffi::in_context(&context, || factory.call0())?;
+        let protocol = ffi::in_context(&context, || ffi::call(factory, []))?;
         Ok((protocol, context))
     }
 

@@ -11,7 +11,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::cell::LoopCell;
 use crate::errors::os_error;
-use crate::{names, parking};
+use crate::{ffi, names, parking};
 
 /// Reported for a child whose status somebody else has taken (S45.2).
 const UNKNOWN_CODE: i32 = 255;
@@ -84,7 +84,7 @@ impl Child {
         };
         let ended = PyTuple::new(py, [self.pid, code])?;
         let args = ended.as_sequence().concat(watched.args.bind(py).as_sequence())?;
-        watched.callback.call1(py, args.cast::<PyTuple>()?)?;
+        ffi::call_with(watched.callback.bind(py), args.cast()?)?;
         Ok(())
     }
 

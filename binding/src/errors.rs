@@ -81,7 +81,7 @@ impl<'py> Report<'py> {
     /// Errors: what the handler lets through, which leaves the run.
     pub(crate) fn send(self, event_loop: &Bound<'py, EventLoop>) -> PyResult<()> {
         let name = intern!(event_loop.py(), "call_exception_handler");
-        let report = || event_loop.call_method1(name, (self.context,)).map(drop);
+        let report = || ffi::call_method(event_loop, name, [&self.context]).map(drop);
         ffi::handling(&self.error, report)
     }
 }

@@ -20,7 +20,7 @@ mod method;
 mod recycle;
 
 pub(crate) use bytes::{bytes_of, bytes_of_at_most, with_writable_buffer};
-pub(crate) use call::{call, call_method, call_with};
+pub(crate) use call::{call, call_method, call_with, call_with_keywords};
 pub(crate) use context::{
     Nesting, copy_context, copy_of_context, empty_context, in_context, is_unseen_and_empty,
 };

@@ -115,7 +115,7 @@ impl EventLoop {
     /// The loop's time: the monotonic clock, or a subclass's own `time()` (S1.9).
     pub(crate) fn now(this: &Bound<'_, Self>) -> PyResult<f64> {
         if this.get().has_custom_clock() {
-            return this.call_method0(intern!(this.py(), "time"))?.extract();
+            return ffi::call_method(this, intern!(this.py(), "time"), [])?.extract();
         }
         Ok(clock::now())
     }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::EventLoop;
-use crate::ffi::{Arguments, FastMethod};
+use crate::ffi::{self, Arguments, FastMethod};
 use crate::names;
 
 pub(super) struct CreateTask;
@@ -31,7 +31,7 @@ impl FastMethod for CreateTask {
         match only {
             Some(coro) if !this.get().debug() && !this.get().has_task_factory(py) => {
                 this.get().check_closed()?;
-                task_class(py)?.call((coro,), Some(&EventLoop::as_keyword(this)?))
+                ffi::call_with_keywords(&task_class(py)?, &coro, &EventLoop::as_keyword(this)?)
             }
             _ => arguments.call(&this.getattr(intern!(py, "_create_task"))?),
         }

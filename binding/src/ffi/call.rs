@@ -1,4 +1,5 @@
-//! Calling callbacks and protocols: code of the program's, which may run for long.
+//! Calling callbacks, factories, handlers and protocols: code of the program's, which may run for
+//! long.
 //!
 //! Before Python 3.14 a daemon thread that runs such code when the interpreter ends is ended by
 //! `pthread_exit`, which unwinds its stack by force. No Rust frame may be unwound then: what it drops
@@ -11,12 +12,15 @@ use std::ptr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::parking::park_for_ever;
 
 /// The most arguments besides the object itself.
 const MOST: usize = 3;
+
+/// The slot before the first argument is Python's to use.
+const SLOT_BEFORE: usize = ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
 
 /// What PyO3 declares as unable to unwind, ...
 type Declared = unsafe extern "C" fn(
@@ -43,8 +47,24 @@ pub(crate) fn call<'py, const COUNT: usize>(
     const { assert!(COUNT <= MOST) };
     let mut slots = [ptr::null_mut(); 1 + MOST];
     slots.iter_mut().skip(1).zip(args).for_each(|(slot, arg)| *slot = arg.as_ptr());
-    // SAFETY: an object, and that many arguments, which live as long as the call.
-    unsafe { vectorcall(callable.py(), ffi::PyObject_Vectorcall, callable.as_ptr(), &slots, COUNT) }
+    let (py, function, names) = (callable.py(), ffi::PyObject_Vectorcall, ptr::null_mut());
+    let (first, count) = (slots.as_ptr().wrapping_add(1), COUNT | SLOT_BEFORE);
+    // SAFETY: an object, and that many arguments after a free slot, which live as long as the call.
+    unsafe { vectorcall(py, function, callable.as_ptr(), first, count, names) }
+}
+
+/// Calls `callable` with one argument and a dict of keywords.
+#[inline]
+pub(crate) fn call_with_keywords<'py>(
+    callable: &Bound<'py, PyAny>,
+    arg: &Bound<'py, PyAny>,
+    keywords: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let slots = [ptr::null_mut(), arg.as_ptr()];
+    let (py, function) = (callable.py(), ffi::PyObject_VectorcallDict);
+    let (first, count) = (slots.as_ptr().wrapping_add(1), 1 | SLOT_BEFORE);
+    // SAFETY: an object, an argument after a free slot, and a dict; all live as long as the call.
+    unsafe { vectorcall(py, function, callable.as_ptr(), first, count, keywords.as_ptr()) }
 }
 
 /// Calls `callable` with a tuple of arguments.
@@ -77,28 +97,30 @@ pub(crate) fn call_method<'py, const COUNT: usize>(
     let mut slots = [ptr::null_mut(); 2 + MOST];
     let places = slots.iter_mut().skip(1);
     places.zip([object].into_iter().chain(args)).for_each(|(slot, arg)| *slot = arg.as_ptr());
-    let (py, function, count) = (object.py(), ffi::PyObject_VectorcallMethod, 1 + COUNT);
-    // SAFETY: a name, and the object with that many arguments, which live as long as the call.
-    unsafe { vectorcall(py, function, method.as_ptr(), &slots, count) }
+    let (py, function, names) = (object.py(), ffi::PyObject_VectorcallMethod, ptr::null_mut());
+    let (first, count) = (slots.as_ptr().wrapping_add(1), (1 + COUNT) | SLOT_BEFORE);
+    // SAFETY: a name, and the object with that many arguments after a free slot, which live as long
+    // as the call.
+    unsafe { vectorcall(py, function, method.as_ptr(), first, count, names) }
 }
 
 /// # Safety
-/// An object that `function` may be asked for, and `count` more in the slots after the first, which
-/// is for Python to put one in.
+/// An object that `function` may be asked for; from `first` on as many objects as `count` tells,
+/// and if it has the bit, a slot before them that Python may use; keywords as `function` takes
+/// them, or null.
 #[inline]
-unsafe fn vectorcall<'py>(
-    py: Python<'py>,
+pub(super) unsafe fn vectorcall(
+    py: Python<'_>,
     function: Declared,
     callee: *mut ffi::PyObject,
-    slots: &[*mut ffi::PyObject],
+    first: *const *mut ffi::PyObject,
     count: usize,
-) -> PyResult<Bound<'py, PyAny>> {
+    keywords: *mut ffi::PyObject,
+) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: the same function, but for what it may do besides.
     let function = black_box(unsafe { transmute::<Declared, Vectorcall>(function) });
-    let first = slots.get(1..).unwrap_or_default().as_ptr();
-    let count = count | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
     // SAFETY: as the caller says.
-    let result = staying(|| unsafe { function(callee, first, count, ptr::null_mut()) });
+    let result = staying(|| unsafe { function(callee, first, count, keywords) });
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }

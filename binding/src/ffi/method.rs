@@ -11,6 +11,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 use pyo3::{Borrowed, PyTypeInfo, ffi};
 
+use super::call::vectorcall;
+
 /// The arguments of one vectorcall: positional ones first, then the values of the keywords.
 #[derive(Clone, Copy)]
 pub(crate) struct Arguments<'a, 'py> {
@@ -93,10 +95,9 @@ impl<'a, 'py> Arguments<'a, 'py> {
     pub(crate) fn call(&self, callable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let names = self.keyword_names.map_or(ptr::null_mut(), Borrowed::as_ptr);
         let (first, count) = (self.all.as_ptr(), self.positional.len());
+        let function = ffi::PyObject_Vectorcall;
         // SAFETY: the very arguments of the vectorcall that is under way, keywords behind the rest.
-        let result = unsafe { ffi::PyObject_Vectorcall(callable.as_ptr(), first, count, names) };
-        // SAFETY: a new reference, or null with an exception set.
-        unsafe { Bound::from_owned_ptr_or_err(self.py, result) }
+        unsafe { vectorcall(self.py, function, callable.as_ptr(), first, count, names) }
     }
 
     #[inline]

@@ -80,7 +80,7 @@ impl TlsLayer {
         if let Some(data) = joined(py, chunks)?
             && let Some(protocol) = this.get().protocol(py)
         {
-            protocol.call_method1(intern!(py, "data_received"), (data,))?;
+            ffi::call_method(&protocol, intern!(py, "data_received"), [&data])?;
         }
         outcome
     }
@@ -91,14 +91,16 @@ impl TlsLayer {
         let py = this.py();
         let Some(protocol) = this.get().protocol(py) else { return Ok(false) };
         let hint = session.received(py)? + fresh.len();
-        let buffer = protocol.call_method1(intern!(py, "get_buffer"), (hint,))?;
+        let hint = hint.into_pyobject(py)?;
+        let buffer = ffi::call_method(&protocol, intern!(py, "get_buffer"), [&hint])?;
         check_room(&buffer)?;
         // In bytes: what it holds may be wider items. What cannot be written to is refused below.
         let room = ffi::with_writable_buffer(&buffer, |memory| memory.len());
         let room = room.or_else(|_| buffer.len())?;
         let (filled, outcome) = session.fill(&buffer, room, fresh);
         if filled > 0 {
-            protocol.call_method1(intern!(py, "buffer_updated"), (filled,))?;
+            let filled = filled.into_pyobject(py)?;
+            ffi::call_method(&protocol, intern!(py, "buffer_updated"), [&filled])?;
         }
         if filled == room {
             // There may be more, which waits until others have had their turn.
@@ -123,7 +125,7 @@ impl TlsLayer {
             Pressure::High => intern!(py, "pause_reading"),
             Pressure::Low => intern!(py, "resume_reading"),
         };
-        below.bind(py).call_method0(method).map(drop)
+        ffi::call_method(below.bind(py), method, []).map(drop)
     }
 }
 

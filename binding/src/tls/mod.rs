@@ -184,7 +184,7 @@ impl TlsLayer {
 
     /// Calls a step of the Python half.
     fn step<'py>(this: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<()> {
-        this.call_method0(name).map(drop)
+        ffi::call_method(this, name, []).map(drop)
     }
 
     /// Ends the connection over an error of the record layer or of the application's protocol. What
@@ -194,9 +194,10 @@ impl TlsLayer {
         match outcome {
             Err(error) if error.is_instance_of::<PyException>(py) => {
                 let error = error.into_value(py).into_bound(py);
-                let arguments = (&error, "Fatal error on SSL protocol");
+                let message = intern!(py, "Fatal error on SSL protocol");
                 let name = intern!(py, "_fatal_error");
-                ffi::handling(&error, || this.call_method1(name, arguments).map(drop))
+                let arguments = [error.as_any(), message.as_any()];
+                ffi::handling(&error, || ffi::call_method(this, name, arguments).map(drop))
             }
             other => other,
         }

@@ -9,10 +9,9 @@ use ferroloop_engine::Pressure;
 use super::libssl::{Ssl, Step};
 use super::portable::Portable;
 use super::{Room, Session, TlsLayer, TlsPhase, joined};
-use crate::errors;
-use crate::names;
 use crate::transport::StreamTransport;
 use crate::transport::chunk::Chunk;
+use crate::{errors, ffi, names};
 
 impl TlsLayer {
     /// Takes application data; sends it if the handshake is over.
@@ -148,7 +147,7 @@ impl TlsLayer {
             Some(Pressure::Low) => intern!(py, "resume_writing"),
         };
         let Some(protocol) = this.get().protocol(py) else { return Ok(()) };
-        let Err(error) = protocol.call_method0(method) else { return Ok(()) };
+        let Err(error) = ffi::call_method(&protocol, method, []) else { return Ok(()) };
         let transport = this.getattr(intern!(py, "_app_transport"))?;
         errors::signal_failed(&this.get().event_loop(py), method, transport, this, error)
     }
@@ -161,7 +160,7 @@ fn write_below<'py>(below: &Bound<'py, PyAny>, records: Vec<Bound<'py, PyBytes>>
     }
     let py = below.py();
     match joined(py, records)? {
-        Some(records) => below.call_method1(intern!(py, "write"), (records,)).map(drop),
+        Some(records) => ffi::call_method(below, intern!(py, "write"), [&records]).map(drop),
         None => Ok(()),
     }
 }

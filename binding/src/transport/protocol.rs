@@ -138,7 +138,7 @@ impl BaseTransport {
             return Ok(());
         };
         let outcome = match caller {
-            Caller::Application => target.protocol.call_method0(method),
+            Caller::Application => ffi::call_method(&target.protocol, method, []),
             Caller::Loop => target.call(method, []),
         };
         let Err(error) = outcome else {

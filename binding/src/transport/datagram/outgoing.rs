@@ -12,6 +12,7 @@ use super::incoming::would_block;
 use super::known::KnownAddress;
 use crate::errors::{self, os_error};
 use crate::event_loop::EventLoop;
+use crate::ffi;
 use crate::transport::address::address_from_python;
 use crate::transport::chunk::Chunk;
 use crate::transport::writing::Caller;
@@ -256,7 +257,7 @@ fn send_failed(
     match caller {
         // What it raises is the caller's, as in asyncio.
         Caller::Application => match this.get().target(py) {
-            Some(target) => target.protocol.call_method1(method, (error.value(py),)).map(drop),
+            Some(target) => ffi::call_method(&target.protocol, method, [error.value(py)]).map(drop),
             None => Ok(()),
         },
         Caller::Loop => {
