@@ -13,7 +13,7 @@ unsafe extern "C" {
     fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> c_int;
 }
 
-/// Shows the memory of a writable buffer to `fill`.
+/// Shows the memory of a writable buffer to `fill`, which must not call Python.
 ///
 /// Errors: BufferError or TypeError if `object` gives no writable contiguous buffer.
 pub(crate) fn with_writable_buffer<R>(
@@ -35,7 +35,7 @@ pub(crate) fn with_writable_buffer<R>(
     if length == 0 {
         return Ok(fill(&mut []));
     }
-    // SAFETY: pinned and writable; no Python code runs while the slice lives, so nobody else
+    // SAFETY: pinned and writable; `fill` calls no Python while the slice lives, so nobody else
     // touches it.
     Ok(fill(unsafe { slice::from_raw_parts_mut(start, length) }))
 }

@@ -154,10 +154,10 @@ impl BaseTransport {
     fn receive_in_place<'py>(&self, py: Python<'py>) -> PyResult<Received<Bound<'py, PyBytes>>> {
         let mut outcome = Ok(Received::Nothing);
         let data = ffi::bytes_of_at_most(py, ROOM, |room| {
-            outcome = self.receive(py, |stream, fd| stream.recv_uninit(fd, room));
+            outcome = self.try_receive(py, |stream, fd| stream.recv_uninit(fd, room));
             if let Ok(Received::Data(length)) = outcome { length } else { 0 }
         })?;
-        outcome?.try_map(|_| Ok(data))
+        outcome.map_err(|error| os_error(py, &error))?.try_map(|_| Ok(data))
     }
 
     /// Reads into the loop's buffer and has `take` make something of what came.
@@ -174,14 +174,25 @@ impl BaseTransport {
         })
     }
 
-    /// Receives if the stream still wants to: the events of one poll are older than its jobs.
+    /// `try_receive`, for whoever holds no memory that Python code could touch.
     #[inline]
     fn receive(
         &self,
         py: Python<'_>,
         recv: impl FnOnce(&mut Stream<Chunk>, BorrowedFd<'_>) -> io::Result<Read> + Send,
     ) -> PyResult<Received<usize>> {
-        let outcome = self.cell.with(py, |state, _| {
+        self.try_receive(py, recv).map_err(|error| os_error(py, &error))
+    }
+
+    /// Receives if the stream still wants to: the events of one poll are older than its jobs. Calls
+    /// no Python, which even to make an error would be.
+    #[inline]
+    fn try_receive(
+        &self,
+        py: Python<'_>,
+        recv: impl FnOnce(&mut Stream<Chunk>, BorrowedFd<'_>) -> io::Result<Read> + Send,
+    ) -> io::Result<Received<usize>> {
+        self.cell.with(py, |state, _| {
             if !state.stream.is_reading() {
                 return Ok(Received::Nothing);
             }
@@ -190,8 +201,7 @@ impl BaseTransport {
                 Read::Eof => Received::Eof,
                 Read::NotReady => Received::Nothing,
             })
-        });
-        outcome.map_err(|error: io::Error| os_error(py, &error))
+        })
     }
 
     /// Receives straight into the buffer of a BufferedProtocol (S16.6).
@@ -209,9 +219,12 @@ impl BaseTransport {
             Err(error) => return Self::protocol_failed(this, event_loop, error, "get_buffer"),
         };
         let received = ffi::with_writable_buffer(&buffer, |memory| {
-            this.get().receive(py, |stream, fd| stream.recv(fd, memory))
+            this.get().try_receive(py, |stream, fd| stream.recv(fd, memory))
         });
-        let received = received.unwrap_or_else(|_| Err(not_writable(&buffer)));
+        let received = match received {
+            Ok(received) => received.map_err(|error| os_error(py, &error)),
+            Err(_) => Err(not_writable(&buffer)),
+        };
         Self::deliver(this, event_loop, target, received, "buffer_updated", |length| {
             let length = length.into_pyobject(py)?.into_any();
             target.call(intern!(py, "buffer_updated"), [&length]).map(drop)
