@@ -185,6 +185,18 @@ def test_cancelled_head_is_removed(loop: Loop) -> None:
     assert alive(behind) == 3
 
 
+@pytest.mark.parametrize("count", [1, 101])
+def test_cleared_timers_are_no_longer_scheduled(loop: Loop, count: int) -> None:
+    """S5.6, S5.7: neither the cancelled head nor what a compaction clears."""
+    timers = far_timers(loop, count)
+    late = timers[-1]
+    for timer in timers:
+        timer.cancel()
+    assert late._scheduled  # type: ignore[attr-defined]
+    turn(loop)
+    assert not late._scheduled  # type: ignore[attr-defined]
+
+
 def test_cancelling_twice_counts_once(loop: Loop) -> None:
     """S5.8."""
     timers = far_timers(loop, 102)

@@ -104,7 +104,9 @@ impl EventLoop {
             state.timers.purge(&mut dead);
             dead
         });
-        drop(dead);
+        for timer in dead {
+            drop(timer.into_handle());
+        }
     }
 
     /// Steps 2 to 4 (S4.2): polls until the next deadline, and for at most `limit`.
