@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import errno
 import os
 import re
 import socket
@@ -72,6 +73,16 @@ def test_numbers_beyond_descriptors(loop: Loop, fd: int) -> None:
     for name in METHODS:
         with pytest.raises(ValueError, match=f"^Invalid file descriptor: -{fd}0$"):
             call(loop, name, -10 * fd)
+
+
+def test_largest_number(loop: Loop) -> None:
+    """S7.1, S7.2: it may be a descriptor, and is not open."""
+    for add in (loop.add_reader, loop.add_writer):
+        with pytest.raises(OSError) as caught:
+            add(2**31 - 1, print)
+        assert caught.value.errno == errno.EBADF
+    assert not loop.remove_reader(2**31 - 1)
+    assert not loop.remove_writer(2**31 - 1)
 
 
 @pytest.mark.parametrize("name", METHODS)

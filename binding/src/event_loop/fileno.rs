@@ -8,23 +8,20 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-/// No descriptor has this number: it stands for all that are too large for an int of C.
-const BEYOND: RawFd = RawFd::MAX;
-
 /// The descriptor behind `object`.
 ///
 /// Errors: ValueError for what is none, OverflowError for an int too large to be one.
 pub(super) fn descriptor(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     match number_of(object)? {
-        BEYOND => Err(PyOverflowError::new_err("Python int too large to convert to C int")),
-        fd if fd >= 0 => Ok(fd),
-        fd => Err(not_a_descriptor(fd)),
+        None => Err(PyOverflowError::new_err("Python int too large to convert to C int")),
+        Some(fd) if fd >= 0 => Ok(fd),
+        Some(fd) => Err(not_a_descriptor(fd)),
     }
 }
 
-/// The number behind `object`: a descriptor, a negative number as closed sockets have it, or
-/// `BEYOND`.
-pub(super) fn number_of(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+/// The number behind `object`: a descriptor, or a negative number as closed sockets have it. None
+/// is one too large for an int of C.
+pub(super) fn number_of(object: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
     let py = object.py();
     let number = if object.is_instance_of::<PyInt>() {
         object.clone()
@@ -36,10 +33,10 @@ pub(super) fn number_of(object: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         }
     };
     match number.extract() {
-        Ok(fd) => Ok(fd),
+        Ok(fd) => Ok(Some(fd)),
         Err(error) if !error.is_instance_of::<PyOverflowError>(py) => Err(not_a_file(object)?),
         Err(_) if number.lt(0)? => Err(not_a_descriptor(number)),
-        Err(_) => Ok(BEYOND),
+        Err(_) => Ok(None),
     }
 }
 

@@ -100,7 +100,9 @@ impl EventLoop {
         fd: &Bound<'_, PyAny>,
         side: Side,
     ) -> PyResult<bool> {
-        Self::refuse_owned(this, number_of(fd)?, fd)?;
+        if let Some(number) = number_of(fd)? {
+            Self::refuse_owned(this, number, fd)?;
+        }
         Self::remove_callback(this, fd, side)
     }
 
@@ -114,7 +116,7 @@ impl EventLoop {
         if this.get().closed() {
             return Ok(false);
         }
-        let fd = this.get().watched_number(fd)?;
+        let Some(fd) = this.get().watched_number(fd)? else { return Ok(false) };
         let subscriber = this.get().cell.with(py, move |state, _| {
             state.reactor.as_mut().and_then(|reactor| reactor.take_subscriber(fd, side, |_| true))
         });
@@ -125,12 +127,13 @@ impl EventLoop {
         }
     }
 
-    /// The number behind `fd`; that of a closed file is the one it was watched under.
-    fn watched_number(&self, fd: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-        let number = number_of(fd)?;
-        if number >= 0 {
-            return Ok(number);
-        }
+    /// The number behind `fd`; that of a closed file is the one it was watched under. None is one
+    /// that no descriptor has.
+    fn watched_number(&self, fd: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
+        let number = match number_of(fd)? {
+            Some(number) if number < 0 => number,
+            other => return Ok(other),
+        };
         let file = fd.as_unbound();
         let known = self.cell.with(fd.py(), |state, _| {
             state.reactor.as_ref()?.poller.iter().find_map(|(_, watch)| match watch {
@@ -138,7 +141,7 @@ impl EventLoop {
                 _ => None,
             })
         });
-        known.ok_or_else(|| not_a_descriptor(number))
+        known.map(Some).ok_or_else(|| not_a_descriptor(number))
     }
 
     /// RuntimeError if an open transport of this loop owns the fd (S7.5).
