@@ -59,7 +59,7 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         this.get().check_thread(event_loop)?;
-        if this.get().cell.with(py, |state, _| state.corked) {
+        if this.get().cell.with(py, |state, _| std::mem::take(&mut state.corked)) {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
             let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
         }
