@@ -52,7 +52,8 @@ impl LoopState {
             return Err(Refusal::Closed);
         };
         reactor.waker.arm();
-        let quiet = reactor.poller.lend().map_err(Refusal::System)?;
+        let quiet = reactor.poller.lend().inspect_err(|_| reactor.waker.disarm());
+        let quiet = quiet.map_err(Refusal::System)?;
         let idle = quiet && self.ready.is_empty() && !self.lookups.are_answered();
         let now = clock::now();
         // Whoever asks twice waits once.
