@@ -148,6 +148,12 @@ impl<P> Spares<P> {
         })
     }
 
+    /// One that `take` has counted did not come to be.
+    #[cold]
+    fn forget(&self, py: Python<'_>) {
+        self.memory.with(py, |memory, _| memory.alive = memory.alive.saturating_sub(1));
+    }
+
     /// The end of an instance begins; None if it has to wait.
     #[inline]
     fn begin_end(&self, py: Python<'_>, dead: Spare<P>) -> Option<Spare<P>> {
@@ -218,7 +224,7 @@ pub(crate) fn make<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Boun
 
 #[cold]
 fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
-    let made = Bound::new(py, value)?;
+    let made = Bound::new(py, value).inspect_err(|_| T::spares().forget(py))?;
     // SAFETY: an object of a class that the collector looks after.
     unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
     Ok(made)
