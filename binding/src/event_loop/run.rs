@@ -96,8 +96,8 @@ impl EventLoop {
         }
     }
 
-    /// Step 1 (S4.1). Dropping a handle may run finalizers that come back here, so they are dropped
-    /// with the cell shut.
+    /// Step 1 (S4.1). Dropping a handle, which says from then on that it is not scheduled, may run
+    /// finalizers that come back here, so they are dropped with the cell shut.
     pub(super) fn drop_cancelled_timers(&self, py: Python<'_>) {
         let dead = self.cell.with(py, |state, _| {
             let mut dead = Vec::new();

@@ -48,7 +48,7 @@ pub(crate) fn call<'py, const COUNT: usize>(
     let mut slots = [ptr::null_mut(); 1 + MOST];
     slots.iter_mut().skip(1).zip(args).for_each(|(slot, arg)| *slot = arg.as_ptr());
     let (py, function, names) = (callable.py(), ffi::PyObject_Vectorcall, ptr::null_mut());
-    let (first, count) = (slots.as_ptr().wrapping_add(1), COUNT | SLOT_BEFORE);
+    let (first, count) = (slots.as_mut_ptr().wrapping_add(1), COUNT | SLOT_BEFORE);
     // SAFETY: an object, and that many arguments after a free slot, which live as long as the call.
     unsafe { vectorcall(py, function, callable.as_ptr(), first, count, names) }
 }
@@ -60,9 +60,9 @@ pub(crate) fn call_with_keywords<'py>(
     arg: &Bound<'py, PyAny>,
     keywords: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let slots = [ptr::null_mut(), arg.as_ptr()];
+    let mut slots = [ptr::null_mut(), arg.as_ptr()];
     let (py, function) = (callable.py(), ffi::PyObject_VectorcallDict);
-    let (first, count) = (slots.as_ptr().wrapping_add(1), 1 | SLOT_BEFORE);
+    let (first, count) = (slots.as_mut_ptr().wrapping_add(1), 1 | SLOT_BEFORE);
     // SAFETY: an object, an argument after a free slot, and a dict; all live as long as the call.
     unsafe { vectorcall(py, function, callable.as_ptr(), first, count, keywords.as_ptr()) }
 }
@@ -98,7 +98,7 @@ pub(crate) fn call_method<'py, const COUNT: usize>(
     let places = slots.iter_mut().skip(1);
     places.zip([object].into_iter().chain(args)).for_each(|(slot, arg)| *slot = arg.as_ptr());
     let (py, function, names) = (object.py(), ffi::PyObject_VectorcallMethod, ptr::null_mut());
-    let (first, count) = (slots.as_ptr().wrapping_add(1), (1 + COUNT) | SLOT_BEFORE);
+    let (first, count) = (slots.as_mut_ptr().wrapping_add(1), (1 + COUNT) | SLOT_BEFORE);
     // SAFETY: a name, and the object with that many arguments after a free slot, which live as long
     // as the call.
     unsafe { vectorcall(py, function, method.as_ptr(), first, count, names) }
