@@ -2,9 +2,11 @@
 
 import array
 import asyncio
+import os
 import re
 import socket
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -116,6 +118,30 @@ def test_large_datagrams(loop: Loop, run: Run) -> None:
                 assert [type(exc) for exc in protocol.errors] == [OSError]
                 transport.sendto(b"fits", peer.getsockname())
                 assert peer.recv(10) == b"fits"
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
+@pytest.mark.parametrize("change", ["by another owner", "timeout"])
+def test_a_foreign_socket_that_has_become_blocking(loop: Loop, run: Run, change: str) -> None:
+    """S27.1: netlink's addresses are read by the socket module, which would wait. One at an event does not."""
+
+    async def main() -> None:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_USERSOCK) as peer:
+            sock = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, socket.NETLINK_USERSOCK)
+            for one in peer, sock:
+                one.bind((0, 0))
+            async with endpoint(sock=sock) as (_, protocol):
+                if change == "timeout":
+                    sock.settimeout(5)
+                else:
+                    os.set_blocking(sock.fileno(), True)
+                started = time.monotonic()
+                for message in (b"one", b"two", b"three"):
+                    peer.sendto(message, sock.getsockname())
+                await eventually(lambda: protocol.messages == [b"one", b"two", b"three"])
+                assert time.monotonic() - started < 4
 
     run(main())
 

@@ -247,11 +247,12 @@ def test_refused_sizes(loop: Loop, run: Run, size: Any) -> None:
     run(main())
 
 
-def test_no_such_method(loop: Loop, run: Run) -> None:
+@pytest.mark.parametrize("make", [Mailbox, type("Without", (Mailbox,), {"message_received": None})])
+def test_no_such_method(loop: Loop, run: Run, make: Any) -> None:
     """S0.7: who asks for messages is to take them."""
 
     async def main() -> None:
-        async with unix(Mailbox) as (transport, protocol, peer):
+        async with unix(make) as (transport, protocol, peer):
             with pytest.raises(TypeError, match=r"the protocol has no method message_received\(\): <"):
                 transport.receive_messages(0)
             peer.send(b"data")
@@ -369,7 +370,13 @@ class Dynamic(Mailbox):
         raise AttributeError(name)
 
 
-@pytest.mark.parametrize("make", [Plain, Dynamic])
+class Without(Mailbox):
+    """Has something else of that name."""
+
+    message_received = None
+
+
+@pytest.mark.parametrize("make", [Plain, Dynamic, Without])
 def test_messages_that_nobody_takes(loop: Loop, run: Run, errors: Errors, make: Any) -> None:
     """S27.3: are failed callbacks, and their descriptors are closed."""
 
@@ -380,12 +387,74 @@ def test_messages_that_nobody_takes(loop: Loop, run: Run, errors: Errors, make: 
             peer.sendmsg([b"hello"], [rights(peer, peer)])
             await eventually(lambda: errors)
             assert open_fds() == before
-            assert isinstance(errors[0]["exception"], AttributeError)
+            assert isinstance(errors[0]["exception"], TypeError if make is Without else AttributeError)
             transport.set_protocol(protocol)
             peer.send(b"again")
             await eventually(lambda: protocol.messages == [b"again"])
 
     run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(os, "pidfd_open"), reason="Linux has pidfds")
+def test_pidfds_that_nobody_takes(loop: Loop, run: Run, errors: Errors) -> None:
+    """unix(7), SO_PASSPIDFD: are descriptors, too."""
+    SO_PASSPIDFD = 76
+
+    async def main() -> None:
+        async with unix() as (transport, _, peer):
+            try:
+                set_option(transport, socket.SOL_SOCKET, SO_PASSPIDFD, 1)
+            except OSError:
+                pytest.skip("from Linux 6.5 on")
+            transport.set_protocol(Plain())
+            before = open_fds()
+            peer.send(b"hello")
+            await eventually(lambda: errors)
+            assert open_fds() == before
+
+    run(main())
+
+
+@pytest.mark.parametrize("change", ["by another owner", "timeout"])
+def test_a_socket_that_has_become_blocking(loop: Loop, run: Run, change: str) -> None:
+    """S27.1: the mode is everybody's who shares the socket; the loop must not stand still for it."""
+
+    async def main() -> None:
+        async with unix() as (transport, protocol, peer):
+            sock = transport.get_extra_info("socket")
+            if change == "timeout":
+                sock._sock.settimeout(5)
+            else:
+                os.set_blocking(sock.fileno(), True)
+            started = time.monotonic()
+            for message in (b"one", b"two", b"three"):
+                peer.send(message)
+            await eventually(lambda: protocol.messages == [b"one", b"two", b"three"])
+            assert time.monotonic() - started < 4
+            assert protocol.errors == []
+
+    run(main())
+
+
+def test_exit_requests_while_receiving(loop: Loop) -> None:
+    """S0.11: a socket's own class may be asked to receive, and Ctrl-C comes when it likes."""
+
+    class Interrupted(socket.socket):
+        def recvmsg(self, *args: Any) -> Any:
+            received.append(super().recvmsg(*args))
+            raise KeyboardInterrupt
+
+    received: list[Any] = []
+    with udp() as peer, Interrupted(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(LOCAL)
+        sock.setblocking(False)
+        transport, protocol = loop.run_until_complete(loop.create_datagram_endpoint(Messages, sock=sock))
+        peer.sendto(b"data", sock.getsockname())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_forever()
+        assert (len(received), protocol.names, transport.is_closing()) == (1, ["made"], False)
+        transport.abort()
+        turn(loop, 2)
 
 
 def test_exit_requests_end_the_run(loop: Loop) -> None:

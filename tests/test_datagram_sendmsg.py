@@ -88,6 +88,34 @@ def test_bursts(loop: Loop, run: Run) -> None:
     run(main())
 
 
+def test_items_are_sequences(loop: Loop, run: Run) -> None:
+    """Lists as well, as for `socket.sendmsg`."""
+
+    async def main() -> None:
+        async with unix() as (transport, _, peer):
+            transport.sendmsg(b"data", [list(rights(peer))])
+            data, ancdata, _, _ = peer.recvmsg(10, ROOM)
+            assert data == b"data"
+            assert is_same(*descriptors(ancdata), peer)
+
+    run(main())
+
+
+def test_a_full_socket_that_has_become_blocking(loop: Loop, run: Run) -> None:
+    """S27.1: the message waits, and not the loop."""
+
+    async def main() -> None:
+        async with full(Messages) as (transport, _, peer, count):
+            os.set_blocking(transport.get_extra_info("socket").fileno(), True)
+            transport.sendmsg(b"waits")
+            assert transport.get_write_buffer_size() == 5 + OVERHEAD
+            empty(peer, count)
+            await eventually(lambda: transport.get_write_buffer_size() == 0)
+            assert peer.recv(10) == b"waits"
+
+    run(main())
+
+
 def test_waiting(loop: Loop, run: Run) -> None:
     """S17.2, S17.3, S27.7, S27.8: in one queue with sendto's, with copies of everything."""
 

@@ -78,7 +78,7 @@ def test_numbers_beyond_descriptors(loop: Loop, fd: int) -> None:
 def test_largest_number(loop: Loop) -> None:
     """S7.1, S7.2: it may be a descriptor, and is not open."""
     for add in (loop.add_reader, loop.add_writer):
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="Bad file descriptor") as caught:
             add(2**31 - 1, print)
         assert caught.value.errno == errno.EBADF
     assert not loop.remove_reader(2**31 - 1)

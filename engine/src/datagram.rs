@@ -10,6 +10,10 @@ use crate::sys;
 /// Datagrams per flush: a long queue must not keep the loop from everybody else (S4.14).
 const SENDS: usize = 64;
 
+/// Has `recvmsg(2)`, `sendmsg(2)` and their like not wait, whatever the socket's own mode is: that
+/// belongs to everybody who shares it, and any of them may change it.
+pub const DONTWAIT: i32 = libc::MSG_DONTWAIT;
+
 /// Room kept while empty, as little as an idle outbox keeps.
 const KEPT: usize = 8;
 

@@ -13,9 +13,19 @@ pub const RECEIVE_CLOEXEC: i32 = libc::MSG_CMSG_CLOEXEC;
 #[cfg(target_vendor = "apple")]
 pub const RECEIVE_CLOEXEC: i32 = 0;
 
+/// Of linux/socket.h; libc does not have it for every C library.
+const SCM_PIDFD: i32 = 4;
+
 /// Whether an item of ancillary data consists of descriptors.
 pub const fn is_rights(level: i32, kind: i32) -> bool {
     level == libc::SOL_SOCKET && kind == libc::SCM_RIGHTS
+}
+
+/// Whether an item that came in consists of descriptors: rights, and the sender's pidfd where
+/// `SO_PASSPIDFD` is set (Linux 6.5).
+pub const fn brings_descriptors(level: i32, kind: i32) -> bool {
+    is_rights(level, kind)
+        || (cfg!(target_os = "linux") && level == libc::SOL_SOCKET && kind == SCM_PIDFD)
 }
 
 /// The numbers in the content of such an item. A piece of a number at the end is none, as for the

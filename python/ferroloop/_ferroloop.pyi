@@ -258,7 +258,8 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
 
         `ancdata` is (level, type, data) for each item, as `socket.sendmsg` takes it. A datagram that has to wait keeps
         copies, and of descriptors (SCM_RIGHTS) duplicates: the caller may close his own when this returns. `data`,
-        `addr` and errors of the system are those of `sendto`; an empty datagram is sent on every Python.
+        `addr` and errors of the system are those of `sendto`; an empty datagram is sent on every Python, and what has
+        neither peer nor `addr` is refused by the system.
 
         Raises TypeError for other data and for what is no ancillary data, OverflowError for a level or type that is no
         C int, ValueError for an address other than the peer's. sendmsg(2), cmsg(3).
@@ -268,7 +269,8 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
 
         It holds for protocols set later, too. The arguments are what `socket.recvmsg` returns. `ancbufsize` is in
         bytes, the sum of `socket.CMSG_SPACE` of the items expected; what does not fit is lost, and MSG_CTRUNC in flags
-        says so. Descriptors (SCM_RIGHTS) are the protocol's to close, and not inheritable (on macOS they are).
+        says so. Descriptors (SCM_RIGHTS, SCM_PIDFD) are the protocol's to close, and not inheritable (on macOS they
+        are).
 
         Raises ValueError for a size that is negative or no C int, OverflowError for one beyond all integers of C,
         TypeError for what is no integer, and if the protocol has no such method. recvmsg(2), cmsg(3).

@@ -124,8 +124,9 @@ class Server(Clients, asyncio.AbstractServer):
     async def serve_forever(self) -> None:
         """Accept connections until cancelled, or until `close()`, which cancels this too.
 
-        Then the server is closed, from Python 3.14 on its connections as well, and they are waited for. `drain()` ends
-        this, too, and closes none of them. Raises RuntimeError on a closed server, or if another call is waiting.
+        Then the server is closed, from Python 3.14 on its connections as well, and from 3.12 on they are waited for.
+        `drain()` ends this, too, and closes none of them. Raises RuntimeError on a closed server, or if another call is
+        waiting.
         """
         if self._serving_forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
@@ -201,14 +202,15 @@ class Server(Clients, asyncio.AbstractServer):
     async def drain(self, timeout: float | None = None) -> int:
         """Close the server and let its connections end by themselves; abort those left after `timeout` seconds.
 
-        None means that they may take as long as they like; a negative number is 0. Returns how many were left to abort,
-        once all are lost. A connection counts from when it is accepted, so during its TLS handshake, too; what nobody
-        has accepted yet is dropped, as by `close()`.
+        None means that they may take as long as they like; a negative number, or NaN, is 0. Returns how many were left
+        to abort, once all are lost. A connection counts from when it is accepted, so during its TLS handshake, too;
+        what nobody has accepted yet is dropped, as by `close()`.
 
         The server may be closed already, and several calls may wait at once. `serve_forever()` is cancelled, but ends
         with the last connection. If this is cancelled the server stays closed and the connections are left alone.
 
-        Raises TypeError for a `timeout` that is no number; nothing is closed then.
+        Raises TypeError for a `timeout` that is neither int nor float, OverflowError for an int too large for a float;
+        nothing is closed then.
         """
         aborted = 0
 

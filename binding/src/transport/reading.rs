@@ -17,7 +17,7 @@ use super::kind::Kind;
 use super::protocol::{Receives, Target, check_room};
 use super::writing::Caller;
 use super::{BaseTransport, DatagramTransport, ReadPipeTransport};
-use crate::errors::os_error;
+use crate::errors::{self, os_error};
 use crate::event_loop::EventLoop;
 use crate::ffi;
 use crate::tls::TlsLayer;
@@ -117,15 +117,18 @@ impl BaseTransport {
         }
     }
 
-    /// The error ends the connection.
+    /// The error ends the connection, but for exit requests: these are the run's.
     #[cold]
     pub(super) fn read_failed<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
         error: PyErr,
     ) -> PyResult<()> {
-        let message = this.get().kind(this.py()).read_error();
-        Self::fatal(this, event_loop, error, message)
+        let py = this.py();
+        if errors::is_exit_request(py, &error) {
+            return Err(error);
+        }
+        Self::fatal(this, event_loop, error, this.get().kind(py).read_error())
     }
 
     /// Makes an exact `bytes` of what came.

@@ -1,9 +1,9 @@
 //! Ancillary data, which goes along with a message (`cmsg(3)`): descriptors above all.
 
-use ferroloop_engine::{Rights, descriptors, is_rights};
+use ferroloop_engine::{Rights, brings_descriptors, descriptors, is_rights};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyList, PySequence};
 
 use crate::errors::os_error;
 use crate::transport::chunk::{self, Chunk};
@@ -51,7 +51,8 @@ impl Ancillary {
 
 impl Item {
     fn from_python(item: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let Some(item) = item.cast::<PyTuple>().ok().filter(|item| item.len() == 3) else {
+        let item = item.cast::<PySequence>().ok();
+        let Some(item) = item.filter(|item| item.len().is_ok_and(|length| length == 3)) else {
             return Err(PyTypeError::new_err("ancillary data must be tuples (level, type, data)"));
         };
         Ok(Self {
@@ -68,7 +69,7 @@ pub(super) fn close_descriptors(ancdata: &Bound<'_, PyAny>) -> PyResult<()> {
     let close = names::os_close(ancdata.py())?;
     for item in ancdata.try_iter()? {
         let (level, kind, content): (i32, i32, Chunk) = item?.extract()?;
-        if is_rights(level, kind) {
+        if brings_descriptors(level, kind) {
             // Whatever close(2) says, nobody can do more about them.
             descriptors(&content).for_each(|fd| drop(close.call1((fd,))));
         }

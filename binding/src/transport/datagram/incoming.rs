@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use ferroloop_engine::{Address, borrow_fd, receive_datagram};
+use ferroloop_engine::{Address, DONTWAIT, borrow_fd, receive_datagram};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -33,7 +33,7 @@ impl DatagramTransport {
         event_loop: &Bound<'py, EventLoop>,
     ) -> PyResult<()> {
         let (base, py) = (this.base(), this.py());
-        for _ in 0..DATAGRAMS_PER_EVENT {
+        for _ in 0..Self::datagrams_per_event(this) {
             // The protocol may have paused or closed, here or behind our back.
             if !base.get().is_reading(py) {
                 return Ok(());
@@ -52,6 +52,24 @@ impl DatagramTransport {
             }
         }
         Ok(())
+    }
+
+    /// A socket with a timeout waits for each datagram, in Python, so it is asked for the one that is
+    /// there.
+    #[inline]
+    fn datagrams_per_event(this: &Bound<'_, Self>) -> usize {
+        if this.get().by_python.load(Ordering::Relaxed) && Self::has_timeout(this) {
+            1
+        } else {
+            DATAGRAMS_PER_EVENT
+        }
+    }
+
+    #[cold]
+    fn has_timeout(this: &Bound<'_, Self>) -> bool {
+        let timeout = Self::socket_object(this)
+            .and_then(|socket| socket.call_method0(intern!(this.py(), "gettimeout")).ok());
+        timeout.is_some_and(|timeout| timeout.is_truthy().unwrap_or(false))
     }
 
     /// What Python's socket receives; false if there is nothing.
@@ -109,7 +127,7 @@ impl DatagramTransport {
     fn receive_by_python<'py>(this: &Bound<'py, Self>) -> PyResult<Option<Arrival<'py>>> {
         let py = this.py();
         let Some(socket) = Self::socket_object(this) else { return Ok(None) };
-        match socket.call_method1(intern!(py, "recvfrom"), (SCRATCH_SIZE,)) {
+        match socket.call_method1(intern!(py, "recvfrom"), (SCRATCH_SIZE, DONTWAIT)) {
             Ok(arrival) => Ok(Some(arrival.extract()?)),
             Err(error) if would_block(py, &error) => Ok(None),
             Err(error) => Err(error),

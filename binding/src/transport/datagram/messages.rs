@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use ferroloop_engine::RECEIVE_CLOEXEC;
+use ferroloop_engine::{DONTWAIT, RECEIVE_CLOEXEC};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -35,7 +35,8 @@ impl DatagramTransport {
             return Err(PyValueError::new_err("invalid ancillary data buffer length"));
         };
         let Some(target) = this.base().get().target(py) else { return Ok(()) };
-        if !target.protocol.hasattr(intern!(py, "message_received"))? {
+        let method = target.protocol.getattr_opt(intern!(py, "message_received"))?;
+        if !method.is_some_and(|method| method.is_callable()) {
             let protocol = target.protocol.repr()?;
             let text = format!("the protocol has no method message_received(): {protocol}");
             return Err(PyTypeError::new_err(text));
@@ -55,13 +56,13 @@ impl DatagramTransport {
     ) -> PyResult<Option<Message<'py>>> {
         let py = this.py();
         let Some(socket) = Self::socket_object(this) else { return Ok(None) };
-        let args = (SCRATCH_SIZE, room, RECEIVE_CLOEXEC);
+        let args = (SCRATCH_SIZE, room, DONTWAIT | RECEIVE_CLOEXEC);
         let received = match socket.call_method1(intern!(py, "recvmsg"), args) {
             Err(error) if would_block(py, &error) => return Ok(None),
             received => received?,
         };
         let (data, ancdata, flags, address): Received<'_> = received.extract()?;
-        // Linux repeats what it was asked for.
+        // Linux repeats it.
         (data, ancdata, flags & !RECEIVE_CLOEXEC, address).into_pyobject(py).map(Some)
     }
 }
@@ -79,7 +80,7 @@ pub(super) fn message_received<'py>(
     let mut found = false;
     let called = target.run(|| {
         let callback = target.protocol.getattr(method)?;
-        found = true;
+        found = callback.is_callable();
         ffi::call_with(&callback, message)
     });
     let Err(error) = called else { return Ok(()) };

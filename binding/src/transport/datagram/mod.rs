@@ -165,7 +165,7 @@ impl DatagramTransport {
     /// `datagram_received`, with what `socket.recvmsg` returns.
     ///
     /// ancbufsize: bytes for ancillary data, the sum of `socket.CMSG_SPACE` of the items expected.
-    /// Descriptors (SCM_RIGHTS) are the protocol's to close.
+    /// Descriptors (SCM_RIGHTS, SCM_PIDFD) are the protocol's to close.
     ///
     /// Raises what `socket.recvmsg` raises of a size, and TypeError if the protocol has no such method.
     fn receive_messages(slf: &Bound<'_, Self>, ancbufsize: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -1,6 +1,6 @@
 //! Datagrams that go out, from the protocol to the socket.
 
-use ferroloop_engine::{Datagram, Datagrams, Delivery, Destination, Phase, borrow_fd};
+use ferroloop_engine::{DONTWAIT, Datagram, Datagrams, Delivery, Destination, Phase, borrow_fd};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -30,6 +30,14 @@ pub(in crate::transport) enum ByPython {
 
 /// The messages of a datagram transport that wait for the kernel.
 pub(in crate::transport) type Queue = Datagrams<Chunk, ByPython>;
+
+/// Where a datagram goes, as far as the endpoint and the caller tell.
+enum Place<'a, 'py> {
+    /// The socket knows.
+    Peer,
+    At(&'a Bound<'py, PyAny>),
+    Nowhere,
+}
 
 /// What becomes of a datagram.
 enum Handling {
@@ -63,11 +71,10 @@ impl DatagramTransport {
         addr: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let py = this.py();
-        let addr = match this.get().destination(py, addr)? {
-            Destination::Peer => None,
-            _ => this.get().peer.as_ref().or(addr.map(Bound::as_unbound)),
+        let addr = match this.get().place(py, addr)? {
+            Place::Peer | Place::Nowhere => None,
+            Place::At(addr) => Some(addr.clone().unbind()),
         };
-        let addr = addr.map(|addr| addr.clone_ref(py));
         let to = Destination::Host(ByPython::With(Box::new(ancillary), addr));
         Self::dispatch(this, Datagram { data, to })
     }
@@ -130,9 +137,11 @@ impl DatagramTransport {
         let py = this.py();
         let Some(socket) = Self::socket_object(this) else { return Ok(false) };
         let sent = match to {
-            ByPython::To(address) => socket.call_method1(intern!(py, "sendto"), (data, address)),
+            ByPython::To(address) => {
+                socket.call_method1(intern!(py, "sendto"), (data, DONTWAIT, address))
+            }
             ByPython::With(ancillary, address) => {
-                let args = ((data,), ancillary.to_python(py)?, 0, address);
+                let args = ((data,), ancillary.to_python(py)?, DONTWAIT, address);
                 socket.call_method1(intern!(py, "sendmsg"), args)
             }
         };
@@ -177,30 +186,43 @@ impl DatagramTransport {
         let first = base.cell.with(py, |state, _| state.datagrams.as_mut()?.pop());
         let Some(message) = first else { return Ok(()) };
         if !Self::attempt(this, &message)? {
-            base.cell.with(py, move |state, _| {
-                state.datagrams.as_mut().map(|queue| queue.push_front(message))
-            });
+            // Meanwhile the transport may have been aborted; then it is dropped, with the cell shut.
+            drop(base.cell.with(py, move |state, _| state.put_back(message)));
         }
         Ok(())
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "its only caller is hot")]
+    fn destination<'py>(
+        &self,
+        py: Python<'py>,
+        addr: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Destination<ByPython>> {
+        Ok(match self.place(py, addr)? {
+            Place::Peer => Destination::Peer,
+            Place::At(addr) => self.to(addr),
+            Place::Nowhere => Destination::Host(ByPython::To(py.None())),
+        })
     }
 
     /// Errors: ValueError for an address other than the endpoint's peer (S27.5).
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "of two callers `sendto` is the hot one")]
-    fn destination(
-        &self,
-        py: Python<'_>,
-        addr: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Destination<ByPython>> {
+    fn place<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        addr: Option<&'a Bound<'py, PyAny>>,
+    ) -> PyResult<Place<'a, 'py>> {
         match (&self.peer, addr) {
             (Some(peer), addr) => {
                 check_peer(peer.bind(py), addr)?;
-                Ok(if self.connected { Destination::Peer } else { self.to(peer.bind(py)) })
+                Ok(if self.connected { Place::Peer } else { Place::At(peer.bind(py)) })
             }
-            (None, Some(_)) if self.has_named_peer => Ok(Destination::Peer),
-            (None, None) if self.connected => Ok(Destination::Peer),
-            (None, Some(addr)) => Ok(self.to(addr)),
-            (None, None) => Ok(Destination::Host(ByPython::To(py.None()))),
+            (None, Some(_)) if self.has_named_peer => Ok(Place::Peer),
+            (None, None) if self.connected => Ok(Place::Peer),
+            (None, Some(addr)) => Ok(Place::At(addr)),
+            (None, None) => Ok(Place::Nowhere),
         }
     }
 
@@ -291,6 +313,17 @@ impl State {
         match &mut self.datagrams {
             Some(queue) if self.stream.phase() != Phase::Lost => {
                 queue.push(message);
+                None
+            }
+            _ => Some(message),
+        }
+    }
+
+    /// Puts the first datagram of the queue back, or gives it back.
+    fn put_back(&mut self, message: Message) -> Option<Message> {
+        match &mut self.datagrams {
+            Some(queue) if self.stream.phase() != Phase::Lost => {
+                queue.push_front(message);
                 None
             }
             _ => Some(message),
