@@ -340,11 +340,10 @@ impl Acceptor {
         visit.call(&self.protocol_factory)?;
         visit.call(&self.server)?;
         visit.call(&self.context)?;
-        let timer = |watching: &Watching| match watching {
+        self.cell.traverse(&visit, |watching, visit| match watching {
             Watching::Paused(_, timer) => visit.call(timer),
             Watching::On(_) | Watching::Closed => Ok(()),
-        };
-        self.cell.peek(timer).unwrap_or(Ok(()))
+        })
     }
 
     fn __clear__(&self) {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::{PyTraverseError, PyVisit};
 
 // Marks of a cell. Neither is zero: the collector may already see an object whose memory PyO3 has
 // not filled yet (making its `__dict__` can start a collection), and such a cell is neither open
@@ -30,7 +31,7 @@ pub(crate) struct LoopCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached only through `with` and `peek`, which both need the GIL, so one
+// SAFETY: the value is reached only through `with`, `traverse` and `clear`, which have the GIL, so one
 // thread at a time; `T: Send` lets that thread change.
 unsafe impl<T: Send> Sync for LoopCell<T> {}
 
@@ -112,17 +113,21 @@ impl<T: Send> LoopCell<T> {
 
     /// Shows the value to the garbage collector; skipped while the cell is open or not yet filled,
     /// which makes an incomplete (and so legal) traversal.
-    pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+    pub(crate) fn traverse(
+        &self,
+        visit: &PyVisit<'_>,
+        show: impl FnOnce(&T, &PyVisit<'_>) -> Result<(), PyTraverseError>,
+    ) -> Result<(), PyTraverseError> {
         if self.mark.load(Ordering::Relaxed) != SHUT {
-            return None;
+            return Ok(());
         }
         let _opened = Opened::new(&self.mark);
-        // SAFETY: only traversals call this, with the GIL held, and the cell was shut.
+        // SAFETY: `visit` proves that this is a traversal, which has the GIL, and the cell was shut.
         let value = unsafe { &*self.value.get() };
-        Some(look(value))
+        show(value, visit)
     }
 
-    /// Takes out what could form a cycle and drops it with the cell shut (`tp_clear`).
+    /// Takes out what could form a cycle and drops it with the cell shut. For `__clear__` alone.
     pub(crate) fn clear<R: Send>(&self, take: impl FnOnce(&mut T) -> R + Send) {
         // SAFETY: `tp_clear` is called by the collector with the GIL held; PyO3 gives no token there.
         let taken = unsafe { Python::attach_unchecked(|py| self.with(py, |value, _| take(value))) };

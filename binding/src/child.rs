@@ -98,15 +98,14 @@ impl Child {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let all = |watched: &Option<Watched>| {
+        self.cell.traverse(&visit, |watched, visit| {
             let Some(watched) = watched else {
                 return Ok(());
             };
             visit.call(&watched.event_loop)?;
             visit.call(&watched.callback)?;
             visit.call(&watched.args)
-        };
-        self.cell.peek(all).unwrap_or(Ok(()))
+        })
     }
 
     fn __clear__(&self) {

@@ -119,7 +119,7 @@ pub(crate) fn job_failed<'py>(
 ///
 /// Errors: the exit request that it was, and what the exception handler lets through.
 #[cold]
-pub(crate) fn signal_failed<'py>(
+pub(crate) fn flow_control_failed<'py>(
     event_loop: &Bound<'py, EventLoop>,
     method: &Bound<'py, PyString>,
     transport: impl IntoPyObject<'py>,

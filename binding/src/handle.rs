@@ -334,12 +334,10 @@ impl Handle {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        self.cell
-            .peek(|state| {
-                visit.call(&state.context)?;
-                state.call.as_ref().map_or(Ok(()), |call| call.traverse(&visit))
-            })
-            .unwrap_or(Ok(()))
+        self.cell.traverse(&visit, |state, visit| {
+            visit.call(&state.context)?;
+            state.call.as_ref().map_or(Ok(()), |call| call.traverse(visit))
+        })
     }
 
     fn __clear__(&self) {

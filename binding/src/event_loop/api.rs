@@ -1,4 +1,4 @@
-//! The Python surface of the loop, except what takes `*args` per callback (`schedule`).
+//! The Python surface of the loop, except its FASTCALL methods (`schedule`, `tasks`).
 
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::inventory::{Inventory, Stats};
 use super::waiting::FdWait;
 use super::watch::Side;
-use super::{EventLoop, schedule};
+use super::{EventLoop, LoopState, schedule};
 use crate::errors::{Refusal, os_error};
 use crate::handle::Handle;
 use crate::{future, names, resolve};
@@ -345,13 +345,14 @@ impl EventLoop {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))?;
-        self.current_handle.peek(|handle| visit.call(handle)).unwrap_or(Ok(()))?;
-        self.task_factory.peek(|factory| visit.call(factory)).unwrap_or(Ok(()))?;
-        self.keyword.peek(|keyword| visit.call(keyword)).unwrap_or(Ok(()))?;
+        self.cell.traverse(&visit, LoopState::traverse)?;
+        self.current_handle.traverse(&visit, |handle, visit| visit.call(handle))?;
+        self.task_factory.traverse(&visit, |factory, visit| visit.call(factory))?;
+        self.keyword.traverse(&visit, |keyword, visit| visit.call(keyword))?;
         self.corks.traverse(&visit)
     }
 
+    /// A resolver that nobody has closed ends here, with the GIL held: its threads need none.
     fn __clear__(&self) {
         self.closed.store(true, Ordering::Relaxed);
         self.cell.clear(std::mem::take);

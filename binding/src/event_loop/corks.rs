@@ -40,8 +40,9 @@ pub(super) struct Corks {
 
 impl Corks {
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let all = |corked: &Corked| corked.transports.iter().try_for_each(|one| visit.call(one));
-        self.corked.peek(all).unwrap_or(Ok(()))
+        self.corked.traverse(visit, |corked, visit| {
+            corked.transports.iter().try_for_each(|transport| visit.call(transport))
+        })
     }
 
     pub(super) fn clear(&self) {
@@ -49,6 +50,7 @@ impl Corks {
     }
 
     /// Whether writes wait: a job is running.
+    #[inline]
     pub(super) fn is_corking(&self) -> bool {
         self.corking.load(Ordering::Relaxed)
     }
@@ -102,8 +104,8 @@ impl EventLoop {
     /// The batch that is running; outside of one no write waits.
     #[inline]
     pub(crate) fn batch(&self) -> Option<Batch> {
-        let Corks { corking, batches, ending, .. } = &self.corks;
-        corking.load(Ordering::Relaxed).then(|| Batch {
+        let Corks { batches, ending, .. } = &self.corks;
+        self.corks.is_corking().then(|| Batch {
             number: batches.load(Ordering::Relaxed),
             ends: ending.load(Ordering::Relaxed),
         })

@@ -91,7 +91,9 @@ fn sendfile(
     offset: u64,
     count: usize,
 ) -> PyResult<Option<usize>> {
-    try_sendfile(sock.py(), file_number(sock)?, fd, offset, count)
+    // asyncio asks the object itself, too.
+    let socket = sock.call_method0(intern!(sock.py(), "fileno"))?.extract()?;
+    try_sendfile(sock.py(), socket, fd, offset, count)
 }
 
 /// Detached: the file may have to be read from a disk first.
@@ -111,10 +113,6 @@ pub(crate) fn try_sendfile(
 fn own_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     let py = sock.py();
     names::c_socket_class(py)?.call_method1(intern!(py, "fileno"), (sock,))?.extract()
-}
-
-fn file_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    sock.call_method0(intern!(sock.py(), "fileno"))?.extract()
 }
 
 pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {

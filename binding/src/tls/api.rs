@@ -271,7 +271,7 @@ impl TlsLayer {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.cell.peek(|state| state.traverse(&visit)).unwrap_or(Ok(()))
+        self.cell.traverse(&visit, State::traverse)
     }
 
     fn __clear__(&self) {

@@ -149,7 +149,7 @@ impl TlsLayer {
         let Some(protocol) = this.get().protocol(py) else { return Ok(()) };
         let Err(error) = ffi::call_method(&protocol, method, []) else { return Ok(()) };
         let transport = this.getattr(intern!(py, "_app_transport"))?;
-        errors::signal_failed(&this.get().event_loop(py), method, transport, this, error)
+        errors::flow_control_failed(&this.get().event_loop(py), method, transport, this, error)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use ferroloop_engine::{borrow_fd, set_nodelay};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -11,9 +10,6 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::errors::os_error;
 use crate::names;
-
-/// The same everywhere (`getprotobyname(3)`).
-const IPPROTO_TCP: i32 = 6;
 
 /// EBADF, for a descriptor that was closed behind the transport's back.
 const EBADF: i32 = 9;
@@ -32,17 +28,6 @@ impl Descriptor {
     pub(crate) fn of(owner: &Bound<'_, PyAny>) -> PyResult<Self> {
         let fd = owner.call_method0(intern!(owner.py(), "fileno"))?.extract()?;
         Ok(Self::Object(owner.clone().unbind(), fd))
-    }
-
-    /// Has TCP send small writes at once (S16.3); other sockets have no such delay.
-    pub(super) fn set_nodelay(socket: &Bound<'_, PyAny>) -> PyResult<()> {
-        let protocol: i32 = socket.getattr(intern!(socket.py(), "proto"))?.extract()?;
-        if protocol == IPPROTO_TCP {
-            let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
-            let outcome = borrow_fd(fd).and_then(set_nodelay);
-            outcome.map_err(|error| os_error(socket.py(), &error))?;
-        }
-        Ok(())
     }
 
     /// The number; -1 once closed.

@@ -178,7 +178,7 @@ impl BaseTransport {
     /// Closes the fd, tells the server, and drops every tie; also from the finalizer.
     pub(super) fn release(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
-        let (descriptor, ties) = Self::let_go(this);
+        let (descriptor, ties) = Self::give_up(this);
         let closed = descriptor.close(py);
         if let Some(server) = ties.as_ref().and_then(|ties| ties.server.as_ref()) {
             server.call_method1(py, intern!(py, "_detach"), (this,))?;
@@ -188,11 +188,11 @@ impl BaseTransport {
 
     /// The transport never came to be: its socket stays its creator's.
     pub(super) fn disown(this: &Bound<'_, Self>) {
-        drop(Self::let_go(this));
+        drop(Self::give_up(this));
     }
 
     /// Gives up what the transport held; the loop forgets it.
-    fn let_go(this: &Bound<'_, Self>) -> (Descriptor, Option<Ties>) {
+    fn give_up(this: &Bound<'_, Self>) -> (Descriptor, Option<Ties>) {
         let (descriptor, ties) = this.get().cell.with(this.py(), |state, _| {
             (std::mem::replace(&mut state.descriptor, Descriptor::Closed), state.ties.take())
         });

@@ -127,7 +127,7 @@ impl BaseTransport {
 
     /// Calls `pause_writing` or `resume_writing`, as long as the loop is open. Their failure is reported
     /// and the transport lives on (S17.5).
-    pub(super) fn signal<'py>(
+    pub(super) fn control_flow<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,
         method: &Bound<'py, PyString>,
@@ -144,6 +144,6 @@ impl BaseTransport {
         let Err(error) = outcome else {
             return Ok(());
         };
-        errors::signal_failed(event_loop, method, this, target.protocol, error)
+        errors::flow_control_failed(event_loop, method, this, target.protocol, error)
     }
 }

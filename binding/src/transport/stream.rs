@@ -2,16 +2,21 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::Phase;
+use ferroloop_engine::{Phase, borrow_fd, set_nodelay};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::chunk::{self, Chunk};
 use super::kind::Kind;
 use super::{Base, BaseTransport, Descriptor, Parts, WriteTransport, extra};
+use crate::errors::os_error;
 use crate::event_loop::EventLoop;
 use crate::{ffi, names};
+
+/// The same everywhere (`getprotobyname(3)`).
+const IPPROTO_TCP: i32 = 6;
 
 /// A connected stream socket (asyncio.Transport).
 #[pyclass(frozen, extends = WriteTransport, module = "ferroloop._ferroloop")]
@@ -71,7 +76,7 @@ impl StreamTransport {
     ) -> PyResult<PyClassInitializer<Self>> {
         let _ = waiter;
         EventLoop::ensure_no_transport(r#loop, sock)?;
-        Descriptor::set_nodelay(sock)?;
+        send_small_writes_at_once(sock)?;
         let context = match context {
             Some(context) => context,
             None => ffi::copy_context(sock.py())?,
@@ -208,4 +213,15 @@ impl StreamTransport {
     fn class<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         names::transport_class(py)
     }
+}
+
+/// As TCP does without delay then (S16.3); other sockets have none.
+fn send_small_writes_at_once(socket: &Bound<'_, PyAny>) -> PyResult<()> {
+    let protocol: i32 = socket.getattr(intern!(socket.py(), "proto"))?.extract()?;
+    if protocol == IPPROTO_TCP {
+        let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
+        let outcome = borrow_fd(fd).and_then(set_nodelay);
+        outcome.map_err(|error| os_error(socket.py(), &error))?;
+    }
+    Ok(())
 }

@@ -240,10 +240,10 @@ impl BaseTransport {
         match this.get().cell.with(py, |state, _| state.pressure()) {
             None => Ok(()),
             Some(Pressure::High) => {
-                Self::signal(this, event_loop, intern!(py, "pause_writing"), caller)
+                Self::control_flow(this, event_loop, intern!(py, "pause_writing"), caller)
             }
             Some(Pressure::Low) => {
-                Self::signal(this, event_loop, intern!(py, "resume_writing"), caller)
+                Self::control_flow(this, event_loop, intern!(py, "resume_writing"), caller)
             }
         }
     }
@@ -277,7 +277,7 @@ impl BaseTransport {
         if !rises {
             return Ok(());
         }
-        Self::signal(this, event_loop, intern!(py, "pause_writing"), caller)
+        Self::control_flow(this, event_loop, intern!(py, "pause_writing"), caller)
     }
 
     /// The limits as (low, high).

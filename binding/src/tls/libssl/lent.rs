@@ -58,9 +58,8 @@ struct Sink<'a, 'b> {
 }
 
 impl Ssl {
-    /// Does some work with the SSL reading `records` next, and without a call of Python's: nobody
-    /// else may read meanwhile. What it leaves of them is in the incoming BIO afterwards. Errors:
-    /// MemoryError.
+    /// Runs `work` while the SSL reads `records`. It must not call Python: nobody else may read
+    /// meanwhile. What it leaves of them is in the incoming BIO afterwards. Errors: MemoryError.
     pub(in super::super) fn reading<T>(
         &self,
         py: Python<'_>,

@@ -157,7 +157,7 @@ fn deliver<'py, T>(
     Ok(true)
 }
 
-/// To fail is to be a failed callback, and the transport lives on.
+/// What it raises is reported as a failed callback, and the transport lives on.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "of its callers the one for plain datagrams is hot")]
 fn datagram_received<'py>(

@@ -21,7 +21,7 @@ use crate::transport::{Base, BaseTransport};
 pub(super) type Message<'py> = Bound<'py, PyTuple>;
 
 /// The same, taken apart.
-type Received<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, i32, Bound<'py, PyAny>);
+type Taken<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, i32, Bound<'py, PyAny>);
 
 impl DatagramTransport {
     /// From the next datagram on `message_received` is called.
@@ -61,14 +61,14 @@ impl DatagramTransport {
             Err(error) if would_block(py, &error) => return Ok(None),
             received => received?,
         };
-        let (data, ancdata, flags, address): Received<'_> = received.extract()?;
+        let (data, ancdata, flags, address): Taken<'_> = received.extract()?;
         // Linux repeats it.
         (data, ancdata, flags & !RECEIVE_CLOEXEC, address).into_pyobject(py).map(Some)
     }
 }
 
-/// To fail is to be a failed callback, and the transport lives on. What comes in with a message is
-/// the protocol's once its method is called.
+/// What it raises is reported as a failed callback, and the transport lives on. What comes in with a
+/// message is the protocol's once its method is called.
 pub(super) fn message_received<'py>(
     this: &Bound<'py, BaseTransport>,
     event_loop: &Bound<'py, EventLoop>,

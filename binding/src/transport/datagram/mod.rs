@@ -197,7 +197,7 @@ impl DatagramTransport {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.peer)?;
-        self.known.peek(|known| known.traverse(&visit)).unwrap_or(Ok(()))
+        self.known.traverse(&visit, KnownAddresses::traverse)
     }
 
     /// As for `StreamTransport`.
