@@ -137,7 +137,7 @@ def test_where_it_can_be_called(loop: Any, new_loop: NewLoop, run: Run) -> None:
         loop.run_nested(future)
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match=r"^This event loop is running in another thread$"):
+        with pytest.raises(RuntimeError, match=r"^This event loop is not the one that runs in this thread$"):
             await asyncio.to_thread(loop.run_nested, future)
         with pytest.raises(RuntimeError, match=r"^This event loop is not running$"):
             new_loop().run_nested(future)

@@ -56,7 +56,7 @@ def _check_running(loop: EventLoop) -> None:
     if not loop.is_running():
         raise RuntimeError("This event loop is not running")
     if asyncio._get_running_loop() is not loop:
-        raise RuntimeError("This event loop is running in another thread")
+        raise RuntimeError("This event loop is not the one that runs in this thread")
 
 
 def _iterate(loop: EventLoop, ended: list[asyncio.Future[Any]]) -> None:
