@@ -13,7 +13,7 @@ use super::inventory::{Inventory, Stats};
 use super::waiting::FdWait;
 use super::watch::Side;
 use super::{EventLoop, LoopState, schedule};
-use crate::errors::{Refusal, os_error};
+use crate::errors::os_error;
 use crate::handle::Handle;
 use crate::{future, names, resolve};
 
@@ -285,13 +285,7 @@ impl EventLoop {
     }
 
     fn _signal_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
-        let outcome = self.cell.with(py, |state, _| match &mut state.reactor {
-            Some(reactor) => reactor.signal_fd().map_err(Refusal::System),
-            None => Err(Refusal::Closed),
-        });
-        let (fd, displaced) = outcome.map_err(|refusal| refusal.into_error(py))?;
-        drop(displaced);
-        Ok(fd)
+        self.signal_fd(py)
     }
 
     fn _make_handle<'py>(
@@ -302,15 +296,8 @@ impl EventLoop {
         Self::lasting_handle(slf, callback, args)
     }
 
-    /// The native part of `close()`: whatever dies does so with the cell shut.
     fn _release(&self, py: Python<'_>) {
-        self.closed.store(true, Ordering::Relaxed);
-        let mut state = self.cell.with(py, |state, _| std::mem::take(state));
-        if let Some(resolver) = state.lookups.take_resolver() {
-            py.detach(move || drop(resolver));
-        }
-        drop(state);
-        drop(self.keyword.with(py, |keyword, _| keyword.take()));
+        self.release(py);
     }
 
     #[getter(_task_factory)]

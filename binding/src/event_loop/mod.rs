@@ -14,6 +14,7 @@ mod reactor;
 mod readers;
 mod run;
 mod schedule;
+mod signals;
 mod sock_ops;
 mod tasks;
 mod virtual_clock;
@@ -135,6 +136,17 @@ impl EventLoop {
         } else {
             self.cell.with(py, move |state, _| state.ready.push(job));
         }
+    }
+
+    /// The native part of `close()`: whatever dies does so with the cell shut.
+    fn release(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Relaxed);
+        let mut state = self.cell.with(py, |state, _| std::mem::take(state));
+        if let Some(resolver) = state.lookups.take_resolver() {
+            py.detach(move || drop(resolver));
+        }
+        drop(state);
+        drop(self.keyword.with(py, |keyword, _| keyword.take()));
     }
 
     /// A timer still in the heap was cancelled (S5.8).

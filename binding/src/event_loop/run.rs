@@ -4,12 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ferroloop_engine::{Wait, clock};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::corks::Corking;
-use super::reactor::Reactor;
 use super::{EventLoop, LoopState};
 use crate::cell::Share;
 use crate::errors::os_error;
@@ -260,37 +257,6 @@ impl EventLoop {
             Self::uncork_if_due(this)?;
         }
         Self::uncork(this)
-    }
-
-    /// Queues the handlers of the signals whose numbers are in the self-pipe (S36.2).
-    ///
-    /// No Python code runs before the last of them is queued: an exception that a handler set by
-    /// `signal.signal` raises, such as KeyboardInterrupt, must not lose a signal.
-    pub(crate) fn on_signals(this: &Bound<'_, Self>) -> PyResult<()> {
-        let py = this.py();
-        let numbers = this.get().cell.with(py, |state, _| {
-            state.reactor.as_ref().map_or(Ok(Vec::new()), Reactor::drain_signals)
-        });
-        let numbers = numbers.map_err(|error| os_error(py, &error))?;
-        let handlers = this.getattr(intern!(py, "_signal_handlers"))?;
-        let handlers = handlers.cast::<PyDict>()?;
-        let mut cancelled = Vec::new();
-        for number in numbers {
-            let Some(handle) = handlers.get_item(number)? else {
-                continue;
-            };
-            let handle = handle.cast_into::<Handle>()?;
-            if handle.get().is_cancelled() {
-                cancelled.push(number);
-            } else {
-                this.get().push(py, Job::Watch(handle.unbind()));
-            }
-        }
-        py.check_signals()?;
-        for number in cancelled {
-            this.call_method1(intern!(py, "remove_signal_handler"), (number,))?;
-        }
-        Ok(())
     }
 }
 
