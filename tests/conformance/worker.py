@@ -97,8 +97,10 @@ def tests_of(module: str) -> list[unittest.TestCase]:
 def main() -> None:
     job = json.load(sys.stdin)
     support.use_resources = ["cpu", "walltime"]  # all that needs no network
-    # Under nohup it is ignored, and so it is by the children that the suite sends it to.
+    # nohup has the first ignored, and a shell in whose background this runs the second; so they would be by the
+    # children that the suite sends them to.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(job["report"], "w", encoding="utf-8") as report:
         if "list" in job:
             list_tests(job["list"], report)
