@@ -310,24 +310,21 @@ impl State {
 
     /// Queues a datagram, or gives it back.
     fn queue(&mut self, message: Message) -> Option<Message> {
-        match &mut self.datagrams {
-            Some(queue) if self.stream.phase() != Phase::Lost => {
-                queue.push(message);
-                None
-            }
-            _ => Some(message),
-        }
+        let Some(queue) = self.open_queue() else { return Some(message) };
+        queue.push(message);
+        None
     }
 
     /// Puts the first datagram of the queue back, or gives it back.
     fn put_back(&mut self, message: Message) -> Option<Message> {
-        match &mut self.datagrams {
-            Some(queue) if self.stream.phase() != Phase::Lost => {
-                queue.push_front(message);
-                None
-            }
-            _ => Some(message),
-        }
+        let Some(queue) = self.open_queue() else { return Some(message) };
+        queue.push_front(message);
+        None
+    }
+
+    /// What a lost transport has no use for any more.
+    fn open_queue(&mut self) -> Option<&mut Queue> {
+        if self.stream.phase() == Phase::Lost { None } else { self.datagrams.as_deref_mut() }
     }
 
     fn flush_datagrams(&mut self, sent: &mut Vec<Message>) -> std::io::Result<Delivery> {
