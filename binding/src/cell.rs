@@ -31,8 +31,8 @@ pub(crate) struct LoopCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached only through `with`, `traverse` and `clear`, which have the GIL, so one
-// thread at a time; `T: Send` lets that thread change.
+// SAFETY: the value is reached only through `with`, `traverse` and `clear`, which have the GIL, so
+// one thread at a time; `T: Send` lets that thread change.
 unsafe impl<T: Send> Sync for LoopCell<T> {}
 
 /// The only Python operation allowed while a cell is open: one more reference to an object.
@@ -122,7 +122,7 @@ impl<T: Send> LoopCell<T> {
             return Ok(());
         }
         let _opened = Opened::new(&self.mark);
-        // SAFETY: `visit` proves that this is a traversal, which has the GIL, and the cell was shut.
+        // SAFETY: `visit` proves that this is a traversal, so with the GIL, and the cell was shut.
         let value = unsafe { &*self.value.get() };
         show(value, visit)
     }

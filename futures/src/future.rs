@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::cancel::CancelOnDrop;
 use crate::notifier::Notifier;
 
 /// `asyncio.ensure_future(awaitable)`, for Rust to await: a coroutine begins as a task at once.
@@ -14,8 +15,8 @@ use crate::notifier::Notifier;
 ///
 /// # Errors
 ///
-/// Those of `asyncio.ensure_future`: `TypeError` for what cannot be awaited, `RuntimeError` where no
-/// loop is running. Awaited, those of the awaitable; `CancelledError` if it is cancelled.
+/// Those of `asyncio.ensure_future`: `TypeError` for what cannot be awaited, `RuntimeError` where
+/// no loop is running. Awaited, those of the awaitable; `CancelledError` if it is cancelled.
 pub fn ensure_future(
     awaitable: &Bound<'_, PyAny>,
 ) -> PyResult<impl Future<Output = PyResult<Py<PyAny>>> + use<>> {
@@ -25,23 +26,9 @@ pub fn ensure_future(
     let event = Arc::new(Event::new());
     let done = event.listen();
     future.call_method1(intern!(py, "add_done_callback"), (Notifier(event),))?;
-    let awaited = Awaited(future.unbind());
+    let awaited = CancelOnDrop(future.unbind());
     Ok(async move {
         done.await;
         Python::attach(|py| awaited.0.call_method0(py, intern!(py, "result")))
     })
-}
-
-/// An `asyncio.Future` that nobody else waits for.
-struct Awaited(Py<PyAny>);
-
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        Python::try_attach(|py| {
-            // One that is done stays as it is.
-            if let Err(error) = self.0.call_method0(py, intern!(py, "cancel")) {
-                error.write_unraisable(py, Some(self.0.bind(py)));
-            }
-        });
-    }
 }

@@ -28,6 +28,7 @@
 )]
 
 mod async_fd;
+mod cancel;
 mod coroutine;
 mod event_loop;
 mod future;

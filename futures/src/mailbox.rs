@@ -12,7 +12,7 @@ use crate::wake::Wake;
 
 /// What other threads have woken, and a pair of sockets by which the loop learns of it.
 ///
-/// There is a byte in the sockets as long as there are letters: only the first of them is announced.
+/// There is a byte in the sockets as long as there are letters: only the first is announced.
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Arc<Wake>>>,
     ours: UnixStream,

@@ -7,6 +7,7 @@ use event_listener::Event;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::cancel::CancelOnDrop;
 use crate::event_loop;
 use crate::notifier::Notifier;
 
@@ -19,28 +20,13 @@ use crate::notifier::Notifier;
 pub async fn sleep(duration: Duration) -> PyResult<()> {
     let event = Arc::new(Event::new());
     let elapsed = event.listen();
-    let _timer = Python::attach(|py| Timer::start(py, duration, event))?;
+    let _timer = Python::attach(|py| start(py, duration, event))?;
     elapsed.await;
     Ok(())
 }
 
-/// A `TimerHandle`.
-struct Timer(Py<PyAny>);
-
-impl Timer {
-    fn start(py: Python<'_>, duration: Duration, event: Arc<Event>) -> PyResult<Self> {
-        let arguments = (duration.as_secs_f64(), Notifier(event));
-        let timer = event_loop::running(py)?.call_method1(intern!(py, "call_later"), arguments)?;
-        Ok(Self(timer.unbind()))
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        Python::try_attach(|py| {
-            if let Err(error) = self.0.call_method0(py, intern!(py, "cancel")) {
-                error.write_unraisable(py, Some(self.0.bind(py)));
-            }
-        });
-    }
+fn start(py: Python<'_>, duration: Duration, event: Arc<Event>) -> PyResult<CancelOnDrop> {
+    let arguments = (duration.as_secs_f64(), Notifier(event));
+    let timer = event_loop::running(py)?.call_method1(intern!(py, "call_later"), arguments)?;
+    Ok(CancelOnDrop(timer.unbind()))
 }

@@ -1,4 +1,4 @@
-//! Signals: Python writes their numbers into the loop's self-pipe, whose other end the loop watches.
+//! Signals: Python writes their numbers into the loop's self-pipe, and the loop reads them there.
 
 use std::os::fd::RawFd;
 

@@ -43,8 +43,8 @@ impl TlsLayer {
         Self::read(this, session, wants, &[])
     }
 
-    /// Delivers what was received before and what the `fresh` records hold, and sends what reading has
-    /// caused to be sent. Only a session with an SSL of its own takes fresh records.
+    /// Delivers what was received before and what the `fresh` records hold, and sends what reading
+    /// has caused to be sent. Only a session with an SSL of its own takes fresh records.
     fn read(this: &Bound<'_, Self>, session: &Session, wants: Wants, fresh: &[u8]) -> PyResult<()> {
         let outcome = Self::try_read(this, session, wants, fresh);
         Self::fail_on_error(this, outcome)

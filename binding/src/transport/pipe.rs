@@ -18,8 +18,8 @@ use crate::{ffi, names};
 /// The end of a pipe that is read (asyncio.ReadTransport).
 #[pyclass(frozen, extends = BaseTransport, module = "ferroloop._ferroloop")]
 pub(crate) struct ReadPipeTransport {
-    /// Bytes that are not asked for wait for the next read. A socket of messages forgets them, and so
-    /// do some devices.
+    /// Bytes that are not asked for wait for the next read. A socket of messages forgets them, and
+    /// so do some devices.
     keeps_unread: bool,
 }
 

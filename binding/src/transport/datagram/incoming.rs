@@ -54,8 +54,8 @@ impl DatagramTransport {
         Ok(())
     }
 
-    /// A socket with a timeout waits for each datagram, in Python, so it is asked for the one that is
-    /// there.
+    /// A socket with a timeout waits for each datagram, in Python, so it is asked for the one that
+    /// is there.
     #[inline]
     fn datagrams_per_event(this: &Bound<'_, Self>) -> usize {
         if this.get().by_python.load(Ordering::Relaxed) && Self::has_timeout(this) {

@@ -62,13 +62,13 @@ impl DatagramTransport {
             received => received?,
         };
         let (data, ancdata, flags, address): Taken<'_> = received.extract()?;
-        // Linux repeats it.
+        // Linux repeats what it was asked for.
         (data, ancdata, flags & !RECEIVE_CLOEXEC, address).into_pyobject(py).map(Some)
     }
 }
 
-/// What it raises is reported as a failed callback, and the transport lives on. What comes in with a
-/// message is the protocol's once its method is called.
+/// What it raises is reported as a failed callback, and the transport lives on. What comes in with
+/// a message is the protocol's once its method is called.
 pub(super) fn message_received<'py>(
     this: &Bound<'py, BaseTransport>,
     event_loop: &Bound<'py, EventLoop>,

@@ -186,7 +186,7 @@ impl DatagramTransport {
         let first = base.cell.with(py, |state, _| state.datagrams.as_mut()?.pop());
         let Some(message) = first else { return Ok(()) };
         if !Self::attempt(this, &message)? {
-            // Meanwhile the transport may have been aborted; then it is dropped, with the cell shut.
+            // The transport may have been aborted meanwhile; then it is dropped, the cell shut.
             drop(base.cell.with(py, move |state, _| state.put_back(message)));
         }
         Ok(())
