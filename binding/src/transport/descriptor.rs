@@ -5,11 +5,12 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
 use crate::errors::os_error;
-use crate::names;
+use crate::{ffi, names};
 
 /// EBADF, for a descriptor that was closed behind the transport's back.
 const EBADF: i32 = 9;
@@ -108,13 +109,25 @@ pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyA
 /// EBADF if `owner` no longer owns `fd`. The number may be a stranger's by now: without this look a
 /// socket closed behind our back would send its peer's bytes to somebody else.
 pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyResult<()> {
-    match owner.call_method0(py, intern!(py, "fileno")) {
-        Ok(current) if current.extract::<RawFd>(py)? == fd => return Ok(()),
+    match fileno(owner.bind(py)) {
+        Ok(current) if current.extract::<RawFd>()? == fd => return Ok(()),
         // A closed socket has the number -1, a closed file or connection none at all.
         Err(error) if !is_closed(py, &error) => return Err(error),
         Ok(_) | Err(_) => {}
     }
     Err(os_error(py, &io::Error::from_raw_os_error(EBADF)))
+}
+
+/// `owner.fileno()`. To look the method up takes longer than to call it, so that of sockets is kept.
+fn fileno<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static OF_SOCKETS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let (py, name) = (owner.py(), intern!(owner.py(), "fileno"));
+    let class = names::socket_class(py)?;
+    if !owner.is_exact_instance(class) {
+        return owner.call_method0(name);
+    }
+    let method = OF_SOCKETS.get_or_try_init(py, || class.getattr(name).map(Bound::unbind))?;
+    ffi::call(method.bind(py), [owner.as_unbound()])
 }
 
 /// What `fileno()` raises of a closed file, and of a closed `multiprocessing.Connection`.
