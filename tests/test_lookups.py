@@ -207,6 +207,22 @@ def test_cancelled_while_many_wait(loop: Loop, run: Run) -> None:
     run(main(), 60)
 
 
+def test_the_same_name_at_once(loop: Loop, run: Run) -> None:
+    """S13.1: everybody has a list, or an exception, of their own."""
+
+    async def main() -> None:
+        lists = await asyncio.gather(*(loop.getaddrinfo("localhost", 80) for _ in range(50)))
+        assert all(infos == lists[0] for infos in lists)
+        assert len({id(infos) for infos in lists}) == 50
+        nobody = (loop.getaddrinfo("no address", 80, flags=NUMERIC) for _ in range(50))
+        errors = await asyncio.gather(*nobody, return_exceptions=True)
+        assert {type(error) for error in errors} == {socket.gaierror}
+        assert {str(error) for error in errors} == {str(errors[0])}
+        assert len({id(error) for error in errors}) == 50
+
+    run(main(), 60)
+
+
 def resolver_threads() -> int:
     """How many native lookup threads this process has."""
     names = []
@@ -229,7 +245,7 @@ def test_threads_are_bounded_and_end_with_the_loop(loop: Loop, run: Run) -> None
         assert resolver_threads() == 1
         for _ in range(3):
             await loop.getaddrinfo("localhost", 80)
-            await asyncio.gather(*(loop.getaddrinfo("localhost", 80) for _ in range(500)))
+            await asyncio.gather(*(loop.getaddrinfo("localhost", port) for port in range(500)))
             assert 1 <= resolver_threads() <= min(32, (os.cpu_count() or 1) + 4)
 
     run(main(), 60)
@@ -321,6 +337,36 @@ def test_nobody_waits_for_a_stuck_lookup(run_script: Any, aliases: str, end: str
 
 
 @linux_only
+@ferroloop_only("asyncio asks once for each", "S13.1 as ruled in docs/differences.md")
+def test_a_name_is_asked_for_once_at_a_time(run_script: Any, aliases: str) -> None:
+    """S13.1: the others wait for the same answer, and go on waiting when whoever asked first is cancelled."""
+    program = STUCK + textwrap.dedent("""
+        def threads():
+            return len(os.listdir("/proc/self/task")) - 1
+
+        async def main():
+            first = await stuck()
+            others = [asyncio.ensure_future(loop.getaddrinfo("nobody", 80)) for _ in range(20)]
+            await asyncio.sleep(0)
+            print(threads(), loop.stats()["lookups"])
+            different = asyncio.ensure_future(loop.getaddrinfo("nobody", 81))
+            await asyncio.sleep(0)
+            print(threads(), loop.stats()["lookups"])
+            first.cancel()
+            await asyncio.wait([first])
+            print(loop.stats()["lookups"], any(other.done() for other in others))
+            for lookup in [*others, different]:
+                lookup.cancel()
+            await asyncio.wait([*others, different])
+            print(loop.stats()["lookups"])
+
+        loop.run_until_complete(main())
+        loop.close()
+    """)
+    assert run_script(program, arguments=[aliases]).out.splitlines() == ["1 21", "2 22", "21 False", "0"]
+
+
+@linux_only
 @ferroloop_only("asyncio's threads are not there after a fork", "S13.1 as ruled in docs/differences.md")
 def test_a_forked_child_looks_names_up(run_script: Any) -> None:
     """S13.1: with threads of its own; and closes the loop it inherited."""
@@ -352,7 +398,7 @@ def test_a_child_forked_in_the_middle_of_lookups(run_script: Any) -> None:
 
         async def main():
             for _ in range(20):
-                lookups = [loop.getaddrinfo("127.0.0.1", "80") for _ in range(50)]
+                lookups = [loop.getaddrinfo("127.0.0.1", str(port)) for port in range(50)]
                 for lookup in lookups:
                     lookup.send(None)
                 child = os.fork()

@@ -1,6 +1,7 @@
 //! What waits in the ready queue, and how each kind of it runs: the loop's only dispatch.
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use ferroloop_engine::{Answer, Readiness};
 use pyo3::prelude::*;
@@ -34,8 +35,8 @@ pub(crate) enum Job {
     Lost(Py<BaseTransport>, Option<Py<PyAny>>),
     /// A listening socket has connections.
     Accept(Py<Acceptor>),
-    /// A name was looked up, which this future waits for.
-    Answer(Py<PyAny>, Box<Answer>),
+    /// A name was looked up, which this future waits for, and perhaps others.
+    Answer(Py<PyAny>, Arc<Answer>),
     /// Signal numbers wait in the self-pipe.
     Signals,
 }
@@ -82,7 +83,7 @@ impl Job {
                 BaseTransport::lost(transport.bind(py), event_loop, reason)
             }
             Self::Accept(acceptor) => Acceptor::on_ready(acceptor.bind(py), event_loop),
-            Self::Answer(future, answer) => EventLoop::on_answer(event_loop, &future, *answer),
+            Self::Answer(future, answer) => EventLoop::on_answer(event_loop, &future, &answer),
             Self::Signals => EventLoop::on_signals(event_loop),
         }
     }

@@ -149,10 +149,13 @@ fn service(port: &Bound<'_, PyAny>) -> Option<CString> {
 }
 
 /// What `socket.getaddrinfo` makes of the system's answer.
-pub(crate) fn answer_to_python(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn answer_to_python<'py>(
+    py: Python<'py>,
+    answer: &Answer,
+) -> PyResult<Bound<'py, PyAny>> {
     let infos = match answer {
         Ok(infos) => infos,
-        Err(LookupError::System(error)) => return Err(errors::os_error(py, &error)),
+        Err(LookupError::System(error)) => return Err(errors::os_error(py, error)),
         Err(LookupError::Resolver(code, text)) => {
             return Err(PyErr::from_value(names::gaierror(py)?.call1((code, text))?));
         }

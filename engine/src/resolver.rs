@@ -5,7 +5,7 @@
 //! questions and leave answers, and nobody waits for one that is amid a lookup: a name server that
 //! does not answer holds up neither the end of the loop nor that of the process.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const THREAD_NAME: &str = "ferroloop-resolver";
 
 /// The arguments of `getaddrinfo(3)`, in the system's numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Query {
     /// A name or the text of an address; None for this machine.
     pub host: Option<CString>,
@@ -88,6 +88,8 @@ pub type Answer = Result<Vec<AddressInfo>, LookupError>;
 #[derive(Debug)]
 pub struct Resolver {
     shared: Arc<Shared>,
+    /// The questions that are under way, each with the numbers of those who have asked it.
+    asked: HashMap<Query, Vec<u64>>,
     next: u64,
     /// The process the threads are in.
     owner: Pid,
@@ -97,42 +99,41 @@ impl Resolver {
     /// Makes a resolver without threads, whose answers wake the loop of `waker`.
     pub fn new(waker: &Arc<Waker>) -> Self {
         let shared = Shared::new(Arc::downgrade(waker));
-        Self { shared, next: 0, owner: getpid() }
+        Self { shared, asked: HashMap::new(), next: 0, owner: getpid() }
     }
 
     /// Has a name looked up, and returns the number its answer will come under.
+    ///
+    /// Who asks what is being asked already gets the same answer: a thousand clients of one server
+    /// that connect at once, or again after it was gone, are one question to the name server.
     ///
     /// # Errors
     ///
     /// `EAGAIN` of `pthread_create(3)` if there is no thread, and none can be started.
     pub fn ask(&mut self, query: Query) -> io::Result<u64> {
+        self.renew_if_forked();
         let number = self.next;
-        let shared = Arc::clone(self.shared());
-        let mut queue = shared.lock();
-        queue.questions.push_back((number, query));
-        let is_idle = queue.idle > 0;
-        if queue.questions.len() > queue.idle && queue.threads.len() < *MOST_THREADS {
-            match Shared::start_thread(&shared) {
-                Ok(thread) => queue.threads.push(thread),
-                // The threads there are will take it.
-                Err(_) if !queue.threads.is_empty() => {}
-                Err(error) => {
-                    queue.questions.pop_back();
-                    return Err(error);
-                }
-            }
-        }
-        drop(queue);
-        if is_idle {
-            shared.work.notify_one();
+        if let Some(numbers) = self.asked.get_mut(&query) {
+            numbers.push(number);
+        } else {
+            Shared::put(&self.shared, query.clone())?;
+            self.asked.insert(query, vec![number]);
         }
         self.next += 1;
         Ok(number)
     }
 
-    /// Drops the question whose answer nobody wants any more, if no thread has taken it yet.
+    /// Drops a question whose answer nobody wants any more, if no thread has taken it yet.
     pub fn forget(&mut self, number: u64) {
-        self.shared().lock().questions.retain(|(waiting, _)| *waiting != number);
+        self.renew_if_forked();
+        let Self { shared, asked, .. } = self;
+        asked.retain(|query, numbers| {
+            numbers.retain(|asking| *asking != number);
+            if numbers.is_empty() {
+                shared.lock().questions.retain(|waiting| waiting != query);
+            }
+            !numbers.is_empty()
+        });
     }
 
     /// Whether there are answers.
@@ -140,24 +141,30 @@ impl Resolver {
     /// A loop that is about to sleep asks after it has armed its waker: then an answer either is
     /// here already or wakes it.
     pub fn has_answers(&mut self) -> bool {
-        !self.shared().lock().answers.is_empty()
+        self.renew_if_forked();
+        !self.shared.lock().answers.is_empty()
     }
 
-    /// Takes the answers that have come since the last call, with their questions' numbers.
-    pub fn take_answers(&mut self) -> Vec<(u64, Answer)> {
-        mem::take(&mut self.shared().lock().answers)
+    /// Takes the answers that have come since the last call, each with the numbers of those who
+    /// have asked.
+    pub fn take_answers(&mut self) -> Vec<(Vec<u64>, Answer)> {
+        self.renew_if_forked();
+        let answers = mem::take(&mut self.shared.lock().answers);
+        let asked = &mut self.asked;
+        // Nobody wants what was asked before it was forgotten, or another answer came first.
+        let wanted = |(query, answer)| asked.remove(&query).map(|numbers| (numbers, answer));
+        answers.into_iter().filter_map(wanted).collect()
     }
 
-    /// What the threads of this process share. A forked child has none of its parent's threads, and
-    /// perhaps a lock that one of them held. So it starts anew, and the questions that were under
-    /// way get no answer there.
-    fn shared(&mut self) -> &Arc<Shared> {
+    /// A forked child has none of its parent's threads, and perhaps a lock that one of them held. So
+    /// it starts anew, and the questions that were under way get no answer there.
+    fn renew_if_forked(&mut self) {
         let process = getpid();
         if self.owner != process {
             self.owner = process;
             self.shared = Shared::new(Weak::clone(&self.shared.waker));
+            self.asked.clear();
         }
-        &self.shared
     }
 }
 
@@ -180,8 +187,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    questions: VecDeque<(u64, Query)>,
-    answers: Vec<(u64, Answer)>,
+    questions: VecDeque<Query>,
+    answers: Vec<(Query, Answer)>,
     threads: Vec<JoinHandle<()>>,
     /// How many of them wait for a question.
     idle: usize,
@@ -193,6 +200,29 @@ struct Queue {
 impl Shared {
     fn new(waker: Weak<Waker>) -> Arc<Self> {
         Arc::new(Self { waker, queue: Mutex::default(), work: Condvar::new() })
+    }
+
+    /// Puts a question into the queue, and starts a thread for it if all are busy.
+    fn put(this: &Arc<Self>, query: Query) -> io::Result<()> {
+        let mut queue = this.lock();
+        queue.questions.push_back(query);
+        let is_idle = queue.idle > 0;
+        if queue.questions.len() > queue.idle && queue.threads.len() < *MOST_THREADS {
+            match Self::start_thread(this) {
+                Ok(thread) => queue.threads.push(thread),
+                // The threads there are will take it.
+                Err(_) if !queue.threads.is_empty() => {}
+                Err(error) => {
+                    queue.questions.pop_back();
+                    return Err(error);
+                }
+            }
+        }
+        drop(queue);
+        if is_idle {
+            this.work.notify_one();
+        }
+        Ok(())
     }
 
     fn start_thread(this: &Arc<Self>) -> io::Result<JoinHandle<()>> {
@@ -225,10 +255,10 @@ impl Shared {
 
     /// A thread's life.
     fn serve(&self) {
-        while let Some((number, query)) = self.next_question() {
+        while let Some(query) = self.next_question() {
             let answer = sys::getaddrinfo(&query);
             let mut queue = self.lock();
-            queue.answers.push((number, answer));
+            queue.answers.push((query, answer));
             queue.asking -= 1;
             drop(queue);
             // Without the lock, which the loop wants as soon as it is awake.
@@ -240,7 +270,7 @@ impl Shared {
     }
 
     /// Waits for a question; None when the resolver is gone.
-    fn next_question(&self) -> Option<(u64, Query)> {
+    fn next_question(&self) -> Option<Query> {
         let mut queue = self.lock();
         while !queue.ended {
             if let Some(question) = queue.questions.pop_front() {
@@ -266,8 +296,13 @@ mod tests {
 
     /// The text of an address, which nobody has to be asked for.
     fn query() -> Query {
-        let (host, flags) = (Some(c"127.0.0.1".into()), libc::AI_NUMERICHOST);
-        Query { host, port: None, family: 0, kind: 0, proto: 0, flags }
+        query_of(1)
+    }
+
+    /// Another one for each number.
+    fn query_of(number: u16) -> Query {
+        let host = CString::new(format!("127.0.{}.{}", number / 256, number % 256)).ok();
+        Query { host, port: None, family: 0, kind: 0, proto: 0, flags: libc::AI_NUMERICHOST }
     }
 
     fn until(mut holds: impl FnMut() -> bool) {
@@ -294,8 +329,8 @@ mod tests {
     fn threads_are_bounded() {
         let waker = waker();
         let mut resolver = Resolver::new(&waker);
-        for _ in 0..1000 {
-            resolver.ask(query()).expect("a thread");
+        for number in 0..1000 {
+            resolver.ask(query_of(number)).expect("a thread");
         }
         assert!((1..=*MOST_THREADS).contains(&resolver.shared.lock().threads.len()));
         until(|| resolver.shared.lock().answers.len() == 1000);
@@ -308,8 +343,8 @@ mod tests {
         for questions in [1, 100] {
             let mut resolver = Resolver::new(&waker);
             let shared = Arc::downgrade(&resolver.shared);
-            for _ in 0..questions {
-                resolver.ask(query()).expect("a thread");
+            for number in 0..questions {
+                resolver.ask(query_of(number)).expect("a thread");
             }
             if questions == 1 {
                 until(|| resolver.shared.lock().idle == 1);
@@ -323,17 +358,66 @@ mod tests {
         assert_eq!(Arc::strong_count(&waker), 1);
     }
 
-    /// By hand and without threads: no moment in which one could have taken the question.
+    /// Puts a question by hand and without threads: no moment in which one could have taken it.
+    fn put(resolver: &mut Resolver, query: Query, numbers: &[u64]) {
+        resolver.shared.lock().questions.push_back(query.clone());
+        resolver.asked.insert(query, numbers.to_vec());
+    }
+
     #[test]
     fn what_is_forgotten_is_not_asked() {
         let waker = waker();
         let mut resolver = Resolver::new(&waker);
-        let questions = (0..3).map(|number| (number, query()));
-        resolver.shared.lock().questions.extend(questions);
+        (0..3).for_each(|number| put(&mut resolver, query_of(number), &[number.into()]));
         resolver.forget(1);
-        let first = resolver.shared.next_question().map(|(number, _)| number);
-        let second = resolver.shared.next_question().map(|(number, _)| number);
-        assert_eq!((first, second), (Some(0), Some(2)));
+        assert_eq!(resolver.shared.next_question(), Some(query_of(0)));
+        assert_eq!(resolver.shared.next_question(), Some(query_of(2)));
+        assert!(!resolver.asked.contains_key(&query_of(1)));
+    }
+
+    #[test]
+    fn what_is_asked_already_is_not_asked_again() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        put(&mut resolver, query(), &[]);
+        let numbers: Vec<u64> = (0..3).filter_map(|_| resolver.ask(query()).ok()).collect();
+        assert_eq!(numbers.len(), 3);
+        assert_eq!(resolver.shared.lock().questions.len(), 1);
+
+        resolver.forget(numbers[0]);
+        assert_eq!(resolver.shared.lock().questions.len(), 1, "others want to know");
+        resolver.ask(query_of(2)).expect("a thread");
+        until(|| resolver.shared.lock().answers.len() == 2);
+        let answers = resolver.take_answers();
+        let answer = answers.iter().find(|(asking, _)| *asking == numbers[1..]);
+        let (_, answer) = answer.expect("one answer for both that are left");
+        assert!(answer.as_ref().is_ok_and(|found| !found.is_empty()));
+        assert!(resolver.asked.is_empty());
+    }
+
+    /// What is asked after an answer has come is asked anew: the name may have moved.
+    #[test]
+    fn an_answer_is_not_kept() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        for _ in 0..3 {
+            resolver.ask(query()).expect("a thread");
+            until(|| resolver.has_answers());
+            assert_eq!(resolver.take_answers().len(), 1);
+        }
+    }
+
+    /// A thread was with the C library when the question was forgotten, and it was asked once more:
+    /// whichever answer comes first will do.
+    #[test]
+    fn an_answer_that_comes_late_is_dropped() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        resolver.asked.insert(query(), vec![7]);
+        let answer = || (query(), Ok(Vec::new()));
+        resolver.shared.lock().answers.extend([answer(), answer()]);
+        let answers = resolver.take_answers();
+        assert!(matches!(answers.as_slice(), [(numbers, Ok(_))] if *numbers == [7]));
     }
 
     /// What a child does that was forked while a thread held the lock: it ends.
@@ -341,7 +425,8 @@ mod tests {
         let waker = waker();
         let shared = Shared::new(Arc::downgrade(&waker));
         let held = shared.lock();
-        let mut inherited = Resolver { shared: Arc::clone(&shared), next: 0, owner: Pid::INIT };
+        let (asked, owner) = (HashMap::from([(query(), vec![0])]), Pid::INIT);
+        let mut inherited = Resolver { shared: Arc::clone(&shared), asked, next: 1, owner };
         let child = thread::Builder::new().spawn(move || {
             act(&mut inherited);
             drop(inherited);

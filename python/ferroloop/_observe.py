@@ -20,8 +20,8 @@ def stats(loop: EventLoop) -> _Stats:
 
     `iterations`, `callbacks`: how many there have been; an event of a transport is a callback as well.
     `waits`, `idle`: how often the loop had nothing to do, and for how many seconds in all.
-    `ready`, `timers`, `descriptors`, `lookups`: how many callbacks are queued, timers are set, descriptors are watched
-    and names are being looked up.
+    `ready`, `timers`, `descriptors`, `lookups`: how many callbacks are queued, timers are set, descriptors are watched,
+    and calls wait for a name to be looked up.
     `lateness`: how late timers were put into the queue, as a dict. `count` is how many have been, `sum` and `max` are
     by how many seconds they were late in all and at most, and `buckets` is a list of pairs: a number of seconds, and
     how many were late by less. The last pair is of infinity, so of all. A timer is late from its deadline on; one

@@ -12,7 +12,7 @@ use crate::errors::Refusal;
 use crate::job::Job;
 use crate::{future, resolve};
 
-/// The loop's resolver, made when it is first needed, and the futures of its questions by number.
+/// The loop's resolver, made when it is first needed, and who waits for its answers, by number.
 #[derive(Default)]
 pub(super) struct Lookups {
     resolver: Option<Resolver>,
@@ -47,7 +47,7 @@ impl Lookups {
         self.waiting.remove(&number)
     }
 
-    /// For how many names somebody waits.
+    /// How many calls wait for a name.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -67,9 +67,10 @@ impl Lookups {
     }
 
     fn take_answers(&mut self, ready: &mut Ready<Job>) {
-        for (number, answer) in self.resolver.iter_mut().flat_map(Resolver::take_answers) {
-            if let Some(future) = self.waiting.remove(&number) {
-                ready.push(Job::Answer(future, Box::new(answer)));
+        for (numbers, answer) in self.resolver.iter_mut().flat_map(Resolver::take_answers) {
+            let answer = Arc::new(answer);
+            for future in numbers.iter().filter_map(|number| self.waiting.remove(number)) {
+                ready.push(Job::Answer(future, Arc::clone(&answer)));
             }
         }
     }
@@ -103,7 +104,7 @@ impl EventLoop {
     pub(crate) fn on_answer(
         this: &Bound<'_, Self>,
         future: &Py<PyAny>,
-        answer: Answer,
+        answer: &Answer,
     ) -> PyResult<()> {
         let outcome = resolve::answer_to_python(this.py(), answer);
         future::settle(future.bind(this.py()), this, outcome)
