@@ -1,13 +1,18 @@
 //! The outbox: bytes the application has written and the kernel has not taken yet.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
+use std::mem;
 use std::os::fd::BorrowedFd;
 
 use crate::channel::Channel;
 
 /// Buffers gathered by one `sendmsg`: enough to amortise the call, little enough for the stack.
 const GATHERED: usize = 64;
+
+/// Bytes of several buffers that are copied together for one `send`: up to here that takes less time
+/// than what the kernel does to gather them.
+const JOINED: usize = 2048;
 
 /// System calls per flush. A peer that reads as fast as we write must not keep the loop from
 /// everybody else (S4.14); what is left goes with the next turn.
@@ -88,8 +93,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     /// `done`. Unless the outbox [is empty](Outbox::is_empty) then, go on when the descriptor is
     /// writable.
     ///
-    /// A single buffer goes by `send(2)` or `write(2)`, several go together by `sendmsg(2)` or
-    /// `writev(2)`. A short count means that the kernel is full, so it is not asked again.
+    /// A single buffer goes by `send(2)` or `write(2)`, and so do several that are small; others go
+    /// together by `sendmsg(2)` or `writev(2)`. A short count means that the kernel is full, so it is not asked again.
     ///
     /// # Errors
     ///
@@ -120,26 +125,45 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     /// One system call: how much was offered, how much the kernel took.
     fn send_some(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
         if self.buffers.len() > 1 {
-            return self.send_gathered(channel, fd);
+            return if self.bytes <= JOINED {
+                self.send_joined(channel, fd)
+            } else {
+                self.send_gathered(channel, fd)
+            };
         }
-        let first = self.buffers.front().map_or(&[][..], AsRef::as_ref);
-        let unsent = first.get(self.sent..).unwrap_or_default();
+        let unsent = self.unsent().next().unwrap_or_default();
         Ok((unsent.len(), channel.send(fd, unsent)?.unwrap_or(0)))
+    }
+
+    fn send_joined(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
+        let mut joined = [0; JOINED];
+        let mut room = joined.as_mut_slice();
+        for unsent in self.unsent() {
+            room.write_all(unsent)?;
+        }
+        let offered = JOINED - room.len();
+        let sent = channel.send(fd, joined.get(..offered).unwrap_or_default())?;
+        Ok((offered, sent.unwrap_or(0)))
     }
 
     fn send_gathered(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
         let mut slices = [IoSlice::new(&[]); GATHERED];
         let mut offered = 0;
-        let mut skip = self.sent;
-        for (slice, buffer) in slices.iter_mut().zip(&self.buffers) {
-            let unsent = buffer.as_ref().get(skip..).unwrap_or_default();
-            skip = 0;
+        for (slice, unsent) in slices.iter_mut().zip(self.unsent()) {
             offered += unsent.len();
             *slice = IoSlice::new(unsent);
         }
         let used = self.buffers.len().min(GATHERED);
         let sent = channel.send_gathered(fd, slices.get(..used).unwrap_or_default())?;
         Ok((offered, sent.unwrap_or(0)))
+    }
+
+    /// Of each buffer what is not sent yet.
+    fn unsent(&self) -> impl Iterator<Item = &[u8]> {
+        let mut sent = self.sent;
+        self.buffers
+            .iter()
+            .map(move |buffer| buffer.as_ref().get(mem::take(&mut sent)..).unwrap_or_default())
     }
 
     fn advance(&mut self, sent: usize, done: &mut Vec<B>) {

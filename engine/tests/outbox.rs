@@ -71,20 +71,22 @@ fn several_buffers_leave_whole_and_in_order() {
     assert!(outbox.is_empty() && outbox.len_bytes() == 0);
 }
 
-/// More buffers than one `sendmsg` gathers.
+/// As many small ones as are copied together and one byte more, and more than one `sendmsg` gathers.
 #[test]
 fn any_number_of_buffers_leaves() {
-    let (left, right) = pair();
-    let mut outbox = Outbox::new();
-    let parts: Vec<Vec<u8>> = (0..200_u8).map(|byte| vec![byte; 3]).collect();
-    for part in &parts {
-        outbox.push(part.clone());
+    for (count, size) in [(200, 3), (2, 1024), (1, 2048), (3, 683), (200, 30)] {
+        let (left, right) = pair();
+        let mut outbox = Outbox::new();
+        let parts: Vec<Vec<u8>> = (0..count).map(|byte| vec![byte; size]).collect();
+        for part in &parts {
+            outbox.push(part.clone());
+        }
+        let mut done = Vec::new();
+        outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
+        assert!(outbox.is_empty());
+        assert_eq!(done, parts);
+        assert_eq!(receive_all(&right), parts.concat());
     }
-    let mut done = Vec::new();
-    outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
-    assert!(outbox.is_empty());
-    assert_eq!(done, parts);
-    assert_eq!(receive_all(&right), parts.concat());
 }
 
 #[test]
@@ -124,17 +126,17 @@ fn a_full_kernel_keeps_the_rest_waiting() {
 fn a_flush_is_bounded() {
     let (left, right) = pair();
     let mut outbox = Outbox::new();
-    let buffers = 64 * 16 + 1;
+    let (buffers, buffer) = (64 * 16 + 1, [0; 40]);
     for _ in 0..buffers {
-        outbox.push("x");
+        outbox.push(buffer);
     }
     let mut done = Vec::new();
     outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
     assert!(!outbox.is_empty());
-    assert_eq!(outbox.len_bytes(), 1);
+    assert_eq!(outbox.len_bytes(), buffer.len());
     outbox.flush(Channel::Socket, left.as_fd(), &mut done).expect("flush");
     assert!(outbox.is_empty());
-    assert_eq!(receive_all(&right).len(), buffers);
+    assert_eq!(receive_all(&right).len(), buffers * buffer.len());
 }
 
 /// No signal, the true error, and the buffers still there to be dropped by their owner.
