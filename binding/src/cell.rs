@@ -1,10 +1,10 @@
 //! `LoopCell`: the one interior-mutability type of the binding.
 //!
-//! The mutable state of a Python-visible object sits in cells, each opened by a closure that may not
-//! capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own test
-//! for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot detach, so
-//! code that runs while a cell is open never re-enters it: no Python code under a borrow, no lock
-//! order to remember.
+//! The mutable state of a Python-visible object sits in cells, each opened by a closure that may
+//! not capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own
+//! test for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot
+//! detach, so code that runs while a cell is open never re-enters it: no Python code under a
+//! borrow, no lock order to remember.
 //!
 //! Two things the compiler does not see are left to the reader: a `Py` must not be *dropped* in a
 //! closure (a finalizer runs arbitrary code: return it, and let the caller drop it), and a second
@@ -57,7 +57,8 @@ struct Opened<'a>(&'a AtomicU8);
 impl<'a> Opened<'a> {
     #[inline]
     fn new(mark: &'a AtomicU8) -> Self {
-        // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become anything.
+        // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become
+        // anything.
         assert!(mark.load(Ordering::Relaxed) == SHUT, "a loop cell was opened twice");
         mark.store(OPEN, Ordering::Relaxed);
         Self(mark)
@@ -129,7 +130,8 @@ impl<T: Send> LoopCell<T> {
 
     /// Takes out what could form a cycle and drops it with the cell shut. For `__clear__` alone.
     pub(crate) fn clear<R: Send>(&self, take: impl FnOnce(&mut T) -> R + Send) {
-        // SAFETY: `tp_clear` is called by the collector with the GIL held; PyO3 gives no token there.
+        // SAFETY: `tp_clear` is called by the collector with the GIL held; PyO3 gives no token
+        // there.
         let taken = unsafe { Python::attach_unchecked(|py| self.with(py, |value, _| take(value))) };
         drop(taken);
     }

@@ -1,5 +1,5 @@
-//! `Clients`: who is connected to a server. The native part of `ferroloop._server.Server`, which every
-//! connection calls when it begins and when it is lost.
+//! `Clients`: who is connected to a server. The native part of `ferroloop._server.Server`, which
+//! every connection calls when it begins and when it is lost.
 
 use std::collections::HashMap;
 

@@ -14,7 +14,8 @@ use crate::event_loop::EventLoop;
 use crate::handle::{Call, Handle};
 use crate::{ffi, names};
 
-/// `OSError(errno, strerror)`, of which Python picks the subclass; PyO3's own conversion loses errno.
+/// `OSError(errno, strerror)`, of which Python picks the subclass; PyO3's own conversion loses
+/// errno.
 pub(crate) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     let Some(errno) = error.raw_os_error() else {
         return PyOSError::new_err(error.to_string());

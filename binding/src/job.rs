@@ -55,7 +55,8 @@ impl Job {
         outcome
     }
 
-    /// Runs the job. An error leaves the run: an exit request, or what the exception handler raised.
+    /// Runs the job. An error leaves the run: an exit request, or what the exception handler
+    /// raised.
     #[inline]
     pub(crate) fn run(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         if event_loop.get().debug() {
@@ -88,7 +89,8 @@ impl Job {
         }
     }
 
-    /// Debug mode: remembers the handle for the exception handler and reports slow callbacks (S8.6).
+    /// Debug mode: remembers the handle for the exception handler and reports slow callbacks
+    /// (S8.6).
     #[cold]
     fn run_timed(self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = event_loop.py();

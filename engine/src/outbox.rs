@@ -10,8 +10,8 @@ use crate::channel::Channel;
 /// Buffers gathered by one `sendmsg`: enough to amortise the call, little enough for the stack.
 const GATHERED: usize = 64;
 
-/// Bytes of several buffers that are copied together for one `send`: up to here that takes less time
-/// than what the kernel does to gather them.
+/// Bytes of several buffers that are copied together for one `send`: up to here that takes less
+/// time than what the kernel does to gather them.
 const JOINED: usize = 2048;
 
 /// System calls per flush. A peer that reads as fast as we write must not keep the loop from
@@ -94,7 +94,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     /// writable.
     ///
     /// A single buffer goes by `send(2)` or `write(2)`, and so do several that are small; others go
-    /// together by `sendmsg(2)` or `writev(2)`. A short count means that the kernel is full, so it is not asked again.
+    /// together by `sendmsg(2)` or `writev(2)`. A short count means that the kernel is full, so it
+    /// is not asked again.
     ///
     /// # Errors
     ///

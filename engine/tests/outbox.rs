@@ -71,7 +71,8 @@ fn several_buffers_leave_whole_and_in_order() {
     assert!(outbox.is_empty() && outbox.len_bytes() == 0);
 }
 
-/// As many small ones as are copied together and one byte more, and more than one `sendmsg` gathers.
+/// As many small ones as are copied together and one byte more, and more than one `sendmsg`
+/// gathers.
 #[test]
 fn any_number_of_buffers_leaves() {
     for (count, size) in [(200, 3), (2, 1024), (1, 2048), (3, 683), (200, 30)] {

@@ -3,7 +3,8 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-/// A `TimerHandle` or an `asyncio.Future`; dropped, it is cancelled. One that is done stays as it is.
+/// A `TimerHandle` or an `asyncio.Future`; dropped, it is cancelled. One that is done stays as it
+/// is.
 pub(crate) struct CancelOnDrop(pub(crate) Py<PyAny>);
 
 impl Drop for CancelOnDrop {

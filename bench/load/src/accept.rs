@@ -1,5 +1,6 @@
-//! Accept rate: each connection sends one byte, gets it back, sees the server close, and makes room for the next.
-//! The server closes first, so `TIME_WAIT` stays on its side and the client does not run out of ports.
+//! Accept rate: each connection sends one byte, gets it back, sees the server close, and makes room
+//! for the next. The server closes first, so `TIME_WAIT` stays on its side and the client does not
+//! run out of ports.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -44,7 +45,8 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
 }
 
 impl Visit {
-    /// Connecting blocks, which on the loopback device ends at once: the kernel completes it without the server.
+    /// Connecting blocks, which on the loopback device ends at once: the kernel completes it
+    /// without the server.
     fn new(options: &Options, poll: &Poll, key: usize) -> io::Result<Self> {
         let mut stream = options.connect()?;
         stream.write_all(&[QUESTION])?;

@@ -1,4 +1,5 @@
-//! CPU time of another process, exact to the nanosecond where `/proc/PID/stat` counts ticks of 10 ms.
+//! CPU time of another process, exact to the nanosecond where `/proc/PID/stat` counts ticks of 10
+//! ms.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use std::time::Duration;
 pub(crate) fn of_process(pid: u32) -> io::Result<Duration> {
     let mut total = Duration::ZERO;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread that ended after it was listed has no file any more, and its time is not to be had.
+        // A thread that ended after it was listed has no file any more, and its time is not to be
+        // had.
         if let Ok(schedstat) = fs::read_to_string(task?.path().join("schedstat")) {
             total += on_cpu(&schedstat)?;
         }

@@ -12,7 +12,8 @@ use crate::turns::Turns;
 pub(crate) trait Conversation {
     fn stream(&self) -> &Stream;
     fn ask(&mut self) -> io::Result<()>;
-    /// Goes on as far as the socket allows; answers with the time that the exchange took if it is finished.
+    /// Goes on as far as the socket allows; answers with the time that the exchange took if it is
+    /// finished.
     fn advance(&mut self) -> io::Result<Option<Duration>>;
 }
 

@@ -10,7 +10,8 @@ use crate::options::Options;
 use crate::pattern::Pattern;
 use crate::stream::Stream;
 
-/// Before each idle connection, so that no server's backlog overflows: the kernel tries again only after a second.
+/// Before each idle connection, so that no server's backlog overflows: the kernel tries again only
+/// after a second.
 const PAUSE: Duration = Duration::from_micros(100);
 
 struct Echo {
@@ -24,8 +25,8 @@ struct Echo {
     asked: Instant,
 }
 
-/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and those of turns; optionally
-/// `--idle`, the number of connections beside them that do nothing.
+/// Options: `--transport`, `--port`, `--connections`, `--size` of a message in bytes, and those of
+/// turns; optionally `--idle`, the number of connections beside them that do nothing.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
     let size = options.number("--size")?;
     let pattern = Rc::new(Pattern::new(size));
@@ -87,7 +88,8 @@ impl Echo {
         Ok(())
     }
 
-    /// True if the message is back. No more can follow it, so the socket need not be asked until it would block.
+    /// True if the message is back. No more can follow it, so the socket need not be asked until it
+    /// would block.
     fn receive(&mut self) -> io::Result<bool> {
         while self.received < self.buffer.len() {
             let free = &mut self.buffer[self.received..];

@@ -17,7 +17,8 @@ struct Exchange {
     asked: Instant,
 }
 
-/// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and those of turns.
+/// Options: `--transport`, `--port`, `--connections`, `--body` that every answer must have, and
+/// those of turns.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
     let body = options.text("--body")?.as_bytes();
     let connect = |_| {

@@ -1,4 +1,5 @@
-//! How long exchanges take: a histogram with 64 steps to each power of two, so to less than two per cent.
+//! How long exchanges take: a histogram with 64 steps to each power of two, so to less than two per
+//! cent.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! Load and limit of the network benchmarks.
 //!
-//! `echo`, `http`, `accept`, `receive` and `send` load a server, in turns: for each line on standard input they print what
-//! it did in the measured window as one line of JSON. `serve` is the smallest echo server epoll allows, the limit the loops are compared with; `answer` is the
-//! same with HTTP, for clients that are measured.
+//! `echo`, `http`, `accept`, `receive` and `send` load a server, in turns: for each line on
+//! standard input they print what it did in the measured window as one line of JSON. `serve` is the
+//! smallest echo server epoll allows, the limit the loops are compared with; `answer` is the same
+//! with HTTP, for clients that are measured.
 
 mod accept;
 mod bulk;

@@ -46,9 +46,10 @@ impl Options {
         if self.values.contains_key(name) { self.number(name) } else { Ok(otherwise) }
     }
 
-    /// Connects to `--port` of this machine over `--transport`: `tcp`, `udp`, or `unix`, where the port is part of an
-    /// abstract name. Non-blocking; `read(2)` and `write(2)` are all that a connected socket needs, whatever its kind.
-    /// `tls` is TLS over TCP, with a server whose certificate is of the `--authority` in that PEM file.
+    /// Connects to `--port` of this machine over `--transport`: `tcp`, `udp`, or `unix`, where the
+    /// port is part of an abstract name. Non-blocking; `read(2)` and `write(2)` are all that a
+    /// connected socket needs, whatever its kind. `tls` is TLS over TCP, with a server whose
+    /// certificate is of the `--authority` in that PEM file.
     pub(crate) fn connect(&self) -> io::Result<Stream> {
         let port: u16 = self.number("--port")?;
         let server = (Ipv4Addr::LOCALHOST, port);

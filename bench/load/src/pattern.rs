@@ -1,5 +1,6 @@
-//! What a connection sends: a byte stream in which every position of a period has its own neighbourhood, and
-//! every connection its own start, so that lost, doubled, swapped or foreign bytes do not go unseen.
+//! What a connection sends: a byte stream in which every position of a period has its own
+//! neighbourhood, and every connection its own start, so that lost, doubled, swapped or foreign
+//! bytes do not go unseen.
 
 /// Prime, so that no message size or buffer size is a multiple of it.
 const PERIOD: usize = 4093;

@@ -1,5 +1,5 @@
-//! epoll, edge-triggered for both directions: registered once and never changed, so that the load costs the
-//! fewest system calls. Who is told must read or write until a short count.
+//! epoll, edge-triggered for both directions: registered once and never changed, so that the load
+//! costs the fewest system calls. Who is told must read or write until a short count.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! The limit: a server with nothing between epoll and the sockets, which echoes, or answers HTTP. Prints its port and
-//! serves until its standard input ends.
+//! The limit: a server with nothing between epoll and the sockets, which echoes, or answers HTTP.
+//! Prints its port and serves until its standard input ends.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -18,7 +18,8 @@ pub(crate) struct Tls {
     records: ClientConnection,
 }
 
-/// What all connections to a TLS server have in common. Sessions are not resumed: each connection is the first one.
+/// What all connections to a TLS server have in common. Sessions are not resumed: each connection
+/// is the first one.
 pub(crate) fn tls_config(authority: &str) -> io::Result<Arc<ClientConfig>> {
     let mut trusted = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority).map_err(io::Error::other)? {

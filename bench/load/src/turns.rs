@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::options::Options;
 use crate::window::Window;
 
-/// Exchanges of each connection, on average, before the window of the first turn opens. Some of them find buffers that
-/// have never been used, here and there: with a thousand connections that alone fills the warm-up.
+/// Exchanges of each connection, on average, before the window of the first turn opens. Some of
+/// them find buffers that have never been used, here and there: with a thousand connections that
+/// alone fills the warm-up.
 const FIRST_EXCHANGES: u64 = 3;
 /// The same in later turns.
 const LATER_EXCHANGES: u64 = 1;

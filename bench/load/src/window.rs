@@ -1,4 +1,5 @@
-//! The measured window: after the warm-up, for at least a given time, operations and the server's CPU time are counted.
+//! The measured window: after the warm-up, for at least a given time, operations and the server's
+//! CPU time are counted.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -33,8 +34,8 @@ struct Report<'a> {
 }
 
 impl Window {
-    /// Of the server with that process id. Each of the others is a time and a number of operations that it takes at
-    /// least; the warm-up begins.
+    /// Of the server with that process id. Each of the others is a time and a number of operations
+    /// that it takes at least; the warm-up begins.
     pub(crate) fn new(server: u32, warmup: (Duration, u64), window: (Duration, u64)) -> Self {
         Self {
             server,

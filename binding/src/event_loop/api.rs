@@ -71,9 +71,9 @@ impl EventLoop {
 
     /// Calls `callback(*args)` whenever `fd` is readable (asyncio: loop.add_reader).
     ///
-    /// fd: a number or an object with `fileno()`. Raises ValueError for anything else, OverflowError for
-    /// too large a number, OSError for what cannot be polled, RuntimeError if a transport of this loop
-    /// uses it or the loop is closed.
+    /// fd: a number or an object with `fileno()`. Raises ValueError for anything else,
+    /// OverflowError for too large a number, OSError for what cannot be polled, RuntimeError if a
+    /// transport of this loop uses it or the loop is closed.
     #[pyo3(signature = (fd, callback, *args))]
     fn add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -85,8 +85,8 @@ impl EventLoop {
         Self::add_callback(slf, fd, Side::Reader, callback, args).map(drop)
     }
 
-    /// Calls `callback(*args)` whenever `fd` is writable (asyncio: loop.add_writer). Arguments and errors
-    /// are those of `add_reader`.
+    /// Calls `callback(*args)` whenever `fd` is writable (asyncio: loop.add_writer). Arguments and
+    /// errors are those of `add_reader`.
     #[pyo3(signature = (fd, callback, *args))]
     fn add_writer<'py>(
         slf: &Bound<'py, Self>,
@@ -104,7 +104,8 @@ impl EventLoop {
         Self::remove_unowned(slf, fd, Side::Reader)
     }
 
-    /// Stops watching `fd` for writing; True if it was watched. Errors are those of `remove_reader`.
+    /// Stops watching `fd` for writing; True if it was watched. Errors are those of
+    /// `remove_reader`.
     fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::remove_unowned(slf, fd, Side::Writer)
     }
@@ -179,8 +180,8 @@ impl EventLoop {
 
     fn _set_debug(&self, py: Python<'_>, enabled: bool) -> PyResult<()> {
         if enabled {
-            // A handle is described when it is cancelled, and when the interpreter ends nothing can be
-            // imported any more.
+            // A handle is described when it is cancelled, and when the interpreter ends nothing can
+            // be imported any more.
             names::handle_repr(py)?;
         }
         self.debug.store(enabled, Ordering::Relaxed);
@@ -204,8 +205,8 @@ impl EventLoop {
         Self::iterate(slf)
     }
 
-    /// For `ferroloop._nested`: whole iterations inside a job, until the list has something in it or the
-    /// loop is told to stop.
+    /// For `ferroloop._nested`: whole iterations inside a job, until the list has something in it
+    /// or the loop is told to stop.
     fn _iterate_nested(slf: &Bound<'_, Self>, ended: &Bound<'_, PyList>) -> PyResult<()> {
         Self::iterate_nested(slf, ended)
     }
@@ -245,8 +246,8 @@ impl EventLoop {
         self.parking.is_parked()
     }
 
-    /// In one step: no KeyboardInterrupt may come between a loop that does not run and a thread that
-    /// still has it running.
+    /// In one step: no KeyboardInterrupt may come between a loop that does not run and a thread
+    /// that still has it running.
     fn _end_run(&self, py: Python<'_>) -> PyResult<()> {
         self.stopping.store(false, Ordering::Relaxed);
         self.thread_id.store(0, Ordering::Relaxed);
@@ -274,7 +275,8 @@ impl EventLoop {
         self.cell.with(py, |state, _| state.spin.set_limit(limit));
     }
 
-    /// The loop's `time()` is `_virtual_time` from now on; `ferroloop.testing` has checked the seconds.
+    /// The loop's `time()` is `_virtual_time` from now on; `ferroloop.testing` has checked the
+    /// seconds.
     fn _start_virtual_clock(&self, py: Python<'_>, threshold: f64) {
         let threshold = Duration::try_from_secs_f64(threshold).unwrap_or(clock::LONGEST_POLL);
         self.start_virtual_clock(py, threshold);

@@ -2,8 +2,8 @@
 //!
 //! A send to a peer that sleeps wakes it, and the sender pays for that: on loopback a third of what
 //! a whole small HTTP response costs. Sent one right after the other, the responses of a batch wake
-//! a peer once. The price is the time for which the first waits, so that has a limit; and a job that
-//! no other follows has nothing to wait for but its own further writes.
+//! a peer once. The price is the time for which the first waits, so that has a limit; and a job
+//! that no other follows has nothing to wait for but its own further writes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,9 +16,9 @@ use super::EventLoop;
 use crate::cell::LoopCell;
 use crate::transport::BaseTransport;
 
-/// How long what one job has written may wait for other jobs. Each group of responses costs a waking,
-/// so this is long enough for those of a few dozen requests of an HTTP server; with 200 µs aiohttp
-/// needs an eighth more time.
+/// How long what one job has written may wait for other jobs. Each group of responses costs a
+/// waking, so this is long enough for those of a few dozen requests of an HTTP server; with 200 µs
+/// aiohttp needs an eighth more time.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// With more bytes than this nothing waits: large chunks that are not sent while they are in the
@@ -170,7 +170,8 @@ impl EventLoop {
 pub(crate) struct Batch {
     /// It differs from that of the batch before.
     pub(crate) number: u32,
-    /// Its last job is running and nothing is held back: a write has only that job's own to wait for.
+    /// Its last job is running and nothing is held back: a write has only that job's own to wait
+    /// for.
     pub(crate) ends: bool,
 }
 

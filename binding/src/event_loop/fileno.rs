@@ -1,4 +1,5 @@
-//! The number behind what a user calls a file descriptor: an int, or an object with `fileno()` (S7.1).
+//! The number behind what a user calls a file descriptor: an int, or an object with `fileno()`
+//! (S7.1).
 
 use std::fmt::Display;
 use std::os::fd::RawFd;

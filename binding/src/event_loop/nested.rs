@@ -11,7 +11,8 @@ use crate::ffi::Nesting;
 use crate::handle::Handle;
 
 impl EventLoop {
-    /// Iterates until `ended` has something in it, or a stop request is seen at the end of an iteration.
+    /// Iterates until `ended` has something in it, or a stop request is seen at the end of an
+    /// iteration.
     ///
     /// Errors: those of the run, and RecursionError.
     pub(super) fn iterate_nested(

@@ -12,8 +12,8 @@ use super::{EventLoop, SCRATCH_SIZE};
 use crate::errors::os_error;
 use crate::{ffi, names};
 
-/// Receives up to `n` bytes; `b""` is the end of the stream. What is no size, the socket's own method
-/// refuses in its own words.
+/// Receives up to `n` bytes; `b""` is the end of the stream. What is no size, the socket's own
+/// method refuses in its own words.
 #[pyfunction(name = "try_recv")]
 fn recv<'py>(
     r#loop: &Bound<'py, EventLoop>,
@@ -66,8 +66,8 @@ fn recv_bytes<'py>(
     length.map(|length| ffi::bytes_of(py, buffer.get(..length).unwrap_or_default())).transpose()
 }
 
-/// Receives into a writable buffer; the number of bytes, 0 at the end of the stream. What is no such
-/// buffer, the socket's own method refuses in its own words.
+/// Receives into a writable buffer; the number of bytes, 0 at the end of the stream. What is no
+/// such buffer, the socket's own method refuses in its own words.
 #[pyfunction(name = "try_recv_into")]
 fn recv_into(sock: &Bound<'_, PyAny>, buf: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let fd = own_number(sock)?;

@@ -79,7 +79,8 @@ impl EventLoop {
         Ok(FdWait { event_loop: this.clone().unbind(), fd, waiter, steps })
     }
 
-    /// The event has come: the wait is over, unless it was ended or replaced before this job's turn.
+    /// The event has come: the wait is over, unless it was ended or replaced before this job's
+    /// turn.
     pub(crate) fn on_waited(
         this: &Bound<'_, Self>,
         fd: RawFd,

@@ -2,9 +2,9 @@
 //! long.
 //!
 //! Before Python 3.14 a daemon thread that runs such code when the interpreter ends is ended by
-//! `pthread_exit`, which unwinds its stack by force. No Rust frame may be unwound then: what it drops
-//! would be Python's business, without the GIL. So the thread stays for ever in the first frame that
-//! the unwinding reaches, as `parking` has it stay where a loop is detached.
+//! `pthread_exit`, which unwinds its stack by force. No Rust frame may be unwound then: what it
+//! drops would be Python's business, without the GIL. So the thread stays for ever in the first
+//! frame that the unwinding reaches, as `parking` has it stay where a loop is detached.
 
 use std::hint::black_box;
 use std::mem::{forget, transmute};

@@ -75,7 +75,8 @@ pub(crate) fn in_context<R>(
     context: &Bound<'_, PyAny>,
     body: impl FnOnce() -> PyResult<R>,
 ) -> PyResult<R> {
-    // SAFETY: a valid object; anything but a Context, or an entered one, is refused with an exception.
+    // SAFETY: a valid object; anything but a Context, or an entered one, is refused with an
+    // exception.
     match check(context.py(), unsafe { ffi::PyContext_Enter(context.as_ptr()) }) {
         Ok(()) => {}
         Err(error) => return in_copy(context, error, body),

@@ -1,12 +1,12 @@
 //! Objects that live for one turn of the loop: their memory is kept for the next ones.
 //!
-//! A callback's handle is made, run and dropped a million times a second. So [`make`] takes the memory
-//! that an earlier handle left, and `tp_dealloc`, ours, leaves it there.
+//! A callback's handle is made, run and dropped a million times a second. So [`make`] takes the
+//! memory that an earlier handle left, and `tp_dealloc`, ours, leaves it there.
 //!
 //! What `make` makes is unknown to the collector, which would look through all of a burst's handles
-//! again and again. Whatever a running loop has queued is alive, so there is nothing to find. Who takes
-//! an object from the queue says so ([`let_go`]), and so does a loop that stops with its queue full
-//! ([`reveal`]): then it may be part of a cycle, like any other.
+//! again and again. Whatever a running loop has queued is alive, so there is nothing to find. Who
+//! takes an object from the queue says so ([`let_go`]), and so does a loop that stops with its
+//! queue full ([`reveal`]): then it may be part of a cycle, like any other.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -288,7 +288,8 @@ fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
         // SAFETY: nobody can reach the object any more, and nobody reads its value again.
         T::bury(unsafe { dead.place.read() }, py);
         if let Some(spare) = T::spares().put(py, dead) {
-            // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
+            // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks
+            // after.
             unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
         }
         // SAFETY: instances of heap types own a reference to them.

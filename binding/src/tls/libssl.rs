@@ -222,7 +222,8 @@ impl Ssl {
         }
     }
 
-    /// Empties the thread's queue of errors, which the next call, of any SSL, would find its own in.
+    /// Empties the thread's queue of errors, which the next call, of any SSL, would find its own
+    /// in.
     pub(super) fn clear_errors(&self, _py: Python<'_>) {
         // SAFETY: takes nothing and concerns this thread alone.
         unsafe { (self.functions.clear_errors)() };

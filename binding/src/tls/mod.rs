@@ -128,8 +128,8 @@ impl Session {
     }
 
     /// Does with the SSLObject what OpenSSL has found an error in: CPython raises it. Should it not
-    /// come to that, as with a buffer that nobody can write to any more, the error must not be left to
-    /// other connections.
+    /// come to that, as with a buffer that nobody can write to any more, the error must not be left
+    /// to other connections.
     fn portably<T>(&self, py: Python<'_>, work: impl FnOnce(&Portable) -> T) -> T {
         let outcome = work(&self.portable);
         if let Some(ssl) = &self.ssl {

@@ -1,5 +1,5 @@
-//! The Python surface that all transports share (asyncio.BaseTransport), and the one of all that send
-//! (asyncio.WriteTransport, but for how the data comes in).
+//! The Python surface that all transports share (asyncio.BaseTransport), and the one of all that
+//! send (asyncio.WriteTransport, but for how the data comes in).
 
 use ferroloop_engine::{Interest, Phase};
 use pyo3::prelude::*;
@@ -130,7 +130,8 @@ impl WriteTransport {
         slf.base().get().limits(slf.py())
     }
 
-    /// Bytes the kernel has not taken yet; of datagrams each counts 8 more on Python 3.13 and later.
+    /// Bytes the kernel has not taken yet; of datagrams each counts 8 more on Python 3.13 and
+    /// later.
     fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
         BaseTransport::buffer_size(slf.base())
     }

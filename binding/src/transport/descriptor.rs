@@ -98,8 +98,8 @@ pub(super) fn python_socket(py: Python<'_>, fd: RawFd) -> PyResult<Bound<'_, PyA
         .call_method(intern!(py, "__init__"), (), Some(&options))
         .and_then(|_| socket.call_method1(intern!(py, "setblocking"), (false,)));
     if let Err(error) = made {
-        // However far it came before a signal's handler failed, the fd is its former owner's to close.
-        // No handler runs in the method of the C class.
+        // However far it came before a signal's handler failed, the fd is its former owner's to
+        // close. No handler runs in the method of the C class.
         names::c_socket_class(py)?.call_method1(intern!(py, "detach"), (socket,))?;
         return Err(error);
     }
@@ -118,7 +118,8 @@ pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyRes
     Err(os_error(py, &io::Error::from_raw_os_error(EBADF)))
 }
 
-/// `owner.fileno()`. To look the method up takes longer than to call it, so that of sockets is kept.
+/// `owner.fileno()`. To look the method up takes longer than to call it, so that of sockets is
+/// kept.
 fn fileno<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static OF_SOCKETS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let (py, name) = (owner.py(), intern!(owner.py(), "fileno"));

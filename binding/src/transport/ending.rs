@@ -78,7 +78,8 @@ impl BaseTransport {
         Ok(())
     }
 
-    /// Debug mode: who ends a connection schedules its loss, as only the loop's own thread may (S8.3).
+    /// Debug mode: who ends a connection schedules its loss, as only the loop's own thread may
+    /// (S8.3).
     #[inline]
     fn check_thread(&self, event_loop: &Bound<'_, EventLoop>) -> PyResult<()> {
         let py = event_loop.py();

@@ -94,7 +94,8 @@ impl BaseTransport {
         }
     }
 
-    /// Whoever ran while the socket was made may have asked for it as well: the first one is the owner.
+    /// Whoever ran while the socket was made may have asked for it as well: the first one is the
+    /// owner.
     fn adopt_socket(this: &Bound<'_, Self>, fd: RawFd) -> PyResult<()> {
         let py = this.py();
         let socket = python_socket(py, fd)?.unbind();

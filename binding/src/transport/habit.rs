@@ -17,8 +17,8 @@ pub(super) struct Habit {
 }
 
 impl Habit {
-    /// More than the default high-water mark is not held back, so that corking hides from no writer that
-    /// it should pause.
+    /// More than the default high-water mark is not held back, so that corking hides from no writer
+    /// that it should pause.
     pub(super) const LIMIT: usize = HIGH_WATER;
     /// If the peer keeps up, more may be held back, since the writer would not have to pause. One
     /// mebibyte sent at once costs a third less than in four parts.
@@ -28,8 +28,9 @@ impl Habit {
 
     /// A write happens: whether it should wait for what may leave together with it.
     ///
-    /// A callback that runs alone and writes once, a client's request or the answer to one, should send
-    /// at once, and go on while the peer works. One that writes twice should not wake the peer for each.
+    /// A callback that runs alone and writes once, a client's request or the answer to one, should
+    /// send at once, and go on while the peer works. One that writes twice should not wake the peer
+    /// for each.
     #[inline]
     pub(super) fn note_write(&mut self, batch: Batch) -> bool {
         let again = batch.number == self.batch;

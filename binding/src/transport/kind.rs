@@ -66,8 +66,8 @@ impl Kind {
         }
     }
 
-    /// The writes lost by the end of a connection itself. asyncio counts the loss of a socket as the
-    /// first, and of a pipe only a failed write (S31.14).
+    /// The writes lost by the end of a connection itself. asyncio counts the loss of a socket as
+    /// the first, and of a pipe only a failed write (S31.14).
     pub(super) fn lost_writes(self) -> LostWrites {
         let mut lost = LostWrites::default();
         if self.is_socket() {

@@ -3,9 +3,9 @@
 //!
 //! They share one implementation, `BaseTransport`: the state machine is the engine's [`Stream`];
 //! here are the Python objects around it and the calls of the protocol. `reading`, `writing` and
-//! `ending` each hold one stretch of its life, `habit` what its writes are like, `watching` what the
-//! poller is told, and `kind` what they differ in. The Python surface is in `base`,
-//! `stream`, `pipe` and `datagram`, which also has its own ways in and out.
+//! `ending` each hold one stretch of its life, `habit` what its writes are like, `watching` what
+//! the poller is told, and `kind` what they differ in. The Python surface is in `base`, `stream`,
+//! `pipe` and `datagram`, which also has its own ways in and out.
 
 mod address;
 mod base;

@@ -237,7 +237,8 @@ impl WritePipeTransport {
         true
     }
 
-    /// Raises NotImplementedError, like the two after it: asyncio's write pipes pass for whole transports.
+    /// Raises NotImplementedError, like the two after it: asyncio's write pipes pass for whole
+    /// transports.
     fn is_reading(&self) -> PyResult<bool> {
         Err(PyNotImplementedError::new_err(()))
     }

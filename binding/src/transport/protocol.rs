@@ -125,8 +125,8 @@ impl BaseTransport {
         errors::job_failed(event_loop, call, target.context, error)
     }
 
-    /// Calls `pause_writing` or `resume_writing`, as long as the loop is open. Their failure is reported
-    /// and the transport lives on (S17.5).
+    /// Calls `pause_writing` or `resume_writing`, as long as the loop is open. Their failure is
+    /// reported and the transport lives on (S17.5).
     pub(super) fn control_flow<'py>(
         this: &Bound<'py, Self>,
         event_loop: &Bound<'py, EventLoop>,

@@ -22,9 +22,9 @@ use crate::event_loop::EventLoop;
 use crate::ffi;
 use crate::tls::TlsLayer;
 
-/// What one read in place may bring: twice as much is no faster. It is below the size from which glibc
-/// maps memory where a program's settings keep it from the heap (see `heap`), and a map shortened and
-/// unmapped with every read costs more than the copy it saves.
+/// What one read in place may bring: twice as much is no faster. It is below the size from which
+/// glibc maps memory where a program's settings keep it from the heap (see `heap`), and a map
+/// shortened and unmapped with every read costs more than the copy it saves.
 const ROOM: usize = 120 * 1024;
 
 /// What one look at the descriptor brought.
@@ -83,8 +83,8 @@ impl BaseTransport {
         })
     }
 
-    /// One read for TLS, which takes the records out of the loop's buffer by itself. An error goes by
-    /// `buffer_updated`, since asyncio's TLS is a BufferedProtocol.
+    /// One read for TLS, which takes the records out of the loop's buffer by itself. An error goes
+    /// by `buffer_updated`, since asyncio's TLS is a BufferedProtocol.
     #[inline]
     fn read_records<'py>(
         this: &Bound<'py, Self>,

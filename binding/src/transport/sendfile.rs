@@ -1,8 +1,9 @@
-//! Sending a file over a stream's socket: the native half of `loop.sendfile` (`ferroloop._sendfile`).
+//! Sending a file over a stream's socket: the native half of `loop.sendfile`
+//! (`ferroloop._sendfile`).
 //!
-//! While a file is being sent the transport takes no writes, so that nothing comes between its bytes.
-//! The sender asks for room, which comes when the outbox is empty and the socket writable, and sends
-//! a chunk past the outbox.
+//! While a file is being sent the transport takes no writes, so that nothing comes between its
+//! bytes. The sender asks for room, which comes when the outbox is empty and the socket writable,
+//! and sends a chunk past the outbox.
 
 use std::os::fd::RawFd;
 

@@ -109,7 +109,8 @@ impl StreamTransport {
 
     /// Sends bytes, a bytearray or a memoryview; never blocks, the rest is buffered.
     ///
-    /// Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is sent.
+    /// Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is
+    /// sent.
     #[inline]
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.base();
@@ -124,7 +125,8 @@ impl StreamTransport {
         slf.base().get().is_closing(slf.py())
     }
 
-    /// Sends all the chunks of an iterable. Raises what `write()` raises, and then sends none of them.
+    /// Sends all the chunks of an iterable. Raises what `write()` raises, and then sends none of
+    /// them.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         // Until 3.12 asyncio's writelines was a write of everything joined, and said so; since then
         // it tries to send at once, whatever waits.

@@ -11,7 +11,8 @@ use super::BaseTransport;
 use crate::event_loop::{EventLoop, Side, Watch};
 
 impl BaseTransport {
-    /// Enters the transport of a socket into the poller's table and its server's list, and starts it.
+    /// Enters the transport of a socket into the poller's table and its server's list, and starts
+    /// it.
     pub(super) fn enter(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,

@@ -115,11 +115,11 @@ impl BaseTransport {
         uncorked
     }
 
-    /// Sends what is corked: the loop between jobs, the application for calls that must not run ahead
-    /// of earlier writes.
+    /// Sends what is corked: the loop between jobs, the application for calls that must not run
+    /// ahead of earlier writes.
     ///
-    /// Like a write, the latter does not end a transport that is closing. `resume_writing` may be what
-    /// calls it, and write more.
+    /// Like a write, the latter does not end a transport that is closing. `resume_writing` may be
+    /// what calls it, and write more.
     #[inline]
     pub(super) fn uncork(
         this: &Bound<'_, Self>,
@@ -303,7 +303,8 @@ impl BaseTransport {
         })
     }
 
-    /// Ends a closing transport if nothing is left to send; the protocol hears of it in a later step.
+    /// Ends a closing transport if nothing is left to send; the protocol hears of it in a later
+    /// step.
     #[inline]
     pub(super) fn lose_if_drained(this: &Bound<'_, Self>, event_loop: &Bound<'_, EventLoop>) {
         if this.get().loses_if_drained(this.py()) {

@@ -16,8 +16,8 @@ pub(super) struct KnownAddress {
 }
 
 /// One place for each address that was heard from, by its hash. To make the object of an address
-/// costs as much as all else that is done for a datagram; a server hears from the same clients again
-/// and again.
+/// costs as much as all else that is done for a datagram; a server hears from the same clients
+/// again and again.
 #[derive(Default)]
 pub(super) struct KnownAddresses {
     places: Vec<Option<KnownAddress>>,
@@ -42,8 +42,9 @@ impl KnownAddresses {
         Some(&known.object)
     }
 
-    /// Enters an address that was heard from. What is forgotten for it is handed back, to be dropped
-    /// elsewhere: a place that is taken makes room for twice as many, as long as that is allowed.
+    /// Enters an address that was heard from. What is forgotten for it is handed back, to be
+    /// dropped elsewhere: a place that is taken makes room for twice as many, as long as that is
+    /// allowed.
     pub(super) fn enter(&mut self, new: KnownAddress) -> Vec<Option<KnownAddress>> {
         let mut forgotten = Vec::new();
         let taken = self.places.get(self.place(&new.address)).is_none_or(Option::is_some);

@@ -1,7 +1,8 @@
 //! `DatagramTransport`: a socket that sends and receives whole messages, UDP, Unix or raw.
 //!
-//! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and an
-//! error of the socket concerns one message: `error_received` is told, and the transport lives on.
+//! It lives and ends like a stream. What it sends waits in a queue of its own, with addresses; and
+//! an error of the socket concerns one message: `error_received` is told, and the transport lives
+//! on.
 
 mod ancillary;
 mod incoming;
@@ -167,13 +168,15 @@ impl DatagramTransport {
     /// ancbufsize: bytes for ancillary data, the sum of `socket.CMSG_SPACE` of the items expected.
     /// Descriptors (SCM_RIGHTS, SCM_PIDFD) are the protocol's to close.
     ///
-    /// Raises what `socket.recvmsg` raises of a size, and TypeError if the protocol has no such method.
+    /// Raises what `socket.recvmsg` raises of a size, and TypeError if the protocol has no such
+    /// method.
     fn receive_messages(slf: &Bound<'_, Self>, ancbufsize: &Bound<'_, PyAny>) -> PyResult<()> {
         // Extracted here: of an argument PyO3 would complain in other words.
         Self::begin_messages(slf, ancbufsize.extract()?)
     }
 
-    /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream transports.
+    /// Raises NotImplementedError, like the three after it: asyncio's endpoints pass for stream
+    /// transports.
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = data;
         Err(PyNotImplementedError::new_err(()))

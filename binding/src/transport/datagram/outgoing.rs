@@ -130,8 +130,8 @@ impl DatagramTransport {
         sent.map_err(|error| os_error(py, &error))
     }
 
-    /// Python looks names up, knows the other families and all ancillary data, and has the words for
-    /// what is no address.
+    /// Python looks names up, knows the other families and all ancillary data, and has the words
+    /// for what is no address.
     #[cold]
     fn send_by_python(this: &Bound<'_, Self>, data: &Chunk, to: &ByPython) -> PyResult<bool> {
         let py = this.py();
