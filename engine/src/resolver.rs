@@ -25,6 +25,10 @@ static MOST_THREADS: LazyLock<usize> =
 /// How long to wait for the end of idle threads, should the machine be too busy for that.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// For how long others wait for an answer together with whoever asked first. A question that takes
+/// longer may have been lost: it is asked anew.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
 /// Linux shows the first 15 bytes.
 const THREAD_NAME: &str = "ferroloop-resolver";
 
@@ -84,15 +88,30 @@ pub type Answer = Result<Vec<AddressInfo>, LookupError>;
 
 /// Threads for name lookups, started when they are needed; those that are idle wait for the next.
 ///
-/// When a resolver is dropped, idle threads end before that is over, and busy ones after their lookup.
+/// When a resolver is dropped, idle threads end before that is over, and busy ones after their
+/// lookup.
 #[derive(Debug)]
 pub struct Resolver {
     shared: Arc<Shared>,
-    /// The questions that are under way, each with the numbers of those who have asked it.
-    asked: HashMap<Query, Vec<u64>>,
+    asked: HashMap<Query, Asked>,
     next: u64,
     /// The process the threads are in.
     owner: Pid,
+}
+
+/// A question that is under way.
+#[derive(Debug)]
+struct Asked {
+    /// When it was asked last.
+    at: Instant,
+    /// The numbers of those who wait for the answer.
+    numbers: Vec<u64>,
+}
+
+impl Asked {
+    fn new(at: Instant) -> Self {
+        Self { at, numbers: Vec::new() }
+    }
 }
 
 impl Resolver {
@@ -104,7 +123,7 @@ impl Resolver {
 
     /// Has a name looked up, and returns the number its answer will come under.
     ///
-    /// Who asks what is being asked already gets the same answer: a thousand clients of one server
+    /// Who asks what was asked a moment ago gets the same answer: a thousand clients of one server
     /// that connect at once, or again after it was gone, are one question to the name server.
     ///
     /// # Errors
@@ -112,12 +131,15 @@ impl Resolver {
     /// `EAGAIN` of `pthread_create(3)` if there is no thread, and none can be started.
     pub fn ask(&mut self, query: Query) -> io::Result<u64> {
         self.renew_if_forked();
-        let number = self.next;
-        if let Some(numbers) = self.asked.get_mut(&query) {
-            numbers.push(number);
-        } else {
-            Shared::put(&self.shared, query.clone())?;
-            self.asked.insert(query, vec![number]);
+        let (number, now) = (self.next, Instant::now());
+        match self.asked.get_mut(&query) {
+            Some(asked) if now.duration_since(asked.at) < SHARED_FOR => asked.numbers.push(number),
+            _ => {
+                Shared::put(&self.shared, query.clone())?;
+                let asked = self.asked.entry(query).or_insert_with(|| Asked::new(now));
+                asked.at = now;
+                asked.numbers.push(number);
+            }
         }
         self.next += 1;
         Ok(number)
@@ -127,12 +149,12 @@ impl Resolver {
     pub fn forget(&mut self, number: u64) {
         self.renew_if_forked();
         let Self { shared, asked, .. } = self;
-        asked.retain(|query, numbers| {
-            numbers.retain(|asking| *asking != number);
-            if numbers.is_empty() {
+        asked.retain(|query, asked| {
+            asked.numbers.retain(|asking| *asking != number);
+            if asked.numbers.is_empty() {
                 shared.lock().questions.retain(|waiting| waiting != query);
             }
-            !numbers.is_empty()
+            !asked.numbers.is_empty()
         });
     }
 
@@ -151,13 +173,13 @@ impl Resolver {
         self.renew_if_forked();
         let answers = mem::take(&mut self.shared.lock().answers);
         let asked = &mut self.asked;
-        // Nobody wants what was asked before it was forgotten, or another answer came first.
-        let wanted = |(query, answer)| asked.remove(&query).map(|numbers| (numbers, answer));
+        // What was asked twice is answered by the first; what was forgotten nobody wants to know.
+        let wanted = |(query, answer)| asked.remove(&query).map(|asked| (asked.numbers, answer));
         answers.into_iter().filter_map(wanted).collect()
     }
 
-    /// A forked child has none of its parent's threads, and perhaps a lock that one of them held. So
-    /// it starts anew, and the questions that were under way get no answer there.
+    /// A forked child has none of its parent's threads, and perhaps a lock that one of them held.
+    /// So it starts anew, and the questions that were under way get no answer there.
     fn renew_if_forked(&mut self) {
         let process = getpid();
         if self.owner != process {
@@ -231,8 +253,8 @@ impl Shared {
         thread.spawn(move || shared.serve())
     }
 
-    /// Has the threads end, and waits for those that are not with the C library: a process that forks
-    /// next had better have none.
+    /// Has the threads end, and waits for those that are not with the C library: a process that
+    /// forks next had better have none.
     fn end(&self) {
         let mut queue = self.lock();
         queue.ended = true;
@@ -361,7 +383,7 @@ mod tests {
     /// Puts a question by hand and without threads: no moment in which one could have taken it.
     fn put(resolver: &mut Resolver, query: Query, numbers: &[u64]) {
         resolver.shared.lock().questions.push_back(query.clone());
-        resolver.asked.insert(query, numbers.to_vec());
+        resolver.asked.insert(query, Asked { at: Instant::now(), numbers: numbers.to_vec() });
     }
 
     #[test]
@@ -395,6 +417,22 @@ mod tests {
         assert!(resolver.asked.is_empty());
     }
 
+    /// Who asks anew does not wait for what may have been lost; whoever waits gets the first
+    /// answer.
+    #[test]
+    fn what_takes_long_is_asked_again() {
+        let waker = waker();
+        let mut resolver = Resolver::new(&waker);
+        let at =
+            Instant::now().checked_sub(SHARED_FOR).expect("a machine that has run for a second");
+        resolver.asked.insert(query(), Asked { at, numbers: vec![0] });
+        resolver.next = 1;
+        assert_eq!((resolver.ask(query()).ok(), resolver.ask(query()).ok()), (Some(1), Some(2)));
+        until(|| resolver.has_answers());
+        let answers = resolver.take_answers();
+        assert!(matches!(answers.as_slice(), [(numbers, Ok(_))] if *numbers == [0, 1, 2]));
+    }
+
     /// What is asked after an answer has come is asked anew: the name may have moved.
     #[test]
     fn an_answer_is_not_kept() {
@@ -413,7 +451,7 @@ mod tests {
     fn an_answer_that_comes_late_is_dropped() {
         let waker = waker();
         let mut resolver = Resolver::new(&waker);
-        resolver.asked.insert(query(), vec![7]);
+        resolver.asked.insert(query(), Asked { at: Instant::now(), numbers: vec![7] });
         let answer = || (query(), Ok(Vec::new()));
         resolver.shared.lock().answers.extend([answer(), answer()]);
         let answers = resolver.take_answers();
@@ -425,7 +463,7 @@ mod tests {
         let waker = waker();
         let shared = Shared::new(Arc::downgrade(&waker));
         let held = shared.lock();
-        let (asked, owner) = (HashMap::from([(query(), vec![0])]), Pid::INIT);
+        let (asked, owner) = (HashMap::from([(query(), Asked::new(Instant::now()))]), Pid::INIT);
         let mut inherited = Resolver { shared: Arc::clone(&shared), asked, next: 1, owner };
         let child = thread::Builder::new().spawn(move || {
             act(&mut inherited);
