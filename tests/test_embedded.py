@@ -389,8 +389,26 @@ def test_waits_are_counted(loop: Any) -> None:
     loop.run_once()
     after = loop.stats()
     assert after["idle"] >= under_way
+    assert after["waits"] == before["waits"] + 1
     assert after["iterations"] == before["iterations"] + 1
     assert loop.stats()["idle"] == after["idle"]
+
+
+def test_work_is_counted(loop: Any) -> None:
+    """For `loop.stats()` an iteration is work, and what the host does is not."""
+    seconds = 0.0
+    for _ in range(3):
+        loop.call_soon(time.sleep, 0.02)
+        started = time.monotonic()
+        loop.run_once()
+        seconds += time.monotonic() - started
+        time.sleep(0.02)
+        assert loop.backend_timeout() is None
+    busy = loop.stats()["busy"]
+    assert busy["count"] == 3
+    assert 0.06 <= busy["sum"] <= seconds
+    loop.run_once(0.02)
+    assert loop.stats()["busy"]["count"] == 5, "before its wait and after"
 
 
 def test_watchdog(loop: Any) -> None:

@@ -35,10 +35,8 @@ def dump(loop: Loop) -> Dump:
 
 
 def numbers(loop: Loop) -> dict[str, Any]:
-    """What `loop.stats()` has but the histogram."""
-    stats = loop.stats()
-    del stats["lateness"]
-    return stats
+    """What `loop.stats()` has but the histograms."""
+    return {name: value for name, value in loop.stats().items() if not isinstance(value, dict)}
 
 
 def test_iterations_and_callbacks(loop: Loop, run: Run) -> None:
@@ -164,7 +162,7 @@ def test_lateness(loop: Loop, run: Run, dump: Dump) -> None:
         assert [counts[bound] for bound in (1e-6, 0.065536, 16.777216, float("inf"))] == [0, 0, 2, 2]
         (line,) = [line for line in dump() if line.startswith("timers late")]
         average = re.escape(f"; {lateness['sum'] * 500:.3f} on average, {lateness['max'] * 1000:.3f} at most")
-        assert re.fullmatch(r"timers late in ms: .*\b[12] by less than \d+\.\d+" + average, line)
+        assert re.fullmatch(r"timers late, in ms: .*\b[12] below \d+\.\d+" + average, line)
 
     run(main())
 
@@ -235,6 +233,58 @@ def test_lateness_by_a_clock_of_ones_own(loop: Loop, run: Run) -> None:
     assert (lateness["count"], lateness["sum"], lateness["max"]) == (4, 0, 0)
 
 
+def test_busy(loop: Loop, dump: Dump) -> None:
+    """From the beginning of a run to its first wait, from one wait to the next, and to the end of the run."""
+    buckets = [(2**power / 1e6, 0) for power in range(25)] + [(float("inf"), 0)]
+    assert loop.stats()["busy"] == {"count": 0, "sum": 0, "max": 0, "buckets": buckets}
+
+    async def main() -> None:
+        time.sleep(0.1)
+        assert loop.stats()["busy"]["count"] == 0, "the work under way does not count"
+        await asyncio.sleep(0.1)
+        first = loop.stats()["busy"]
+        assert first["count"] >= 1
+        assert 0.1 <= first["max"] <= first["sum"] < loop.time() - start - 0.09
+        time.sleep(0.3)
+
+    start = loop.time()
+    loop.run_until_complete(main())
+    most = loop.time() - start - 0.09
+    busy = loop.stats()["busy"]
+    assert busy["count"] >= 2
+    assert 0.3 <= busy["max"] < most
+    assert 0.4 <= busy["sum"] < most
+    (line,) = [line for line in dump() if line.startswith("busy")]
+    mean = busy["sum"] / busy["count"]
+    average = re.escape(f"; {mean * 1000:.3f} on average, {busy['max'] * 1000:.3f} at most")
+    assert re.fullmatch(r"busy between waits, in ms: \d+ below \d.*" + average, line)
+
+
+def test_not_busy_between_runs(loop: Loop, run: Run) -> None:
+    """Nor while nobody runs the loop."""
+    run(asyncio.sleep(0.001))
+    before = loop.stats()["busy"]["sum"]
+    time.sleep(0.2)
+    start = loop.time()
+    run(asyncio.sleep(0))
+    assert loop.stats()["busy"]["sum"] - before <= loop.time() - start
+
+
+def test_busy_when_a_run_fails(loop: Loop) -> None:
+    """What leaves the run ends the work."""
+
+    def leave() -> None:
+        time.sleep(0.05)
+        raise SystemExit
+
+    loop.call_soon(leave)
+    with pytest.raises(SystemExit):
+        loop.run_forever()
+    busy = loop.stats()["busy"]
+    assert busy["count"] == 1
+    assert busy["sum"] >= 0.05
+
+
 def test_from_a_thread(loop: Loop, run: Run) -> None:
     """An exporter asks from its own thread."""
 
@@ -255,7 +305,7 @@ def test_closed(loop: Loop, dump: Dump) -> None:
     assert loop.stats()["lateness"]["count"] == 1
     loop.close()
     assert set(numbers(loop).values()) == {0}
-    assert loop.stats()["lateness"]["count"] == 0
+    assert loop.stats()["lateness"]["count"] == loop.stats()["busy"]["count"] == 0
     assert dump() == [repr(loop), ", ".join(f"{name} 0" for name in numbers(loop))]
 
 

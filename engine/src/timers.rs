@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use crate::histogram::Histogram;
 use crate::lateness::Lateness;
 
 /// A timer that its owner can call off.
@@ -182,8 +183,8 @@ impl<T: Cancel> Timers<T> {
     }
 
     /// How late those were that have been due.
-    pub fn lateness(&self) -> &Lateness {
-        &self.lateness
+    pub fn lateness(&self) -> &Histogram {
+        self.lateness.delays()
     }
 
     /// How many timers are scheduled, cancelled ones included.

@@ -1,4 +1,4 @@
-//! `Lateness`: how late timers come, as a histogram.
+//! `Lateness`: how late timers come.
 #![allow(clippy::float_cmp, reason = "sums of powers of two are exact")]
 
 use std::cell::Cell;
@@ -24,33 +24,6 @@ fn timers(deadlines: impl IntoIterator<Item = f64>) -> Timers<Timer> {
     timers
 }
 
-/// How many are in each bucket that has any, by its upper bound.
-fn counts(lateness: &Lateness) -> Vec<(f64, u64)> {
-    let mut before = 0;
-    let mut counts = Vec::new();
-    for (bound, below) in lateness.buckets() {
-        if below > before {
-            counts.push((bound, below - before));
-        }
-        before = below;
-    }
-    counts
-}
-
-/// Each bucket ends at twice the bound of the one before, and the last takes the rest.
-#[test]
-fn buckets_are_powers_of_two() {
-    let mut lateness = Lateness::default();
-    for late in [0.0, 0.5e-6, 1e-6, 1.5e-6, 1e-3, 16.0, 17.0, 1e9, f64::INFINITY] {
-        lateness.count(0.0, late);
-    }
-    let expected =
-        [(1e-6, 2), (2e-6, 2), (1.024e-3, 1), (16.777_216, 1), (f64::INFINITY, 3)].to_vec();
-    assert_eq!(counts(&lateness), expected);
-    assert_eq!(lateness.buckets().count(), 26);
-    assert_eq!(lateness.buckets().last(), Some((f64::INFINITY, 9)));
-}
-
 /// The sum and the greatest; whoever is early, by the clock's margin, is punctual.
 #[test]
 fn sum_and_maximum() {
@@ -58,7 +31,7 @@ fn sum_and_maximum() {
     for (when, now) in [(1.0, 1.0 + STEP), (1.0, 1.0 + 3.0 * STEP), (2.0, 2.0 - STEP)] {
         lateness.count(when, now);
     }
-    assert_eq!((lateness.total(), lateness.most()), (4.0 * STEP, 3.0 * STEP));
+    assert_eq!((lateness.delays().total(), lateness.delays().most()), (4.0 * STEP, 3.0 * STEP));
 }
 
 /// What was due before its timer was made is not late for that.
@@ -69,7 +42,7 @@ fn nobody_is_late_from_before_the_last_look() {
     for when in [-1e300, f64::NEG_INFINITY, 4.0, 5.0] {
         lateness.count(when, 5.0 + STEP);
     }
-    assert_eq!((lateness.total(), lateness.most()), (4.0 * STEP, STEP));
+    assert_eq!((lateness.delays().total(), lateness.delays().most()), (4.0 * STEP, STEP));
 }
 
 /// Clocks that say nonsense break nothing.
@@ -80,8 +53,8 @@ fn times_that_are_no_numbers() {
         lateness.count(1.0, now);
         lateness.note_punctual(now);
     }
-    assert_eq!((lateness.total(), lateness.most()), (0.0, 0.0));
-    assert_eq!(counts(&lateness), [(1e-6, 3)]);
+    assert_eq!((lateness.delays().total(), lateness.delays().most()), (0.0, 0.0));
+    assert_eq!(lateness.delays().buckets().last(), Some((f64::INFINITY, 3)));
 }
 
 /// Few are popped and many are sorted: all count, and each look is the last for the next timers.

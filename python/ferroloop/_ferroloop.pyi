@@ -74,7 +74,7 @@ class TimerHandle(Handle, asyncio.TimerHandle):  # type: ignore[misc]  # which n
     def __ge__(self, other: object, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
 
-class _Lateness(TypedDict):
+class _Distribution(TypedDict):
     count: int
     sum: float
     max: float
@@ -90,7 +90,8 @@ class _Stats(TypedDict):
     timers: int
     descriptors: int
     lookups: int
-    lateness: _Lateness
+    lateness: _Distribution
+    busy: _Distribution
 
 class _Inventory(TypedDict):
     ready: list[Any]

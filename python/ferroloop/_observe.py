@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, TextIO
 
-    from ._ferroloop import TimerHandle, _Lateness, _Stats
+    from ._ferroloop import TimerHandle, _Distribution, _Stats
     from ._loop import EventLoop
 
 
@@ -27,6 +27,8 @@ def stats(loop: EventLoop) -> _Stats:
     how many were late by less. The last pair is of infinity, so of all. A timer is late from its deadline on; one
     whose deadline had passed already when it was made, from the last time that the loop looked at its timers, or slept
     without any. A loop that does not run is not late, and cancelled timers do not count.
+    `busy`: for how long the loop was at work, from one wait to the next, as a dict of the same kind. What happens in
+    the meantime waits for as long as that at most. The work under way does not count yet.
 
     The loop counts always. May be called from any thread; a closed loop has forgotten everything.
     """
@@ -49,11 +51,13 @@ def dump(loop: EventLoop, file: TextIO | None = None) -> None:
 def _lines(loop: EventLoop) -> Iterator[str]:
     inventory = loop._inventory()
     stats: dict[str, Any] = {**loop.stats()}
-    lateness = stats.pop("lateness")
+    lateness, busy = stats.pop("lateness"), stats.pop("busy")
     yield repr(loop)
     yield _numbers(stats)
     if lateness["count"]:
-        yield _distribution(lateness)
+        yield f"timers late, in ms: {_distribution(lateness)}"
+    if busy["count"]:
+        yield f"busy between waits, in ms: {_distribution(busy)}"
     if (task := asyncio.current_task(loop)) is not None:
         yield f"task {_text(task)}"
     for subject in inventory["ready"]:
@@ -73,16 +77,16 @@ def _numbers(numbers: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {number:g}" for name, number in numbers.items())
 
 
-def _distribution(lateness: _Lateness) -> str:
-    """How many timers are in each bucket that has any."""
+def _distribution(durations: _Distribution) -> str:
+    """How many are in each bucket that has any, in milliseconds."""
     texts = []
     before = 0
-    for bound, below in lateness["buckets"]:
+    for bound, below in durations["buckets"]:
         if below > before:
-            texts.append(f"{below - before} by less than {bound * 1000:g}")
+            texts.append(f"{below - before} below {bound * 1000:g}")
         before = below
-    mean = lateness["sum"] / lateness["count"]
-    return f"timers late in ms: {', '.join(texts)}; {mean * 1000:.3f} on average, {lateness['max'] * 1000:.3f} at most"
+    mean = durations["sum"] / durations["count"]
+    return f"{', '.join(texts)}; {mean * 1000:.3f} on average, {durations['max'] * 1000:.3f} at most"
 
 
 def _signal_name(number: int) -> str:

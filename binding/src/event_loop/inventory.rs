@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use ferroloop_engine::{Lateness, clock};
+use ferroloop_engine::{Histogram, clock};
 use pyo3::prelude::*;
 
 use super::reactor::Reactor;
@@ -21,12 +21,13 @@ pub(super) struct Stats {
     timers: usize,
     descriptors: usize,
     lookups: usize,
-    lateness: Histogram,
+    lateness: Distribution,
+    busy: Distribution,
 }
 
 /// A histogram as Prometheus has them.
 #[derive(IntoPyObject)]
-struct Histogram {
+struct Distribution {
     count: u64,
     sum: f64,
     max: f64,
@@ -43,13 +44,13 @@ pub(super) struct Inventory {
     watched: Vec<(RawFd, &'static str, Py<PyAny>)>,
 }
 
-impl Histogram {
-    fn of(lateness: &Lateness) -> Self {
-        let buckets: Vec<_> = lateness.buckets().collect();
+impl Distribution {
+    fn of(histogram: &Histogram) -> Self {
+        let buckets: Vec<_> = histogram.buckets().collect();
         Self {
             count: buckets.last().map_or(0, |&(_, count)| count),
-            sum: lateness.total(),
-            max: lateness.most(),
+            sum: histogram.total(),
+            max: histogram.most(),
             buckets,
         }
     }
@@ -77,7 +78,8 @@ impl LoopState {
             timers: timers.pending(),
             descriptors: self.reactor.as_ref().map_or(0, Reactor::descriptors),
             lookups: lookups.len(),
-            lateness: Histogram::of(timers.lateness()),
+            lateness: Distribution::of(timers.lateness()),
+            busy: Distribution::of(idle.busy()),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Lending the loop's wait to a host: somebody else's loop waits until there is something to do here.
+//! Lending the loop's wait to a host: somebody else's loop waits until there is something to do
+//! here.
 //!
 //! Until the next iteration the waker is armed, as in a sleep of the loop's own.
 
@@ -56,10 +57,10 @@ impl LoopState {
         let quiet = quiet.map_err(Refusal::System)?;
         let idle = quiet && self.ready.is_empty() && !self.lookups.are_answered();
         let now = clock::now();
-        // Whoever asks twice waits once.
-        self.idle.end(now);
         if idle {
             self.idle.begin(now);
+        } else {
+            self.idle.end(now);
         }
         Ok(idle)
     }

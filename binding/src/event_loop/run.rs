@@ -74,11 +74,11 @@ impl EventLoop {
         Self::queue_due_timers(this)
     }
 
-    /// A run begins: its first iteration polls, however calm the loop was before, and nobody waits in
-    /// the loop's place any more.
+    /// A run begins: its first iteration polls, however calm the loop was before, and nobody waits
+    /// in the loop's place any more.
     fn attend(&self, py: Python<'_>) {
         self.cell.with(py, |state, _| {
-            state.idle.end(clock::now());
+            state.idle.work(clock::now());
             if let Some(reactor) = &mut state.reactor {
                 reactor.waker.disarm();
                 reactor.poller.poll_next_turn();
@@ -196,7 +196,7 @@ impl EventLoop {
             else {
                 return Ok(false);
             };
-            idle.end(end);
+            idle.work(end);
             if system_clock && timers.is_empty() {
                 timers.note_punctual(end);
             }
@@ -234,8 +234,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7). However the batch ends, what
-    /// did not run is still in front of the queue (S2.20).
+    /// Step 6: runs what is queued now, not what that adds (S4.6, S4.7). However the batch ends,
+    /// what did not run is still in front of the queue (S2.20).
     fn run_batch(this: &Bound<'_, Self>) -> PyResult<()> {
         let cell = &this.get().cell;
         let _corking = Corking::begin(this.get());
@@ -329,8 +329,8 @@ impl Next {
     }
 }
 
-/// While a loop iterates it is alive, and the collector need not know what it has queued; afterwards
-/// the loop may be garbage.
+/// While a loop iterates it is alive, and the collector need not know what it has queued;
+/// afterwards the loop may be garbage.
 struct Iterating<'a, 'py>(&'a Bound<'py, EventLoop>);
 
 impl<'a, 'py> Iterating<'a, 'py> {
@@ -344,7 +344,11 @@ impl Drop for Iterating<'_, '_> {
     fn drop(&mut self) {
         let (event_loop, py) = (self.0.get(), self.0.py());
         event_loop.iterating.store(false, Ordering::Relaxed);
-        for handle in event_loop.cell.with(py, |state, share| state.queued_calls(share)) {
+        let queued = event_loop.cell.with(py, |state, share| {
+            state.idle.rest(clock::now());
+            state.queued_calls(share)
+        });
+        for handle in queued {
             ffi::reveal(handle.bind(py));
         }
     }
