@@ -1,4 +1,4 @@
-"""`python -m ferroloop doctor`, `bench` and `dump`, as somebody types them who tries ferroloop for the first time."""
+"""`python -m ferroloop doctor`, `bench`, `dump` and `top`, as somebody types them who tries ferroloop."""
 
 import re
 import subprocess
@@ -192,7 +192,7 @@ def test_bench_refuses(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert script.err.startswith("usage: python -m ferroloop bench")
 
 
-@pytest.mark.parametrize("name", ["doctor", "bench", "dump"])
+@pytest.mark.parametrize("name", ["doctor", "bench", "dump", "top"])
 @pytest.mark.parametrize("place", ["{}", "{}/__main__.py"])
 def test_the_users_program_comes_first(tmp_path: Path, name: str, place: str) -> None:
     """S50: a file or directory that python would run is run, whatever it is called."""

@@ -1,21 +1,17 @@
 """`python -m ferroloop dump PID`: a look at a process that knows nothing of it."""
 
-import contextlib
 import os
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support import loops
-from support.scripts import Script, environment
+from support.remote import needs_remote_exec, run_command, running
+from support.scripts import Script
 
-needs_remote_exec = pytest.mark.skipif(
-    not hasattr(sys, "remote_exec") or sys.platform != "linux", reason="needs sys.remote_exec, and to be allowed to"
-)
 pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
 
 Dump = Callable[..., Script]
@@ -30,34 +26,6 @@ ferroloop.run(main())
 """
 
 
-def surroundings(**variables: str) -> dict[str, str]:
-    import ferroloop
-
-    return environment(PYTHONPATH=str(Path(ferroloop.__path__[0]).parent), **variables)
-
-
-@contextlib.contextmanager
-def running(
-    code: str, imports: str = "import asyncio, ferroloop, threading, time\n"
-) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs the code and has said that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", imports + textwrap.dedent(code)],
-        env=surroundings(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 def dump(tmp_path: Path) -> Iterator[Dump]:
     """Run the command; nothing may be left where it makes its files."""
@@ -65,15 +33,7 @@ def dump(tmp_path: Path) -> Iterator[Dump]:
     place.mkdir()
 
     def dump(pid: object, *options: str) -> Script:
-        done = subprocess.run(
-            [sys.executable, "-m", "ferroloop", "dump", str(pid), *options],
-            env=surroundings(TMPDIR=str(place)),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        return Script(done.returncode, done.stdout, done.stderr)
+        return run_command(place, "dump", str(pid), *options)
 
     yield dump
     assert list(place.iterdir()) == []

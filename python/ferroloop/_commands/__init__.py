@@ -1,9 +1,9 @@
-"""What `python -m ferroloop` can do besides running a program: `doctor`, `bench` and `dump`."""
+"""What `python -m ferroloop` can do besides running a program: `doctor`, `bench`, `dump` and `top`."""
 
 import importlib
 import os
 
-NAMES = ("doctor", "bench", "dump")
+NAMES = ("doctor", "bench", "dump", "top")
 
 
 def is_meant(name: str) -> bool:
