@@ -1,12 +1,10 @@
 """`python -m ferroloop top PID`: numbers of a process that knows nothing of it."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,6 @@ from support.remote import needs_remote_exec, run_command, running, surroundings
 from support.scripts import Script
 
 pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
-
-Top = Callable[..., Script]
 
 TITLES = ["thread", "busy", "iter/s", "calls/s", "ready", "timers", "fds", "lookups", "work", "ms", "late", "ms"]
 
@@ -46,23 +42,9 @@ TELLING = """
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Where the command makes its files; none may be left. Its path is short, as those of Unix sockets have to be."""
-    with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        yield place
-        assert list(place.iterdir()) == []
-
-
-@pytest.fixture
-def top(place: Path) -> Top:
+def top(pid: int, *options: str) -> Script:
     """Run the command."""
-
-    def top(pid: object, *options: str) -> Script:
-        return run_command(place, "top", str(pid), *options)
-
-    return top
+    return run_command("top", str(pid), *options)
 
 
 def rows(script: Script) -> list[list[str]]:
@@ -78,7 +60,7 @@ def patient(count: int, every: float = 0.2) -> tuple[str, ...]:
 
 
 @needs_remote_exec
-def test_a_loop_that_sleeps(top: Top) -> None:
+def test_a_loop_that_sleeps() -> None:
     """It is woken to be asked, and then sleeps on: the thread that tells does not wake it."""
     with running(SLEEPING) as process:
         for row in rows(top(process.pid, *patient(3))):
@@ -89,7 +71,7 @@ def test_a_loop_that_sleeps(top: Top) -> None:
 
 
 @needs_remote_exec
-def test_a_loop_that_works(top: Top) -> None:
+def test_a_loop_that_works() -> None:
     """Ten callbacks a turn, each turn as long as a millisecond at least; a timer for each, and one for later."""
     code = """
         async def main():
@@ -117,7 +99,7 @@ def test_a_loop_that_works(top: Top) -> None:
 
 
 @needs_remote_exec
-def test_a_loop_that_hangs(top: Top) -> None:
+def test_a_loop_that_hangs() -> None:
     """From one moment on: it has been found before."""
     code = """
         async def main():
@@ -134,7 +116,7 @@ def test_a_loop_that_hangs(top: Top) -> None:
 
 
 @needs_remote_exec
-def test_loops_in_other_threads(top: Top) -> None:
+def test_loops_in_other_threads() -> None:
     """One that is closed ends, one that does not run is neither busy nor idle, and new ones are not told of."""
     code = """
         def in_a_thread(seconds):
@@ -161,14 +143,14 @@ def test_loops_in_other_threads(top: Top) -> None:
 
 @needs_remote_exec
 @pytest.mark.parametrize("how", ["it has counted", "interrupted", "killed", "nobody reads"])
-def test_nothing_is_left(place: Path, how: str) -> None:
+def test_nothing_is_left(how: str) -> None:
     """However the command ends its thread does, too, and so without a signal that the program does not ignore."""
     count = ("--count", "2") if how == "it has counted" else ()
-    with running(TELLING) as process:
+    with running(TELLING) as process, tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "ferroloop", "top", str(process.pid), "--timeout", "60", "--every", "0.1"]
         with subprocess.Popen(
             [*command, *count],
-            env=surroundings(TMPDIR=str(place)),
+            env=surroundings(TMPDIR=place),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -188,7 +170,7 @@ def test_nothing_is_left(place: Path, how: str) -> None:
 
 
 @needs_remote_exec
-def test_the_end_of_the_process(top: Top) -> None:
+def test_the_end_of_the_process() -> None:
     """Is said, and no failure."""
     code = """
         async def main():
@@ -204,60 +186,19 @@ def test_the_end_of_the_process(top: Top) -> None:
 
 
 @needs_remote_exec
-@pytest.mark.parametrize(
-    ("imports", "answer"),
-    [
-        ("import time\n", "The process has not imported ferroloop.\n"),
-        ("import time, ferroloop\n", "The process has no open loop of ferroloop's.\n"),
-    ],
-)
-def test_a_process_without_loops(top: Top, imports: str, answer: str) -> None:
-    """Is told apart from one that does not answer."""
-    with running("print('ready', flush=True)\nwhile True: time.sleep(0.01)", imports) as process:
-        assert top(process.pid, "--timeout", "60") == (1, "", answer)
-
-
-@needs_remote_exec
-def test_a_process_that_does_not_answer(top: Top) -> None:
-    """As `dump` says it."""
-    code = """
-        lock = threading.Lock()
-        lock.acquire()
-        threading.Thread(target=lambda: (input(), lock.release()), daemon=True).start()
-        print("ready", flush=True)
-        lock.acquire()
-        print("went on")
-    """
-    with running(code) as process:
-        script = top(process.pid, "--timeout", "0.2")
-        assert (script.code, script.out) == (1, "")
-        assert script.err.startswith(f"The main thread of process {process.pid} has not run any Python code for 0.2 s")
-        assert process.communicate("go on\n", timeout=60) == ("went on\n", "")
-
-
-@needs_remote_exec
 def test_no_room_for_the_socket(tmp_path: Path) -> None:
     """unix(7): the path is too long."""
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
     with running(SLEEPING) as process:
-        script = run_command(deep, "top", str(process.pid))
+        script = run_command("top", str(process.pid), place=deep)
     assert (script.code, script.out) == (1, "")
     assert re.fullmatch(r"There can be no socket .*: AF_UNIX path too long\. Set TMPDIR to .*\n", script.err)
-    assert list(deep.iterdir()) == []
 
 
-@pytest.mark.skipif(hasattr(sys, "remote_exec"), reason="this Python has sys.remote_exec")
-def test_python_that_is_too_old(top: Top) -> None:
-    """What to use instead."""
-    script = top(os.getpid())
-    assert (script.code, script.out) == (1, "")
-    assert script.err.startswith("top needs Python 3.14 or newer, here and in the process.")
-
-
-@pytest.mark.parametrize("arguments", [("0",), ("1", "--every", "0"), ("1", "--count", "0"), ("1", "--every", "inf")])
-def test_arguments_refused(top: Top, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("--every", "0"), ("--every", "inf"), ("--count", "0"), ("--count", "none")])
+def test_arguments_refused(arguments: tuple[str, ...]) -> None:
     """With the usage."""
-    script = top(*arguments)
+    script = top(1, *arguments)
     assert script.code == 2
     assert script.err.startswith("usage: python -m ferroloop top")

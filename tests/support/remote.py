@@ -1,8 +1,10 @@
 """Processes to look into, and the commands that do."""
 
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,14 +46,16 @@ def running(
             process.kill()
 
 
-def run_command(place: Path, *arguments: str) -> Script:
-    """Run `python -m ferroloop ARGUMENTS`, which makes its files in `place`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ferroloop", *arguments],
-        env=surroundings(TMPDIR=str(place)),
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+def run_command(*arguments: str, place: Path | None = None) -> Script:
+    """Run `python -m ferroloop ARGUMENTS`. It may leave nothing where it makes its files: `place`, or a short path."""
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        done = subprocess.run(
+            [sys.executable, "-m", "ferroloop", *arguments],
+            env=surroundings(TMPDIR=directory),
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert os.listdir(directory) == []
     return Script(done.returncode, done.stdout, done.stderr)
