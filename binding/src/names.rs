@@ -13,6 +13,22 @@ macro_rules! imported {
     )*};
 }
 
+/// Methods of classes: to look one up takes longer than to call it.
+macro_rules! methods {
+    ($($name:ident = $class:ident . $method:literal;)*) => {$(
+        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+            static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let method = METHOD.get_or_try_init(py, || $class(py)?.getattr($method).map(Bound::unbind));
+            Ok(method?.bind(py))
+        }
+    )*};
+}
+
+methods! {
+    socket_fileno = socket_class."fileno";
+    c_socket_fileno = c_socket_class."fileno";
+}
+
 imported! {
     future_class = "asyncio"."Future";
     handle_class = "asyncio"."Handle";

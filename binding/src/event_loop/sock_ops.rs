@@ -111,8 +111,7 @@ pub(crate) fn try_sendfile(
 
 /// The number that the socket's own methods use, whatever its class says of itself.
 fn own_number(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    let py = sock.py();
-    names::c_socket_class(py)?.call_method1(intern!(py, "fileno"), (sock,))?.extract()
+    ffi::call(names::c_socket_fileno(sock.py())?, [sock.as_unbound()])?.extract()
 }
 
 pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -118,17 +117,14 @@ pub(super) fn check_owner(py: Python<'_>, owner: &Py<PyAny>, fd: RawFd) -> PyRes
     Err(os_error(py, &io::Error::from_raw_os_error(EBADF)))
 }
 
-/// `owner.fileno()`. To look the method up takes longer than to call it, so that of sockets is
-/// kept.
+/// `owner.fileno()`, most often of a plain socket.
 fn fileno<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static OF_SOCKETS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let (py, name) = (owner.py(), intern!(owner.py(), "fileno"));
-    let class = names::socket_class(py)?;
-    if !owner.is_exact_instance(class) {
-        return owner.call_method0(name);
+    let py = owner.py();
+    if owner.is_exact_instance(names::socket_class(py)?) {
+        ffi::call(names::socket_fileno(py)?, [owner.as_unbound()])
+    } else {
+        owner.call_method0(intern!(py, "fileno"))
     }
-    let method = OF_SOCKETS.get_or_try_init(py, || class.getattr(name).map(Bound::unbind))?;
-    ffi::call(method.bind(py), [owner.as_unbound()])
 }
 
 /// What `fileno()` raises of a closed file, and of a closed `multiprocessing.Connection`.
