@@ -87,7 +87,7 @@ def test_a_loop_that_works() -> None:
         ferroloop.run(main())
     """
     with running(code) as process:
-        lines = rows(top(process.pid, *patient(3)))
+        lines = rows(top(process.pid, *patient(3, 0.5)))
         assert len(lines) == 3
         for thread, busy, iterations, callbacks, _ready, timers, _fds, _lookups, work, late in lines:
             assert thread == "MainThread"
@@ -125,19 +125,19 @@ def test_loops_in_other_threads() -> None:
 
         waiting = ferroloop.new_event_loop()
         threading.Thread(target=in_a_thread, args=(1000,), daemon=True, name="long").start()
-        threading.Thread(target=in_a_thread, args=(1,), daemon=True, name="short").start()
+        threading.Thread(target=in_a_thread, args=(4,), daemon=True, name="short").start()
         time.sleep(0.1)
         print("ready", flush=True)
         while True:
             time.sleep(0.01)
     """
     with running(code) as process:
-        lines = rows(top(process.pid, *patient(10)))
+        lines = rows(top(process.pid, *patient(12, 0.5)))
         long = [cells for cells in lines if cells[0] == "long"]
         short = [cells for cells in lines if cells[0] == "short"]
         nowhere = [cells for cells in lines if cells[0] == "-"]
-        assert len(long) == len(nowhere) == 10
-        assert 1 <= len(short) < 10
+        assert len(long) == len(nowhere) == 12
+        assert 1 <= len(short) < 12
         assert len(lines) == len(long) + len(short) + len(nowhere)
 
 

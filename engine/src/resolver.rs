@@ -380,10 +380,12 @@ mod tests {
         assert_eq!(Arc::strong_count(&waker), 1);
     }
 
-    /// Puts a question by hand and without threads: no moment in which one could have taken it.
+    /// Puts a question by hand and without threads: no moment in which one could have taken it. And
+    /// in time, however long the test takes.
     fn put(resolver: &mut Resolver, query: Query, numbers: &[u64]) {
         resolver.shared.lock().questions.push_back(query.clone());
-        resolver.asked.insert(query, Asked { at: Instant::now(), numbers: numbers.to_vec() });
+        let at = Instant::now() + 60 * SHARED_FOR;
+        resolver.asked.insert(query, Asked { at, numbers: numbers.to_vec() });
     }
 
     #[test]
