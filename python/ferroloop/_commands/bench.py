@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from .. import _ferroloop
-from . import chart, sample
+from . import argument_types, chart, sample
 from .machine import processors
 from .workloads import WORKLOADS
 
@@ -47,7 +47,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ferroloop bench", description=_ABOUT)
     known = ",".join(_installed())
     parser.add_argument("--loops", type=_loops, default=known, help="which to compare (default: %(default)s)")
-    parser.add_argument("--rounds", type=_count, default=3, help="of everything (default: %(default)s)")
+    parser.add_argument("--rounds", type=argument_types.number, default=3, help="of everything (default: %(default)s)")
     parser.add_argument("--seconds", type=_duration, default=0.5, help="of each measurement (default: %(default)s)")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the chart into this file, too")
     return parser.parse_args(arguments)
@@ -63,12 +63,6 @@ def _loops(text: str) -> list[str]:
         if loop not in _installed():
             raise argparse.ArgumentTypeError(f"{loop!r} is not one of {', '.join(_installed())}")
     return loops
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
 
 
 def _duration(text: str) -> float:

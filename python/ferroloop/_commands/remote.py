@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
-import math
 import os
 import platform
 import shutil
@@ -14,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import look
+from . import argument_types, look
 from .nudge import nudge
 
 TYPE_CHECKING = False
@@ -51,24 +50,15 @@ def exit_status(name: str, command: Callable[[], None]) -> int:
 def new_parser(name: str, about: str) -> argparse.ArgumentParser:
     """Of the arguments that all these commands have: PID and `--timeout`."""
     parser = argparse.ArgumentParser(prog=f"python -m ferroloop {name}", description=about)
-    parser.add_argument("pid", type=_pid, metavar="PID", help="of the process")
+    parser.add_argument("pid", type=argument_types.number, metavar="PID", help="of the process")
     parser.add_argument(
-        "--timeout", type=seconds, default=5, metavar="SECONDS", help="to wait for it (default: %(default)s)"
+        "--timeout",
+        type=argument_types.seconds,
+        default=5,
+        metavar="SECONDS",
+        help="to wait for it (default: %(default)s)",
     )
     return parser
-
-
-def _pid(text: str) -> int:
-    if (pid := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return pid
-
-
-def seconds(text: str) -> float:
-    """The type of an argument that is a time."""
-    if not 0 < (number := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError("more than 0")
-    return number
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from functools import partial
 
 import ferroloop
 
-from . import remote
+from . import argument_types, remote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,16 +42,16 @@ def main(arguments: list[str]) -> int:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = remote.new_parser("top", _ABOUT)
     parser.add_argument(
-        "--every", type=remote.seconds, default=1, metavar="SECONDS", help="between two lines (default: %(default)s)"
+        "--every",
+        type=argument_types.seconds,
+        default=1,
+        metavar="SECONDS",
+        help="between two lines (default: %(default)s)",
     )
-    parser.add_argument("--count", type=_count, metavar="N", help="of intervals (default: until it is interrupted)")
+    parser.add_argument(
+        "--count", type=argument_types.number, metavar="N", help="of intervals (default: until it is interrupted)"
+    )
     return parser.parse_args(arguments)
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return count
 
 
 def _top(options: argparse.Namespace) -> None:
