@@ -30,6 +30,31 @@ def test_a_process_without_loops(command: str, imports: str, answer: str) -> Non
 
 
 @needs_remote_exec
+def test_a_loop_that_fails_to_tell(command: str) -> None:
+    """One of the program's own class: what it raises is told, and nothing is said in its process."""
+    code = """
+        class Loop(ferroloop.EventLoop):
+            def is_closed(self):
+                if failing:
+                    raise OSError("no idea")
+                return super().is_closed()
+
+        failing = False
+        loop = Loop()
+        failing = True
+        print("ready", flush=True)
+        while True:
+            time.sleep(0.01)
+    """
+    with running(code) as process:
+        script = run_command(command, str(process.pid), "--timeout", "60")
+        answer = "Looking failed with OSError('no idea')\n"
+        assert script == ((0, answer, "") if command == "dump" else (1, "", answer))
+        process.kill()
+        assert process.communicate(timeout=60) == ("", "")
+
+
+@needs_remote_exec
 def test_a_process_that_does_not_answer(command: str) -> None:
     """Its main thread waits for a lock: that is said, and when it has the lock it does not look for files."""
     code = """

@@ -25,6 +25,7 @@ macro_rules! methods {
 }
 
 methods! {
+    // Of what a program has put into the place of `socket.socket`, if it has.
     socket_fileno = socket_class."fileno";
     c_socket_fileno = c_socket_class."fileno";
 }

@@ -64,14 +64,17 @@ def _open_loops() -> list[EventLoop]:
     raise _Nothing("The process has no open loop of ferroloop's.")
 
 
+def _why(exc: Exception) -> str:
+    """There is nothing, or no more, to tell: the program's own classes may fail as well."""
+    return str(exc) if isinstance(exc, _Nothing) else f"Looking failed with {exc!r}"
+
+
 def _texts() -> Iterator[str]:
     try:
         for loop in _open_loops():
             yield from _about(loop)
-    except _Nothing as exc:
-        yield f"{exc}\n"
     except Exception as exc:
-        yield f"Looking failed with {exc!r}\n"
+        yield f"{_why(exc)}\n"
 
 
 def _about(loop: EventLoop) -> Iterator[str]:
@@ -116,12 +119,11 @@ def _tell(path: str, interval: float) -> None:
 def _samples(interval: float) -> Iterator[Any]:
     try:
         loops = [weakref.ref(loop) for loop in _open_loops()]
-    except _Nothing as exc:
-        yield str(exc)
-        return
-    while told := _of_all(loops):
-        yield time.monotonic(), told
-        time.sleep(interval)
+        while told := _of_all(loops):
+            yield time.monotonic(), told
+            time.sleep(interval)
+    except Exception as exc:
+        yield _why(exc)
 
 
 def _of_all(loops: list[weakref.ref[EventLoop]]) -> list[tuple[int, str, dict[str, Any]]]:
