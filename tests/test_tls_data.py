@@ -113,6 +113,49 @@ def test_buffered_protocol(run: Run, room: int) -> None:
     run(main())
 
 
+class Counter(asyncio.Protocol):
+    """Keeps nothing but the number of the bytes received."""
+
+    count = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.count += len(data)
+
+
+class BufferedCounter(Counter, asyncio.BufferedProtocol):
+    """The same with a buffer of its own."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(1000))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.count += nbytes
+
+
+@pytest.mark.parametrize("make", [Counter, BufferedCounter])
+def test_nothing_is_kept_of_a_read(run: Run, make: type[Counter]) -> None:
+    """S22: the memory of a connection does not grow with what it has received."""
+
+    async def main() -> None:
+        async with tls_connection(make, pair=unix_pair) as (_, protocol, peer):
+
+            async def receive(total: int) -> None:
+                await peer.send(BLOB[: total - protocol.count])
+                await eventually(lambda: protocol.count == total)
+
+            for total in range(600, 60_000, 600):
+                await receive(total)
+            before = sys.getallocatedblocks()
+            for total in range(60_000, 360_000, 600):
+                await receive(total)
+            assert sys.getallocatedblocks() < before + 250
+
+    run(main())
+
+
 @ferroloop_only("copies slices of a bytearray and decrypts into the copies", "S22")
 def test_bytearray_as_buffer(run: Run) -> None:
     """S16.7: any writable buffer will do, and it may be resized afterwards."""

@@ -89,7 +89,7 @@ impl Portable {
     fn fill_once(&self, buffer: &Bound<'_, PyAny>, filled: usize, room: usize) -> PyResult<usize> {
         let py = buffer.py();
         let view = byte_view(buffer, room)?;
-        let rest = view.get_item(PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1))?;
+        let rest = view.get_item(py.get_type::<PySlice>().call1((filled, room))?)?;
         let count = self.object.bind(py).call_method1(intern!(py, "read"), (room - filled, &rest));
         // The protocol may resize its buffer later, which it cannot while there are views of it.
         rest.call_method0(intern!(py, "release"))?;
