@@ -4,7 +4,7 @@ A fenced block is run as what its language says. A comment before it says what i
 
     <!-- file: app.py -->          it is a file, there when the later samples of its page run
     <!-- serves: /path -->         a command that serves port 8000 until it is told to end, asked for this path
-    <!-- needs: gunicorn -->       and is run only where this is installed
+    <!-- needs: gunicorn -->       and is run only where these projects are installed
 """
 
 import re
