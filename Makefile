@@ -12,9 +12,11 @@ TOOLS := .build/tools
 SUITES := .build/suites-$(TAG)
 SERVERS := .build/servers-$(TAG)
 BENCH := .build/$(TAG)-bench
+SANITIZED := .build/$(TAG)-sanitized
 TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(shell $(PYTHON) -c 'import sys; print(sys.executable)')
+BUILT = $(TARGETS)/$(TAG)/release
 # What the engine does on systems without eventfd and pidfd.
 FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
@@ -25,7 +27,7 @@ PEERS := uvloop rloop rsloop zuvloop aiofastnet
 # What the benchmarks of clients need.
 CLIENTS := asyncpg redis
 
-.PHONY: help demo test check lint engine pytest conformance bench integrations suites servers docs wheels sdist clean
+.PHONY: help demo test check lint engine pytest sanitize conformance bench integrations suites servers docs wheels sdist clean
 
 help:
 	@echo 'make demo         a web application under uvicorn on ferroloop: its answers, and its speed beside asyncio'
@@ -34,6 +36,7 @@ help:
 	@echo 'make lint         formatting, clippy, ruff, mypy, stubtest'
 	@echo 'make engine       the tests of the Rust engine, with loom and with the fallbacks forced'
 	@echo 'make pytest       the Python tests, on asyncio and on ferroloop (ARGS= for pytest)'
+	@echo 'make sanitize     the same with Rust under AddressSanitizer, and with the assertions of debug builds'
 	@echo "make conformance  CPython's own asyncio tests on ferroloop (ARGS= for the runner)"
 	@echo 'make integrations ferroloop.contrib: gunicorn, granian, hypercorn, aiohttp, Dask, pytest plugins'
 	@echo 'make servers      clients against real PostgreSQL, Redis, nginx and OpenSSL, installed from Debian if missing'
@@ -72,6 +75,11 @@ engine:
 pytest: $(ENV)/installed $(ENV)/rust_coroutines
 	$(RUN) -m pytest -n auto $(ARGS)
 
+# Python itself is not built for it, so the runtime comes first by LD_PRELOAD. What Python holds to its end is no leak.
+sanitize: $(SANITIZED)/installed $(SANITIZED)/rust_coroutines
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+		$(SANITIZED)/bin/python -m pytest -n auto $(ARGS)
+
 conformance: $(ENV)/installed
 	$(RUN) tests/conformance/run.py $(ARGS)
 
@@ -100,15 +108,9 @@ bench: $(BENCH)/installed
 clean:
 	rm -rf .build dist
 
-# The example of futures/ is what tests/test_futures.py imports.
-$(ENV)/rust_coroutines: $(ENV)/environment $(shell find futures -type f) Cargo.toml Cargo.lock
-	$(PER_PYTHON) cargo build --quiet --release --package ferroloop-futures --example rust_coroutines
-	cp $(TARGETS)/$(TAG)/release/examples/librust_coroutines.so \
-		$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/rust_coroutines.so
-	touch $@
-
 # $(call environment,DIRECTORY,SOURCE,COMMAND): an environment that COMMAND fills, made anew when SOURCE changes; and
-# ferroloop in it, installed anew when its own sources change.
+# ferroloop in it, installed anew when its own sources change. The example of futures/ is what tests/test_futures.py
+# imports.
 define environment
 $(1)/environment: $(2) scripts/make-environment
 	scripts/make-environment $(PYTHON) $(1)
@@ -116,16 +118,29 @@ $(1)/environment: $(2) scripts/make-environment
 	touch $$@
 
 $(1)/installed: $(1)/environment $(SOURCES)
-	$(PER_PYTHON) $(1)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	$$(PER_PYTHON) $(1)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	touch $$@
+
+$(1)/rust_coroutines: $(1)/environment $(shell find futures -type f) Cargo.toml Cargo.lock
+	$$(PER_PYTHON) cargo build --quiet --release --package ferroloop-futures --example rust_coroutines
+	cp $$(BUILT)/examples/librust_coroutines.so \
+		$$$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/rust_coroutines.so
 	touch $$@
 endef
 
 PIP := -m pip install --quiet
 $(eval $(call environment,$(ENV),pyproject.toml,$(PIP) --group test --group lint))
+$(eval $(call environment,$(SANITIZED),pyproject.toml,$(PIP) --group test))
 $(eval $(call environment,$(MORE),pyproject.toml,$(PIP) --group integrations))
 $(eval $(call environment,$(SERVERS),pyproject.toml,$(PIP) --group servers))
 $(eval $(call environment,$(BENCH),pyproject.toml,$(PIP) --group test))
 $(eval $(call environment,$(SUITES),tests/suites/suites.toml,tests/suites/run.py --install))
+
+# Sanitizers are an unstable option of rustc. With a target, what the build itself runs is built without.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+$(SANITIZED)/installed $(SANITIZED)/rust_coroutines: PER_PYTHON += CARGO_BUILD_TARGET=$(HOST) RUSTC_BOOTSTRAP=1 \
+	RUSTFLAGS='-Zsanitizer=address -Cdebug-assertions' CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
+$(SANITIZED)/rust_coroutines: BUILT = $(TARGETS)/$(TAG)/$(HOST)/release
 
 $(BENCH)/installed: $(BENCH)/peers
 

@@ -1,10 +1,9 @@
 """Where the C library puts the large buffers of connections (docs/performance.md)."""
 
-import platform
 from collections.abc import Callable
 
-import pytest
 from support import loops
+from support.gates import glibc_heap
 from support.scripts import Script, environment
 
 IS_IN_HEAP = """
@@ -18,17 +17,15 @@ IS_IN_HEAP = """
     print(start <= address < end)
 """
 
-glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc gives large blocks maps of their own")
 
-
-@glibc_only
+@glibc_heap
 def test_large_buffers_come_from_the_heap(loop_kind: str, run_script: Callable[..., Script]) -> None:
     """A buffer that is never freed is where one is that comes after a freed one; not so beside asyncio's loop."""
     expected = loop_kind == loops.SUBJECT
     assert run_script(IS_IN_HEAP).out == f"{expected}\n"
 
 
-@glibc_only
+@glibc_heap
 def test_the_users_setting_stands(loop_kind: str, run_script: Callable[..., Script]) -> None:
     """Who has told the C library where large blocks are to go is not overruled."""
     tuned = environment(GLIBC_TUNABLES="glibc.malloc.mmap_threshold=131072")

@@ -1,8 +1,17 @@
 """Marks that say on which Python, or on which loop, a test holds."""
 
+import os
+import platform
 import sys
 
 import pytest
+
+# AddressSanitizer (`make sanitize`) brings a heap of its own, and takes most of the address space.
+_sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
+own_heap = pytest.mark.skipif(_sanitized, reason="about memory as it is without AddressSanitizer")
+glibc_heap = pytest.mark.skipif(
+    _sanitized or platform.libc_ver()[0] != "glibc", reason="glibc gives large blocks maps of their own"
+)
 
 
 def since(*version: int) -> pytest.MarkDecorator:
