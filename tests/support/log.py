@@ -10,20 +10,22 @@ class LogList(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.records: list[logging.LogRecord] = []
-        self._texts: list[str] = []
+        self._told: list[tuple[logging.LogRecord, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-        self._texts.append(record.getMessage())  # now: reprs of loops and transports change
+        self._told.append((record, record.getMessage()))  # now: reprs of loops and transports change
+
+    @property
+    def records(self) -> list[logging.LogRecord]:
+        """As they were given."""
+        return [record for record, _ in self._told]
 
     def texts(self, level: int | None = None, *, slow: bool = False) -> list[str]:
         """The messages as they read when logged, of one level or of all.
 
         That a callback took long (S8.6) says something of the machine: whom it concerns asks for it by `slow`.
         """
-        both = zip(self.records, self._texts, strict=True)
-        told = [(record.levelno, text) for record, text in both if slow or record.msg != SLOW]
+        told = [(record.levelno, text) for record, text in self._told if slow or record.msg != SLOW]
         return [text for its, text in told if level in (None, its)]
 
     def install(self) -> None:
