@@ -35,6 +35,8 @@ pub(super) struct Corks {
     ending: AtomicBool,
     /// How many batches there were: by this number transports know their first write in one.
     batches: AtomicU32,
+    /// Whether `corked` has transports: most jobs write nothing, and nobody opens it for them.
+    holding: AtomicBool,
     corked: LoopCell<Corked>,
 }
 
@@ -53,6 +55,32 @@ impl Corks {
     #[inline]
     pub(super) fn is_corking(&self) -> bool {
         self.corking.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is something to send.
+    #[inline]
+    fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, py: Python<'_>, transport: Py<BaseTransport>) {
+        self.corked.with(py, move |corked, _| {
+            corked.transports.push_back(transport);
+            self.holding.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[inline]
+    fn pop(&self, py: Python<'_>) -> Option<Py<BaseTransport>> {
+        self.corked.with(py, |corked, _| {
+            let first = corked.transports.pop_front();
+            if first.is_none() {
+                corked.bytes = 0;
+                corked.since = None;
+                self.holding.store(false, Ordering::Relaxed);
+            }
+            first
+        })
     }
 
     /// Writes wait from now on, as those of a new batch.
@@ -79,24 +107,11 @@ impl Corked {
     /// A job has ended: whether it is time to send, and not to wait for another.
     #[inline]
     fn check_due(&mut self) -> bool {
-        if self.transports.is_empty() {
-            return false;
-        }
         if self.bytes > AMOUNT {
             return true;
         }
         let now = Instant::now();
         now.duration_since(*self.since.get_or_insert(now)) >= PATIENCE
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<Py<BaseTransport>> {
-        let first = self.transports.pop_front();
-        if first.is_none() {
-            self.bytes = 0;
-            self.since = None;
-        }
-        first
     }
 }
 
@@ -113,19 +128,16 @@ impl EventLoop {
 
     /// The last job of the batch begins.
     #[inline]
-    pub(super) fn begin_last(&self, py: Python<'_>) {
-        let ending = self.corks.corked.with(py, |corked, _| corked.transports.is_empty());
-        self.corks.ending.store(ending, Ordering::Relaxed);
+    pub(super) fn begin_last(&self) {
+        self.corks.ending.store(!self.corks.is_holding(), Ordering::Relaxed);
     }
 
     /// Has `transport`, to which so many bytes were written, flushed at the end of the batch or
     /// earlier.
     #[inline]
     pub(crate) fn cork(&self, transport: &Bound<'_, BaseTransport>, bytes: usize) {
-        let py = transport.py();
-        let transport = transport.clone().unbind();
-        self.corks.corked.with(py, move |corked, _| corked.transports.push_back(transport));
-        self.count_corked(py, bytes);
+        self.corks.push(transport.py(), transport.clone().unbind());
+        self.count_corked(transport.py(), bytes);
     }
 
     /// That many bytes more were written to a transport that is corked.
@@ -137,8 +149,9 @@ impl EventLoop {
     /// A job has ended. What has been written goes out if it has waited long enough.
     #[inline]
     pub(super) fn uncork_if_due(this: &Bound<'_, Self>) -> PyResult<()> {
-        if this.get().corks.corked.with(this.py(), |corked, _| corked.check_due()) {
-            return Self::uncork(this);
+        let corks = &this.get().corks;
+        if corks.is_holding() && corks.corked.with(this.py(), |corked, _| corked.check_due()) {
+            return Self::draw_corks(this);
         }
         Ok(())
     }
@@ -146,10 +159,7 @@ impl EventLoop {
     /// Sends what the jobs have written.
     #[inline]
     pub(super) fn uncork(this: &Bound<'_, Self>) -> PyResult<()> {
-        if this.get().corks.corked.with(this.py(), |corked, _| corked.transports.is_empty()) {
-            return Ok(());
-        }
-        Self::draw_corks(this)
+        if this.get().corks.is_holding() { Self::draw_corks(this) } else { Ok(()) }
     }
 
     /// All of it, also if a protocol that is paused meanwhile ends the run. The first error is the
@@ -157,7 +167,7 @@ impl EventLoop {
     fn draw_corks(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let mut outcome = Ok(());
-        while let Some(transport) = this.get().corks.corked.with(py, |corked, _| corked.pop()) {
+        while let Some(transport) = this.get().corks.pop(py) {
             let flushed = BaseTransport::draw_cork(transport.bind(py), this);
             outcome = outcome.and(flushed);
         }

@@ -242,7 +242,7 @@ impl EventLoop {
         let batch = cell.with(this.py(), |state, _| state.ready.batch());
         for following in (0..batch).rev() {
             if following == 0 {
-                this.get().begin_last(this.py());
+                this.get().begin_last();
             }
             let Some(next) = cell.with(this.py(), |state, _| state.ready.pop().map(Next::of))
             else {
