@@ -398,8 +398,7 @@ def test_all_but_exit_requests_are_handled(loop: Loop, errors: list[dict[str, An
 @since(3, 14)
 def test_cancel_from_another_thread(loop: Loop) -> None:
     """S3.11: after cancel() the callback has finished or never starts."""
-    half_way: list[int] = []
-    rounds = 300
+    seen: list[tuple[list[str], list[str]]] = []
 
     def callback(state: list[str]) -> None:
         state.append("started")
@@ -408,18 +407,20 @@ def test_cancel_from_another_thread(loop: Loop) -> None:
         state.append("finished")
 
     def in_thread() -> None:
-        for n in range(rounds):
+        for n in range(300):
             state: list[str] = []
-            loop.call_soon_threadsafe(callback, state).cancel()
-            if state == ["started"]:
-                half_way.append(n)
+            handle = loop.call_soon_threadsafe(callback, state)
+            for _ in range(n):
+                pass
+            handle.cancel()
+            seen.append((state.copy(), state))
         loop.call_soon_threadsafe(loop.stop)
 
     thread = threading.Thread(target=in_thread)
     thread.start()
     loop.run_forever()
     thread.join()
-    assert half_way == []
+    assert [(then, now) for then, now in seen if then not in ([], ["started", "finished"]) or now != then] == []
 
 
 @since(3, 14)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.fds import open_fds
-from support.gates import ferroloop_only, own_heap
+from support.gates import ferroloop_only, glibc_heap
 from support.loops import Loop, Run
 from support.net import connection, eventually, receive_all, reset, tcp_pair, unix_pair
 from support.protocols import Recorder
@@ -326,7 +326,7 @@ def test_deep_recursion(loop: Loop) -> None:
     assert reported == [RecursionError, RecursionError]
 
 
-@own_heap
+@glibc_heap
 def test_no_memory_for_what_is_received(run_script: Callable[..., Script]) -> None:
     """S16.5: a connection is lost by it, and no more."""
     code = """
@@ -365,7 +365,7 @@ def test_no_memory_for_what_is_received(run_script: Callable[..., Script]) -> No
     assert run_script(code).out == "MemoryError()\n"
 
 
-@own_heap
+@glibc_heap
 @ferroloop_only("asyncio copies it after the send, if at all", spec="S16.15")
 @pytest.mark.parametrize("kind", ["bytearray", "memoryview", "type('Derived', (bytes,), {})"])
 def test_no_memory_for_what_is_written(run_script: Callable[..., Script], kind: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import loops
 from support.certificates import authority, client_context, server_context
-from support.gates import ferroloop_only
+from support.gates import FREE_THREADED, direct_tls, ferroloop_only
 from support.libssl import update_keys
 from support.log import LogList
 from support.loops import Run
@@ -36,16 +36,18 @@ def engine(transport: Any) -> str:
 @OURS
 @SIDES
 def test_choice(run: Run, loop_kind: str, server_side: bool) -> None:
-    """The direct engine unless the loop was told otherwise."""
+    """The direct engine unless the loop was told otherwise, or Python is a free-threaded build."""
+    portable = loop_kind == loops.PORTABLE or FREE_THREADED
 
     async def main() -> None:
         async with tls_connection(server_side=server_side) as (transport, _, _):
-            assert engine(transport) == ("portable" if loop_kind == loops.PORTABLE else "direct")
+            assert engine(transport) == ("portable" if portable else "direct")
 
     run(main())
 
 
 @OURS
+@direct_tls
 def test_option(loop: Any, run: Run) -> None:
     """The loop's option, for connections yet to come."""
 
@@ -99,6 +101,7 @@ def keys(context: ssl.SSLContext, directory: Path) -> None:
 
 
 @ferroloop_only("asyncio has one engine", spec="S22")
+@direct_tls
 @pytest.mark.parametrize(
     ("change", "doubt"),
     [
@@ -197,6 +200,7 @@ LIES["class"] = (PROXY, "the layout of this Python's SSL objects is not the know
 
 
 @ferroloop_only("asyncio has one engine", spec="S22")
+@direct_tls
 @pytest.mark.parametrize("lie", LIES)
 def test_doubts_about_the_interpreter(run_script: Callable[..., Script], tmp_path: Path, lie: str) -> None:
     """Whatever is not as it should be, TLS works all the same."""

@@ -1,5 +1,8 @@
 //! `LoopCell`: the one interior-mutability type of the binding.
 //!
+//! With the GIL only one thread can open a cell. Free-threaded builds have none (PEP 703): there
+//! each cell has a lock of one byte.
+//!
 //! The mutable state of a Python-visible object sits in cells, each opened by a closure that may
 //! not capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own
 //! test for code that may run detached (`Ungil`). Such a closure cannot call Python and cannot
@@ -12,6 +15,9 @@
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
+#[cfg(Py_GIL_DISABLED)]
+mod lock;
+
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -19,20 +25,25 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
+#[cfg(Py_GIL_DISABLED)]
+use lock::Lock;
+
 // Marks of a cell. Neither is zero: the collector may already see an object whose memory PyO3 has
 // not filled yet (making its `__dict__` can start a collection), and such a cell is neither open
 // nor shut.
 const SHUT: u8 = 1;
 const OPEN: u8 = 2;
 
-/// Interior mutability guarded by the GIL and a mark that says whether it is open.
+/// Interior mutability guarded by the GIL, or the lock, and a mark that says whether it is open.
 pub(crate) struct LoopCell<T> {
+    #[cfg(Py_GIL_DISABLED)]
+    lock: Lock,
     mark: AtomicU8,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached only through `with`, `traverse` and `clear`, which have the GIL, so
-// one thread at a time; `T: Send` lets that thread change.
+// SAFETY: the value is reached only through `with`, `traverse` and `clear`, of which there is one
+// at a time; `T: Send` lets the thread change.
 unsafe impl<T: Send> Sync for LoopCell<T> {}
 
 /// The only Python operation allowed while a cell is open: one more reference to an object.
@@ -80,7 +91,12 @@ impl<T: Default + Send> Default for LoopCell<T> {
 
 impl<T: Send> LoopCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self { mark: AtomicU8::new(SHUT), value: UnsafeCell::new(value) }
+        Self {
+            #[cfg(Py_GIL_DISABLED)]
+            lock: Lock::new(),
+            mark: AtomicU8::new(SHUT),
+            value: UnsafeCell::new(value),
+        }
     }
 
     pub(crate) fn into_inner(self) -> T {
@@ -94,9 +110,12 @@ impl<T: Send> LoopCell<T> {
         py: Python<'_>,
         open: impl FnOnce(&mut T, Share<'_>) -> R + Send,
     ) -> R {
+        #[cfg(Py_GIL_DISABLED)]
+        let _locked = self.lock.lock(py);
         let _opened = Opened::new(&self.mark);
-        // SAFETY: `py` proves that this thread holds the GIL and the mark that nobody else holds
-        // a reference; neither changes before `open` returns, because it cannot reach Python.
+        // SAFETY: the GIL, of which `py` is the proof, or the lock keeps other threads out, and the
+        // mark proves that this one has no reference yet; that stays so until `open` returns, because
+        // it cannot reach Python.
         let value = unsafe { &mut *self.value.get() };
         open(value, Share(py))
     }
@@ -123,14 +142,15 @@ impl<T: Send> LoopCell<T> {
             return Ok(());
         }
         let _opened = Opened::new(&self.mark);
-        // SAFETY: `visit` proves that this is a traversal, so with the GIL, and the cell was shut.
+        // SAFETY: `visit` proves that this is a traversal, so with the GIL or with all other threads
+        // stopped; and the cell was shut.
         let value = unsafe { &*self.value.get() };
         show(value, visit)
     }
 
     /// Takes out what could form a cycle and drops it with the cell shut. For `__clear__` alone.
     pub(crate) fn clear<R: Send>(&self, take: impl FnOnce(&mut T) -> R + Send) {
-        // SAFETY: `tp_clear` is called by the collector with the GIL held; PyO3 gives no token
+        // SAFETY: `tp_clear` is called by the collector in an attached thread; PyO3 gives no token
         // there.
         let taken = unsafe { Python::attach_unchecked(|py| self.with(py, |value, _| take(value))) };
         drop(taken);

@@ -6,6 +6,7 @@ use std::vec;
 
 use ferroloop_engine::{self as engine, Exit};
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PySequenceMethods, PyTuple};
 use pyo3::{PyTraverseError, PyVisit, intern};
 
@@ -154,19 +155,26 @@ impl Sweep {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Ended<'py>>> {
         let table = self.table.bind(py);
         while let Some(pid) = self.pids.with(py, |pids, _| pids.next()) {
-            let Some(entry) = table.get_item(pid)? else {
-                continue;
-            };
-            let code = match engine::reap(pid).map_err(|error| os_error(py, &error))? {
-                Exit::Running => continue,
-                Exit::Code(code) => Some(code),
-                Exit::Unknown => None,
-            };
-            table.del_item(pid)?;
-            return Ok(Some((pid, entry, code)));
+            // Where there is no GIL, the table's lock keeps other threads out.
+            if let Some(ended) = with_critical_section(table, || take_if_ended(table, pid))? {
+                return Ok(Some(ended));
+            }
         }
         Ok(None)
     }
+}
+
+fn take_if_ended<'py>(table: &Bound<'py, PyDict>, pid: i32) -> PyResult<Option<Ended<'py>>> {
+    let Some(entry) = table.get_item(pid)? else {
+        return Ok(None);
+    };
+    let code = match engine::reap(pid).map_err(|error| os_error(table.py(), &error))? {
+        Exit::Running => return Ok(None),
+        Exit::Code(code) => Some(code),
+        Exit::Unknown => None,
+    };
+    table.del_item(pid)?;
+    Ok(Some((pid, entry, code)))
 }
 
 /// Pid, entry and code; no code if somebody else has taken the status.

@@ -3,7 +3,7 @@
 //!
 //! * `method`: methods that get their arguments as a slice.
 //! * `finalize`: classes with a finalizer.
-//! * `recycle`: objects made and dropped by the million.
+//! * `recycle`: objects made and dropped by the million; `ends`: whose ends may be nested.
 //! * `bytes`: a protocol's buffer as a slice; new `bytes` for which there may be no memory.
 //! * `call`: calling what may run until the interpreter ends.
 //! * `context`: `contextvars.Context` objects, and entering one around a call.
@@ -14,6 +14,7 @@
 mod bytes;
 mod call;
 mod context;
+mod ends;
 mod finalize;
 mod handling;
 mod method;

@@ -154,9 +154,11 @@ impl Handle {
         if handle.event_loop.get().debug() {
             return Self::run_again(this);
         }
-        let Some(call) = handle.cell.with(py, |state, _| state.call.take()) else {
-            return Ok(());
-        };
+        let call = handle.cell.with(py, |state, _| {
+            handle.begin(state);
+            state.call.take()
+        });
+        let Some(call) = call else { return Ok(()) };
         match handle.invoke(py, &call) {
             Ok(()) => {
                 call.bury(py);
@@ -180,8 +182,10 @@ impl Handle {
     pub(crate) fn run_again(this: &Bound<'_, Self>) -> PyResult<()> {
         let py = this.py();
         let handle = this.get();
-        let call =
-            handle.cell.with(py, |state, share| state.call.as_ref().map(|call| call.share(share)));
+        let call = handle.cell.with(py, |state, share| {
+            handle.begin(state);
+            state.call.as_ref().map(|call| call.share(share))
+        });
         let Some(call) = call else { return Ok(()) };
         match handle.invoke(py, &call) {
             Ok(()) => Ok(()),
@@ -189,17 +193,24 @@ impl Handle {
         }
     }
 
+    /// The call, if there is one, is about to be invoked. Said with the cell open: who cancels has
+    /// either taken the call out before, or finds the runner afterwards.
     #[inline]
-    fn invoke(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
-        let context = self.context(py)?;
-        if self.threadsafe {
+    fn begin(&self, state: &State) {
+        if self.threadsafe && state.call.is_some() {
             self.runner.store(this_thread(), Ordering::Relaxed);
         }
-        let outcome = ffi::in_context(&context, || call.invoke(py));
+    }
+
+    #[inline]
+    fn invoke(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
+        let outcome = self
+            .context(py)
+            .and_then(|context| ffi::in_context(&context, || call.invoke(py)).map(drop));
         if self.threadsafe {
-            self.runner.store(NOBODY, Ordering::Relaxed);
+            self.runner.store(NOBODY, Ordering::Release);
         }
-        outcome.map(drop)
+        outcome
     }
 
     #[cold]
@@ -216,10 +227,16 @@ impl Handle {
         Ok(context.into_bound(py))
     }
 
-    /// Waits until a thread-safe callback that another thread is running has ended, so that after
-    /// `cancel()` it has either finished or will never start (S3.11). Signals are heard meanwhile.
+    /// Takes the call out of a handle that is cancelled, and waits until a thread-safe callback that
+    /// another thread is running has ended: it has either finished then or will never start
+    /// (S3.11). Signals are heard meanwhile.
+    fn revoke(&self, py: Python<'_>) -> PyResult<()> {
+        drop(self.cell.with(py, |state, _| state.call.take()));
+        self.wait_while_running(py)
+    }
+
     fn wait_while_running(&self, py: Python<'_>) -> PyResult<()> {
-        while ![NOBODY, this_thread()].contains(&self.runner.load(Ordering::Relaxed)) {
+        while ![NOBODY, this_thread()].contains(&self.runner.load(Ordering::Acquire)) {
             py.check_signals()?;
             py.detach(|| std::thread::sleep(CANCEL_POLL));
         }
@@ -252,7 +269,7 @@ impl Handle {
         let py = slf.py();
         let handle = slf.get();
         if handle.is_cancelled() {
-            return handle.wait_while_running(py);
+            return handle.revoke(py);
         }
         handle.cancelled.store(true, Ordering::Relaxed);
         if handle.scheduled.load(Ordering::Relaxed) {
@@ -261,14 +278,16 @@ impl Handle {
         if handle.event_loop.get().debug() {
             Self::remember_repr(slf)?;
         }
-        let call = handle.cell.with(py, |state, _| state.call.take());
-        drop(call);
-        handle.wait_while_running(py)
+        handle.revoke(py)
     }
 
     /// True after `cancel()`. In another thread, waits while the callback is running.
     fn cancelled(&self, py: Python<'_>) -> PyResult<bool> {
-        self.wait_while_running(py)?;
+        if self.is_cancelled() {
+            self.revoke(py)?;
+        } else {
+            self.wait_while_running(py)?;
+        }
         Ok(self.is_cancelled())
     }
 

@@ -26,8 +26,8 @@ mod transport;
 
 use pyo3::prelude::*;
 
-// The cells rely on the GIL; a free-threaded interpreter switches it on for us (S58.1).
-#[pymodule(name = "_ferroloop", gil_used = true)]
+// All state is in cells, which need no GIL (S58.1).
+#[pymodule(name = "_ferroloop", gil_used = false)]
 fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("BACKEND", ferroloop_engine::Poller::<()>::NAME)?;

@@ -20,10 +20,6 @@ from ._ferroloop import __version__, can_use_pidfd
 from ._loop import EventLoop
 from ._runner import new_event_loop, run
 
-# A free-threaded Python switches its GIL on for a module like `_ferroloop`, unless it was told to keep it off.
-if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    raise ImportError("ferroloop relies on the GIL: run Python without PYTHON_GIL=0 or -X gil=0")
-
 SelectorEventLoop = EventLoop
 
 __all__ = [

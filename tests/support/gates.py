@@ -3,15 +3,19 @@
 import os
 import platform
 import sys
+import sysconfig
 
 import pytest
 
-# AddressSanitizer (`make sanitize`) brings a heap of its own, and takes most of the address space.
-_sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
-own_heap = pytest.mark.skipif(_sanitized, reason="about memory as it is without AddressSanitizer")
+# A Python that can do without a GIL (PEP 703).
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+# AddressSanitizer (`make sanitize`) brings a heap of its own, and so do free-threaded builds.
 glibc_heap = pytest.mark.skipif(
-    _sanitized or platform.libc_ver()[0] != "glibc", reason="glibc gives large blocks maps of their own"
+    "libasan" in os.environ.get("LD_PRELOAD", "") or FREE_THREADED or platform.libc_ver()[0] != "glibc",
+    reason="about memory from glibc's heap",
 )
+direct_tls = pytest.mark.skipif(FREE_THREADED, reason="TLS is the SSLObject's there, always")
 
 
 def since(*version: int) -> pytest.MarkDecorator:

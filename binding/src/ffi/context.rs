@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 /// A copy of the current context (`contextvars.copy_context()`).
 #[inline]
 pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: needs only the GIL.
+    // SAFETY: needs only an attached thread.
     let copy = unsafe { ffi::PyContext_CopyCurrent() };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, copy) }
@@ -25,7 +25,7 @@ pub(crate) fn is_unseen_and_empty(context: &Bound<'_, PyAny>) -> bool {
 
 /// A context without variables (`contextvars.Context()`).
 pub(crate) fn empty_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: needs only the GIL.
+    // SAFETY: needs only an attached thread.
     let context = unsafe { ffi::PyContext_New() };
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, context) }

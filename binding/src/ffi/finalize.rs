@@ -39,7 +39,7 @@ pub(super) fn replace_dealloc<T: PyTypeInfo>(
 }
 
 unsafe extern "C" fn dealloc_entry<T: Finalize>(object: *mut ffi::PyObject) {
-    // SAFETY: called by the last decref, with the GIL held.
+    // SAFETY: called by the last decref, in an attached thread.
     if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
         return; // resurrected
     }
@@ -60,7 +60,7 @@ unsafe extern "C" fn finalize_entry<T: Finalize>(object: *mut ffi::PyObject) {
             error.write_unraisable(py, Some(this.as_any()));
         }
     };
-    // SAFETY: Python finalizes with the GIL held; `attach` itself would refuse while the
+    // SAFETY: Python finalizes in an attached thread; `attach` itself would refuse while the
     // interpreter ends.
     unsafe { Python::attach_unchecked(finalize) }
 }

@@ -178,7 +178,7 @@ unsafe extern "C" fn entry<M: FastMethod>(
     count: ffi::Py_ssize_t,
     keyword_names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: Python calls its methods with the GIL held.
+    // SAFETY: Python calls its methods in attached threads.
     let py = unsafe { Python::assume_attached() };
     let outcome = catch(|| {
         // SAFETY: the caller keeps `this` alive for the call, and it is not null.

@@ -7,16 +7,20 @@
 //! again and again. Whatever a running loop has queued is alive, so there is nothing to find. Who
 //! takes an object from the queue says so ([`let_go`]), and so does a loop that stops with its
 //! queue full ([`reveal`]): then it may be part of a cycle, like any other.
+//!
+//! Free-threaded builds have none of this: there each thread has an allocator of its own, the
+//! collector looks through the memory and not through lists, and one store of spares would have all
+//! threads wait for each other.
 
 use std::ffi::c_int;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::{Borrowed, PyClass, ffi};
 
+use super::ends;
 use super::finalize::replace_dealloc;
 use crate::cell::LoopCell;
 
@@ -27,10 +31,6 @@ const KEPT: usize = 16_384;
 /// Beyond this many live instances we are in a burst: the interpreter's free lists no longer supply
 /// what they hold.
 const BURST: usize = 256;
-
-/// How many ends may be nested. The last reference to a handle may be an argument of another one,
-/// whose last reference is one of a third; CPython's own containers stop at the same depth.
-const DEEPEST: usize = 50;
 
 /// A class whose instances are made anew from old ones. Subclasses of it are not.
 pub(crate) trait Recycle: PyClass<Frozen = True> + Sync {
@@ -105,10 +105,6 @@ impl<T: Place, Base: Place> Place for (T, Base) {
 /// The memory of dead instances, and how PyO3 ends those that are of a subclass.
 pub(crate) struct Spares<P> {
     memory: LoopCell<Memory<P>>,
-    /// How many ends are under way, each within the one before.
-    depth: AtomicUsize,
-    /// Whether another one has to wait for them.
-    waiting: AtomicBool,
     dealloc: OnceLock<ffi::destructor>,
 }
 
@@ -116,8 +112,6 @@ struct Memory<P> {
     spares: Vec<Spare<P>>,
     /// How many instances there are, of those that `make` has made.
     alive: usize,
-    /// Instances whose end waits for that of the outermost.
-    doomed: Vec<Spare<P>>,
 }
 
 /// An object without a type, a value or a reference, and where in it the value was.
@@ -131,17 +125,15 @@ unsafe impl<P> Send for Spare<P> {}
 
 impl<P> Spares<P> {
     pub(crate) const fn new() -> Self {
-        let memory = Memory { spares: Vec::new(), alive: 0, doomed: Vec::new() };
-        Self {
-            memory: LoopCell::new(memory),
-            depth: AtomicUsize::new(0),
-            waiting: AtomicBool::new(false),
-            dealloc: OnceLock::new(),
-        }
+        let memory = Memory { spares: Vec::new(), alive: 0 };
+        Self { memory: LoopCell::new(memory), dealloc: OnceLock::new() }
     }
 
     #[inline]
     fn take(&self, py: Python<'_>) -> (Option<Spare<P>>, usize) {
+        if cfg!(Py_GIL_DISABLED) {
+            return (None, 0);
+        }
         self.memory.with(py, |memory, _| {
             memory.alive += 1;
             (memory.spares.pop(), memory.alive)
@@ -154,37 +146,12 @@ impl<P> Spares<P> {
         self.memory.with(py, |memory, _| memory.alive = memory.alive.saturating_sub(1));
     }
 
-    /// The end of an instance begins; None if it has to wait.
-    #[inline]
-    fn begin_end(&self, py: Python<'_>, dead: Spare<P>) -> Option<Spare<P>> {
-        let depth = self.depth.load(Ordering::Relaxed);
-        if depth >= DEEPEST {
-            self.memory.with(py, move |memory, _| memory.doomed.push(dead));
-            self.waiting.store(true, Ordering::Relaxed);
-            return None;
-        }
-        self.depth.store(depth + 1, Ordering::Relaxed);
-        Some(dead)
-    }
-
-    /// One end is over; returns the next that waited, if any.
-    #[inline]
-    fn next_end(&self, py: Python<'_>) -> Option<Spare<P>> {
-        let depth = self.depth.load(Ordering::Relaxed).saturating_sub(1);
-        if depth == 0 && self.waiting.load(Ordering::Relaxed) {
-            let next = self.memory.with(py, |memory, _| memory.doomed.pop());
-            if next.is_some() {
-                return next;
-            }
-            self.waiting.store(false, Ordering::Relaxed);
-        }
-        self.depth.store(depth, Ordering::Relaxed);
-        None
-    }
-
     /// Keeps the spare, or gives it back if there are enough.
     #[inline]
     fn put(&self, py: Python<'_>, spare: Spare<P>) -> Option<Spare<P>> {
+        if cfg!(Py_GIL_DISABLED) {
+            return Some(spare);
+        }
         self.memory.with(py, move |memory, _| {
             memory.alive = memory.alive.saturating_sub(1);
             if memory.spares.len() < KEPT {
@@ -225,8 +192,11 @@ pub(crate) fn make<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Boun
 #[cold]
 fn make_new<T: Recycle>(py: Python<'_>, value: Value<T>) -> PyResult<Bound<'_, T>> {
     let made = Bound::new(py, value).inspect_err(|_| T::spares().forget(py))?;
+    #[cfg(not(Py_GIL_DISABLED))]
     // SAFETY: an object of a class that the collector looks after.
-    unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
+    unsafe {
+        ffi::PyObject_GC_UnTrack(made.as_ptr().cast());
+    }
     Ok(made)
 }
 
@@ -261,10 +231,12 @@ pub(crate) fn reveal<T: Recycle>(object: &Bound<'_, T>) {
 unsafe extern "C" fn dealloc_entry<T: Recycle>(object: *mut ffi::PyObject) {
     // SAFETY: called by the last decref.
     let class = unsafe { ffi::Py_TYPE(object) };
-    // SAFETY: ... with the GIL held; `bury` needs not have PyO3 know it.
+    // SAFETY: ... in an attached thread; `bury` needs not have PyO3 know it.
     let py = unsafe { Python::assume_attached() };
     if class == T::type_object_raw(py) {
-        end::<T>(py, object);
+        // SAFETY: an object that the collector may know; it must forget it before its end begins.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+        ends::nest(py, object, end::<T>);
     } else if let Some(dealloc) = T::spares().dealloc.get() {
         // SAFETY: the very function this one stands in for.
         unsafe { dealloc(object) };
@@ -274,26 +246,18 @@ unsafe extern "C" fn dealloc_entry<T: Recycle>(object: *mut ffi::PyObject) {
 /// Ends an instance of the class itself.
 #[inline]
 fn end<T: Recycle>(py: Python<'_>, object: *mut ffi::PyObject) {
-    // SAFETY: an object that the collector may know; it must forget it before its end begins.
-    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     // SAFETY: alive in memory, though without references.
     let this = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: its type is that of T.
     let place = T::place(unsafe { this.cast_unchecked() });
-    let mut next = T::spares().begin_end(py, Spare { object, place });
-    while let Some(dead) = next {
-        // What it calls may end others, so it counts as part of this end.
-        // SAFETY: an object without references, of a class that has weak ones.
-        unsafe { ffi::PyObject_ClearWeakRefs(dead.object) };
-        // SAFETY: nobody can reach the object any more, and nobody reads its value again.
-        T::bury(unsafe { dead.place.read() }, py);
-        if let Some(spare) = T::spares().put(py, dead) {
-            // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks
-            // after.
-            unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
-        }
-        // SAFETY: instances of heap types own a reference to them.
-        unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
-        next = T::spares().next_end(py);
+    // SAFETY: an object without references, of a class that has weak ones.
+    unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    // SAFETY: nobody can reach the object any more, and nobody reads its value again.
+    T::bury(unsafe { place.read() }, py);
+    if let Some(spare) = T::spares().put(py, Spare { object, place }) {
+        // SAFETY: allocated by `PyType_GenericAlloc` for a class that the collector looks after.
+        unsafe { ffi::PyObject_GC_Del(spare.object.cast()) };
     }
+    // SAFETY: instances of heap types own a reference to them.
+    unsafe { ffi::Py_DECREF(T::type_object_raw(py).cast()) };
 }

@@ -69,7 +69,7 @@ pub(super) struct Ssl {
 }
 
 // SAFETY: the pointers are used only by methods that are given a token of the interpreter, and so
-// by one thread at a time.
+// by one thread at a time: there is none for a free-threaded one.
 unsafe impl Send for Ssl {}
 
 /// Memory for OpenSSL to write into, and how much of it is filled.

@@ -92,7 +92,7 @@ pub(super) fn functions(py: Python<'_>) -> Result<&'static Functions, Doubt> {
 fn load(py: Python<'_>) -> Result<Functions, NoSsl> {
     let version = (py.version_info().major, py.version_info().minor);
     if !((3, 11)..=(3, 15)).contains(&version)
-        // Of a free-threaded build (PEP 703).
+        // A free-threaded build (PEP 703), where the SSLObject has a lock of its own besides.
         || py.import("sys")?.getattr("abiflags")?.contains("t")?
     {
         return Err("the layout of this Python's SSL objects is not known".into());
