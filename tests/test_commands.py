@@ -1,13 +1,17 @@
 """`python -m ferroloop doctor`, `bench`, `dump` and `top`, as somebody types them who tries ferroloop."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import loops
+from support.gates import FREE_THREADED
 from support.scripts import Script, environment
 
 pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
@@ -15,7 +19,7 @@ pytestmark = pytest.mark.skipif(loops.ORACLE_ALONE, reason="oracle-only run")
 MISSING = "No module named 'missing_loop'"
 
 
-def ferroloop(*arguments: str, cwd: Path, **variables: str) -> Script:
+def ferroloop(*arguments: str, cwd: Path, stdout: Any = subprocess.PIPE, **variables: str) -> Script:
     """Run `python -m ferroloop ARGUMENTS`, with modules of the test's own in the directory `modules`."""
     import ferroloop
 
@@ -24,11 +28,12 @@ def ferroloop(*arguments: str, cwd: Path, **variables: str) -> Script:
         [sys.executable, "-m", "ferroloop", *arguments],
         cwd=cwd,
         env=environment(PYTHONPATH=path, **variables),
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=60,
     )
-    return Script(done.returncode, done.stdout, done.stderr)
+    return Script(done.returncode, done.stdout or "", done.stderr)
 
 
 def add_module(cwd: Path, name: str, code: str) -> None:
@@ -53,6 +58,25 @@ def test_doctor_reports(tmp_path: Path) -> None:
     ):
         assert re.search(words, script.out, re.MULTILINE), words
     assert "PROBLEM" not in script.out
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="this Python has a GIL in any case")
+@pytest.mark.parametrize(("setting", "expected"), [("0", "the GIL is off: loops"), ("1", "note    the GIL is on")])
+def test_doctor_sees_the_gil(tmp_path: Path, setting: str, expected: str) -> None:
+    """S58.1: whether threads can run at once."""
+    script = ferroloop("doctor", cwd=tmp_path, PYTHON_GIL=setting)
+    assert (script.code, script.err) == (0, "")
+    assert expected in script.out
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_reads(tmp_path: Path, unbuffered: str) -> None:
+    """As if by SIGPIPE, whose way most programs end then: without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        script = ferroloop("doctor", cwd=tmp_path, stdout=pipe, PYTHONUNBUFFERED=unbuffered)
+    assert (script.code, script.err) == (128 + signal.SIGPIPE, "")
 
 
 def test_doctor_without_openssl(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import importlib
 import os
+import select
+import signal
+import sys
 
 NAMES = ("doctor", "bench", "dump", "top")
 
@@ -15,6 +18,22 @@ def is_meant(name: str) -> bool:
 
 
 def run(name: str, arguments: list[str]) -> int:
-    """Run a command and return its exit status. Only now is its code imported: programs do not pay for it."""
-    status: int = importlib.import_module(f".{name}", __name__).main(arguments)
+    """Run a command and return its exit status. Only now is its code imported: programs do not pay for it.
+
+    Where nobody reads any more what it prints, as in `... | head`, it ends as if by SIGPIPE.
+    """
+    try:
+        status: int = importlib.import_module(f".{name}", __name__).main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if _is_read():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python may flush at its end
+        return 128 + signal.SIGPIPE
     return status
+
+
+def _is_read() -> bool:
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return not output.poll(0)  # errors are told unasked

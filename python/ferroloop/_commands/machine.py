@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def here() -> Iterator[Finding]:
     system = platform.uname()
     yield Finding(f"ferroloop {_ferroloop.__version__}, {_ferroloop.__file__}")
     yield Finding(f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        yield _gil()
     yield Finding(f"{system.system} {system.release} {system.machine}, {' '.join(platform.libc_ver())}".rstrip(", "))
     if ssl is None:
         yield Finding("no TLS: this Python was built without OpenSSL", Mark.NOTE)
@@ -49,7 +52,18 @@ def limits() -> Iterator[Finding]:
     if _BACKLOG.exists():
         backlog = _BACKLOG.read_text().strip()
         yield Finding(f"waiting connections per listener (net.core.somaxconn): {backlog}")
-    yield Finding(f"processors for this process: {processors()}; a loop uses one, run a process for each")
+    several = "a process" if _has_gil() else "a thread or a process"
+    yield Finding(f"processors for this process: {processors()}; a loop uses one, run {several} for each")
+
+
+def _gil() -> Finding:
+    if _has_gil():
+        return Finding("the GIL is on, which PYTHON_GIL=0 or -X gil=0 would change", Mark.NOTE)
+    return Finding("the GIL is off: loops in several threads run at once")
+
+
+def _has_gil() -> bool:
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def processors() -> int:
