@@ -149,6 +149,21 @@ def test_what_is_sent_leaves_the_buffer(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("size", [3, 30])
+def test_many_small_writes(loop: Loop, run: Run, size: int) -> None:
+    """S16.14: what there is room for is sent at once, in however many pieces it was written."""
+
+    async def main() -> None:
+        async with connection() as (transport, protocol, peer):
+            for _ in range(2000):
+                transport.write(bytes(size))
+            assert transport.get_write_buffer_size() == 0
+            assert "pause" not in protocol.names
+            assert len(await receive(peer, 2000 * size)) == 2000 * size
+
+    run(main())
+
+
 @ferroloop_only("asyncio keeps a view of the caller's object", "S16.15", sys.version_info >= (3, 12))
 @pytest.mark.parametrize("method", ["write", "writelines"])
 def test_buffered_data_is_safe(loop: Loop, run: Run, method: str) -> None:

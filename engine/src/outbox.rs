@@ -14,9 +14,10 @@ const GATHERED: usize = 64;
 /// time than what the kernel does to gather them.
 const JOINED: usize = 2048;
 
-/// System calls per flush. A peer that reads as fast as we write must not keep the loop from
-/// everybody else (S4.14); what is left goes with the next turn.
-const SENDS: usize = 16;
+/// Bytes after which a flush ends although the kernel would take more: a peer that reads as fast as
+/// we write must not keep the loop from everybody else (S4.14). More than kernels hold, so that
+/// what is left means that there was no room, or such a peer.
+const TURN: usize = 16 << 20;
 
 /// Room for buffers kept while empty: thousands of idle connections pay for it.
 const KEPT: usize = 8;
@@ -95,7 +96,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     ///
     /// A single buffer goes by `send(2)` or `write(2)`, and so do several that are small; others go
     /// together by `sendmsg(2)` or `writev(2)`. A short count means that the kernel is full, so it
-    /// is not asked again.
+    /// is not asked again; otherwise it is, until everything has left, or many megabytes have.
     ///
     /// # Errors
     ///
@@ -107,15 +108,15 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         fd: BorrowedFd<'_>,
         done: &mut Vec<B>,
     ) -> io::Result<()> {
-        for _ in 0..SENDS {
-            if self.bytes == 0 {
-                break;
-            }
+        self.advance(0, done);
+        let mut total = 0;
+        while self.bytes > 0 && total < TURN {
             let (offered, sent) = self.send_some(channel, fd)?;
             self.advance(sent, done);
             if sent < offered {
                 break;
             }
+            total += sent;
         }
         if self.bytes == 0 {
             self.clear(done);
@@ -123,7 +124,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         Ok(())
     }
 
-    /// One system call: how much was offered, how much the kernel took.
+    /// One system call: how much was offered, how much the kernel took. The first buffer has bytes
+    /// to send.
     fn send_some(&self, channel: Channel, fd: BorrowedFd<'_>) -> io::Result<(usize, usize)> {
         if self.buffers.len() > 1 {
             return if self.bytes <= JOINED {
@@ -140,6 +142,9 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         let mut joined = [0; JOINED];
         let mut room = joined.as_mut_slice();
         for unsent in self.unsent() {
+            if unsent.len() > room.len() {
+                break;
+            }
             room.write_all(unsent)?;
         }
         let offered = JOINED - room.len();
@@ -154,6 +159,9 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             offered += unsent.len();
             *slice = IoSlice::new(unsent);
         }
+        if offered <= JOINED {
+            return self.send_joined(channel, fd);
+        }
         let used = self.buffers.len().min(GATHERED);
         let sent = channel.send_gathered(fd, slices.get(..used).unwrap_or_default())?;
         Ok((offered, sent.unwrap_or(0)))
@@ -167,6 +175,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             .map(move |buffer| buffer.as_ref().get(mem::take(&mut sent)..).unwrap_or_default())
     }
 
+    /// Moves what has been sent into `done`, and what has nothing to send.
     fn advance(&mut self, sent: usize, done: &mut Vec<B>) {
         self.bytes = self.bytes.saturating_sub(sent);
         self.sent += sent;
