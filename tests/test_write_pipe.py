@@ -218,6 +218,39 @@ def test_an_owner_that_says_it_is_closed(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@ferroloop_only("asks for the number once", spec="S0.11")
+@pytest.mark.parametrize("exit_request", [SystemExit, KeyboardInterrupt])
+def test_exit_request_of_an_owner(loop: Loop, exit_request: type[BaseException]) -> None:
+    """S0.11: what a signal handler raises while the owner is asked is the caller's; the rest goes on."""
+
+    class Owner(io.FileIO):
+        interrupted = False
+
+        def fileno(self) -> int:
+            if self.interrupted:
+                self.interrupted = False
+                raise exit_request
+            return super().fileno()
+
+    reading, writing = os.pipe()
+
+    async def main() -> None:
+        owner = Owner(writing, "wb")
+        transport, protocol = await loop.connect_write_pipe(Recorder, owner)
+        owner.interrupted = True
+        with pytest.raises(exit_request):
+            transport.write(b"one")
+        assert transport.is_closing() is False
+        transport.write(b"two")
+        await eventually(lambda: transport.get_write_buffer_size() == 0)
+        assert os.read(reading, 100) == b"onetwo"
+        transport.close()
+        await eventually(lambda: protocol.lost)
+
+    loop.run_until_complete(main())
+    os.close(reading)
+
+
 def test_written_at_once(loop: Loop, run: Run) -> None:
     """S31.8: the reader may be in this very thread."""
 

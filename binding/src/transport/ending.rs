@@ -59,9 +59,10 @@ impl BaseTransport {
     ) -> PyResult<()> {
         let py = this.py();
         this.get().check_thread(event_loop)?;
+        let mut sent = Ok(true);
         if this.get().cell.with(py, |state, _| std::mem::take(&mut state.corked)) {
             // asyncio would have sent these bytes already; whether they arrive is no matter here.
-            let _ = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
+            sent = this.get().check_descriptor(py).and_then(|()| this.get().send(py));
         }
         let (mut unsent, mut datagrams) = (Vec::new(), Vec::new());
         let lost = this.get().cell.with(py, |state, _| {
@@ -75,7 +76,10 @@ impl BaseTransport {
             Self::update_interest(this, event_loop)?;
             event_loop.get().push_and_wake(py, Job::Lost(this.clone().unbind(), reason));
         }
-        Ok(())
+        match sent {
+            Err(error) if errors::is_exit_request(py, &error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Debug mode: who ends a connection schedules its loss, as only the loop's own thread may

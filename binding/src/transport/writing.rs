@@ -197,13 +197,18 @@ impl BaseTransport {
         }
     }
 
-    /// The error ends the connection; of a pipe it is also the first write lost (S31.9).
+    /// The error ends the connection; of a pipe it is also the first write lost (S31.9). But exit
+    /// requests are the run's: what is unsent goes when there is room, which is at once.
     #[cold]
     fn write_failed(
         this: &Bound<'_, Self>,
         event_loop: &Bound<'_, EventLoop>,
         error: PyErr,
     ) -> PyResult<()> {
+        if errors::is_exit_request(this.py(), &error) {
+            this.get().cell.with(this.py(), |state, _| state.corked = false);
+            return Self::update_interest(this, event_loop).and(Err(error));
+        }
         let kind = this.get().cell.with(this.py(), |state, _| {
             if state.kind == Kind::WritePipe {
                 state.lost_writes.count();
