@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support.loops import Loop
+from support.scripts import Script
 from support.turns import turn, until
 
 
@@ -329,6 +330,26 @@ def test_poll_releases_the_interpreter(loop: Loop) -> None:
 
     loop.run_until_complete(main())
     assert counted > 100
+
+
+def test_native_callbacks_give_way(run_script: Callable[..., Script]) -> None:
+    """S58.3: a loop that is busy with native code alone does not keep other threads from running."""
+    code = """
+        import functools, threading, time
+
+        def stop():
+            time.sleep(0.05)
+            loop.call_soon_threadsafe(loop.stop)
+
+        loop = new_event_loop()
+        again = functools.partial(loop.call_soon)
+        again.__setstate__((loop.call_soon, (again,), {}, {}))  # calls itself soon
+        loop.call_soon(again)
+        threading.Thread(target=stop).start()
+        loop.run_forever()
+        loop.close()
+    """
+    run_script(code)
 
 
 def test_wakes_for_a_pipe(loop: Loop) -> None:

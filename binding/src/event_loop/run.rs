@@ -14,6 +14,10 @@ use crate::ffi;
 use crate::handle::Handle;
 use crate::job::Job;
 
+/// After so many iterations the loop lets other threads have the interpreter, also if it never
+/// sleeps: what it runs may be native code alone, which does not give way as Python code does.
+const ITERATIONS: u64 = 64;
+
 impl EventLoop {
     /// Iterates until a stop request is seen at the end of an iteration (S2.7).
     pub(super) fn iterate(this: &Bound<'_, Self>) -> PyResult<()> {
@@ -30,13 +34,17 @@ impl EventLoop {
         loop {
             Self::run_once(this, None)?;
             if this.get().parking.is_requested() {
-                let Self { parking, closed, .. } = this.get();
-                this.py().detach(|| parking.park_if_requested(closed));
+                this.get().give_way(this.py());
             }
             if this.get().stopping.load(Ordering::Relaxed) || is_over() {
                 return Ok(());
             }
         }
+    }
+
+    fn give_way(&self, py: Python<'_>) {
+        let Self { parking, closed, .. } = self;
+        py.detach(|| parking.park_if_requested(closed));
     }
 
     /// One iteration that is a run of its own, and waits for at most `limit`.
@@ -239,7 +247,11 @@ impl EventLoop {
     fn run_batch(this: &Bound<'_, Self>) -> PyResult<()> {
         let cell = &this.get().cell;
         let _corking = Corking::begin(this.get());
-        let batch = cell.with(this.py(), |state, _| state.ready.batch());
+        let (batch, number) =
+            cell.with(this.py(), |state, _| (state.ready.batch(), state.ready.batches()));
+        if number.is_multiple_of(ITERATIONS) {
+            this.get().give_way(this.py());
+        }
         for following in (0..batch).rev() {
             if following == 0 {
                 this.get().begin_last();
