@@ -1,5 +1,6 @@
 """S8: debug mode."""
 
+import _thread
 import asyncio
 import logging
 import re
@@ -77,6 +78,14 @@ def test_foreign_thread_is_refused(loop: Loop, name: str) -> None:
 
     loop.run_until_complete(asyncio.to_thread(in_thread))
     assert caught == ["Non-thread-safe operation invoked on an event loop other than the current one"]
+
+
+def test_thread_without_python_code(loop: Loop) -> None:
+    """S8.2: there is no caller to be told of."""
+    loop.set_debug(True)
+    called = loop.create_future()
+    _thread.start_new_thread(loop.call_soon_threadsafe, (called.set_result, None))
+    loop.run_until_complete(asyncio.wait_for(called, 5))
 
 
 @pytest.mark.parametrize("end", ["close", "abort"])

@@ -245,6 +245,18 @@ def test_close_removes_all(new_loop: NewLoop) -> None:
     assert signal.getsignal(USR2) == signal.SIG_DFL
 
 
+def test_a_run_that_is_over_gets_nothing_back(new_loop: NewLoop) -> None:
+    """S36.7: its descriptor is about to be closed, and its number somebody else's."""
+    running, other = new_loop(), new_loop()
+
+    async def main() -> None:
+        other.add_signal_handler(USR1, ignore)
+
+    running.run_until_complete(main())
+    other.close()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_wakeup_fd_of_the_user(loop: Loop) -> None:
     """S36.7: a run without handlers of its own neither starves nor forgets it."""
     reader, writer = socket.socketpair()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from asyncio import format_helpers
+from traceback import StackSummary
 
 from . import _ferroloop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from traceback import StackSummary
     from typing import Any
 
 
@@ -43,5 +43,9 @@ def callback_text(callback: Callable[..., object], args: tuple[Any, ...], debug:
 
 
 def source_traceback() -> StackSummary:
-    """The innermost frames of the Python code that called into the native loop (asyncio's debug depth: 10)."""
-    return format_helpers.extract_stack(sys._getframe(1))
+    """The innermost frames of the Python code that called into the native loop (asyncio's debug depth: 10).
+
+    None where a thread that runs no Python code has called.
+    """
+    caller = sys._getframe().f_back
+    return StackSummary() if caller is None else format_helpers.extract_stack(caller)

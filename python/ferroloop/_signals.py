@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import warnings
+import weakref
 from asyncio.coroutines import _is_coroutine  # type: ignore[attr-defined]
 from asyncio.log import logger
 
@@ -50,6 +51,7 @@ def add_signal_handler(loop: EventLoop, sig: int, callback: Callable[[*_Ts], obj
         raise RuntimeError(str(exc)) from exc
     if previous not in (-1, loop._signal_fd()):
         loop._displaced_wakeup_fd = _identify(previous)
+        loop._displaced_run = _run_with(previous)
     handle = loop._make_handle(callback, args)
     if handle._source_traceback:
         del handle._source_traceback[-1]  # this frame: the user's is the last one
@@ -123,12 +125,13 @@ def give_wakeup_fd_back(loop: EventLoop) -> None:
     """Let signals go where they went before, unless the loop has handlers or somebody took the descriptor meanwhile."""
     if loop._signal_handlers:
         return
-    displaced = loop._displaced_wakeup_fd
-    fd = displaced[0] if displaced is not None and _identify(displaced[0]) == displaced else -1
+    displaced, run = loop._displaced_wakeup_fd, loop._displaced_run
+    is_wanted = run is None or run() is not None
+    fd = displaced[0] if displaced is not None and is_wanted and _identify(displaced[0]) == displaced else -1
     current = _set_wakeup_fd(fd)
     if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
-    loop._displaced_wakeup_fd = None
+    loop._displaced_wakeup_fd = loop._displaced_run = None
 
 
 def _let_go_of_wakeup_fd(loop: EventLoop) -> None:
@@ -136,6 +139,15 @@ def _let_go_of_wakeup_fd(loop: EventLoop) -> None:
     run_took_it = loop._outside is not None and loop._outside.took_wakeup_fd
     if not run_took_it or loop._displaced_wakeup_fd is not None:
         give_wakeup_fd_back(loop)
+
+
+def _run_with(fd: int) -> weakref.ref[Outside] | None:
+    """The run that has taken this descriptor, if one has: what is of use to nobody after its end."""
+    running = asyncio._get_running_loop()
+    outside: Outside | None = getattr(running, "_outside", None)
+    if outside is None or not outside.took_wakeup_fd or running._signal_fd() != fd:  # type: ignore[union-attr]
+        return None
+    return weakref.ref(outside)
 
 
 def _identify(fd: int) -> Descriptor | None:
