@@ -4,6 +4,7 @@ import asyncio
 import socket
 from asyncio.trsock import TransportSocket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.loops import Loop, Run
@@ -80,13 +81,66 @@ def test_addresses_survive_the_end(loop: Loop, run: Run) -> None:
     run(main())
 
 
+OPERATIONS: dict[str, Callable[[TransportSocket], object]] = {
+    "shutdown": lambda sock: sock.shutdown(socket.SHUT_WR),
+    "dup": lambda sock: sock.dup().close(),
+    "fileno": lambda sock: sock.fileno(),
+    "setsockopt": lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+}
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_written_before_the_socket_is_used(loop: Loop, run: Run, accepted: bool, name: str) -> None:
+    """S16.14, S46.2: what was written has left before, whenever the socket was asked for."""
+
+    def use(transport: Any, sock: TransportSocket, peer: socket.socket) -> None:
+        transport.write(b"one")
+        transport.write(b"two")
+        OPERATIONS[name](sock)
+        assert peer.recv(10) == b"onetwo"
+        used.set_result(None)
+
+    async def use_it(transport: Any, peer: socket.socket) -> None:
+        sock = transport.get_extra_info("socket")
+        loop.call_soon(use, transport, sock, peer)
+        loop.call_soon(len, ())  # another callback follows
+        await used
+
+    async def main() -> None:
+        if not accepted:
+            async with connection() as (transport, _, peer):
+                await use_it(transport, peer)
+            return
+        made = loop.create_future()
+        server = await loop.create_server(lambda: Made(made), "127.0.0.1", 0)
+        async with server:
+            with socket.create_connection(server.sockets[0].getsockname()) as peer:
+                transport = await made
+                await use_it(transport, peer)
+                transport.close()
+
+    used: asyncio.Future[None] = loop.create_future()
+    run(main())
+
+
+class Made(asyncio.Protocol):
+    """Hands its transport over."""
+
+    def __init__(self, made: asyncio.Future[asyncio.BaseTransport]) -> None:
+        self.made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.made.set_result(transport)
+
+
 def test_transport_socket(loop: Loop, run: Run) -> None:
     """S46.1, S46.2, S46.3."""
 
     async def main() -> None:
         async with connection() as (transport, _, peer):
             sock = transport.get_extra_info("socket")
-            assert type(sock) is TransportSocket
+            assert isinstance(sock, TransportSocket)
             assert repr(sock).startswith("<asyncio.TransportSocket fd=")
             assert (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
             assert sock.proto in (0, socket.IPPROTO_TCP)

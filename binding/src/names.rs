@@ -41,6 +41,7 @@ imported! {
     tasks_module = "asyncio"."tasks";
     buffered_protocol_class = "asyncio"."BufferedProtocol";
     transport_socket_class = "asyncio.trsock"."TransportSocket";
+    stream_socket_class = "ferroloop._stream_socket"."StreamSocket";
     sendfile_mode = "asyncio.constants"."_SendfileMode";
     set_running_loop = "asyncio"."_set_running_loop";
     get_ident = "threading"."get_ident";

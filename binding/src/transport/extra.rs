@@ -12,8 +12,8 @@ use super::kind::Kind;
 use super::{Addresses, BaseTransport};
 use crate::names;
 
-/// The extra info of a transport over a Python socket, gathered as asyncio does: at once, since
-/// the peer's address is gone when the peer is (S16.4).
+/// The addresses of a transport over a Python socket, gathered as asyncio does: at once, since the
+/// peer's is gone when the peer is (S16.4); and what the creator added.
 pub(super) fn of_socket<'py>(
     socket: &Bound<'py, PyAny>,
     given: Option<&Bound<'py, PyDict>>,
@@ -21,7 +21,6 @@ pub(super) fn of_socket<'py>(
     let py = socket.py();
     let extra = PyDict::new(py);
     let peername = intern!(py, "peername");
-    extra.set_item("socket", names::transport_socket_class(py)?.call1((socket,))?)?;
     extra.set_item("sockname", socket.call_method0("getsockname").ok())?;
     if let Some(given) = given {
         extra.update(given.as_mapping())?;
@@ -85,7 +84,7 @@ impl BaseTransport {
             (state.descriptor.fd(), socket)
         });
         match socket {
-            Some(socket) => names::transport_socket_class(py)?.call1((socket,)).map(Some),
+            Some(socket) => names::stream_socket_class(py)?.call1((socket, this)).map(Some),
             None if fd < 0 => Ok(None),
             None => {
                 Self::adopt_socket(this, fd)?;

@@ -104,6 +104,8 @@ impl StreamTransport {
         _options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<()> {
         let this = slf.base();
+        // As long as there is a socket to be seen.
+        BaseTransport::extra_info(this, intern!(slf.py(), "socket"))?;
         BaseTransport::enter(this, r#loop, waiter).inspect_err(|_| BaseTransport::disown(this))
     }
 

@@ -94,6 +94,10 @@ impl DatagramTransport {
         EventLoop::ensure_no_transport(r#loop, sock)?;
         let descriptor = Descriptor::of(sock)?;
         let extra = extra::of_socket(sock, extra)?;
+        let view = intern!(py, "socket");
+        if !extra.contains(view)? {
+            extra.set_item(view, names::transport_socket_class(py)?.call1((sock,))?)?;
+        }
         let this = Self::new(&descriptor, &extra, address)?;
         let parts = Parts {
             descriptor,
