@@ -154,16 +154,20 @@ impl Acceptor {
         context: Bound<'py, PyAny>,
     ) -> PyResult<()> {
         let py = this.py();
-        let addresses = this.get().addresses(descriptor.fd(), peer);
-        let addresses = addresses.map_err(|error| os_error(py, &error))?;
-        let parts = Parts {
+        let mut parts = Parts {
             descriptor,
             protocol,
             context,
             server: Some(this.get().server.bind(py).clone().into_any()),
-            addresses: Some(addresses),
+            addresses: None,
             extra: None,
         };
+        if matches!(peer, Address::Other) {
+            parts.ask_python(py)?;
+        } else {
+            let addresses = this.get().addresses(parts.descriptor.fd(), peer);
+            parts.addresses = Some(addresses.map_err(|error| os_error(py, &error))?);
+        }
         StreamTransport::accepted(event_loop, parts)
     }
 

@@ -137,6 +137,18 @@ pub(crate) struct Parts<'py> {
     pub(crate) extra: Option<Bound<'py, PyDict>>,
 }
 
+impl<'py> Parts<'py> {
+    /// Has Python tell the addresses of a socket whose family has none here, such as AF_VSOCK.
+    #[cold]
+    pub(crate) fn ask_python(&mut self, py: Python<'py>) -> PyResult<()> {
+        let descriptor = std::mem::replace(&mut self.descriptor, Descriptor::Closed);
+        self.descriptor = descriptor.into_socket(py)?;
+        let socket = self.descriptor.object().map(|socket| socket.bind(py));
+        self.extra = socket.map(|socket| extra::of_socket(socket, None)).transpose()?;
+        Ok(())
+    }
+}
+
 impl BaseTransport {
     fn new(event_loop: &Bound<'_, EventLoop>, kind: Kind, parts: Parts<'_>) -> PyResult<Self> {
         // An object that is no protocol is reported to the transport's creator, not to the run.
