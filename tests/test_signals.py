@@ -245,8 +245,8 @@ def test_close_removes_all(new_loop: NewLoop) -> None:
     assert signal.getsignal(USR2) == signal.SIG_DFL
 
 
-def test_a_run_that_is_over_gets_nothing_back(new_loop: NewLoop) -> None:
-    """S36.7: its descriptor is about to be closed, and its number somebody else's."""
+def test_closed_loops_get_no_signals(new_loop: NewLoop) -> None:
+    """S36.7: the number of a descriptor that is closed may be a stranger's next."""
     running, other = new_loop(), new_loop()
 
     async def main() -> None:
@@ -254,6 +254,23 @@ def test_a_run_that_is_over_gets_nothing_back(new_loop: NewLoop) -> None:
 
     running.run_until_complete(main())
     other.close()
+    running.close()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+@ferroloop_only("has no descriptor of its own before there is a handler", "S36.7")
+def test_closed_loop_that_was_put_back(new_loop: NewLoop) -> None:
+    """S36.7: the same for who restores, after the run, what was there in it."""
+    loop = new_loop()
+    taken: list[int] = []
+
+    async def main() -> None:
+        taken.append(signal.set_wakeup_fd(-1))
+
+    loop.run_until_complete(main())
+    assert taken[0] != -1
+    signal.set_wakeup_fd(taken[0])
+    loop.close()
     assert signal.set_wakeup_fd(-1) == -1
 
 

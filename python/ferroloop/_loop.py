@@ -82,8 +82,6 @@ class EventLoop(_ferroloop.EventLoop, asyncio.AbstractEventLoop):
         self._own_threads: dict[tuple[int, str], ThreadPoolExecutor] = {}
         self._signal_handlers = {}
         self._displaced_wakeup_fd: _signals.Descriptor | None = None
-        # The run of another loop whose descriptor it is.
-        self._displaced_run: weakref.ref[_run.Outside] | None = None
         self._own_watcher: _watchers.ChildWatcher | None = None
         self._spawn_in_thread = False
         self._tls_engine = _tls_engine.DEFAULT_ENGINE

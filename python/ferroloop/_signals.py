@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import warnings
-import weakref
 from asyncio.coroutines import _is_coroutine  # type: ignore[attr-defined]
 from asyncio.log import logger
 
@@ -51,7 +50,6 @@ def add_signal_handler(loop: EventLoop, sig: int, callback: Callable[[*_Ts], obj
         raise RuntimeError(str(exc)) from exc
     if previous not in (-1, loop._signal_fd()):
         loop._displaced_wakeup_fd = _identify(previous)
-        loop._displaced_run = _run_with(previous)
     handle = loop._make_handle(callback, args)
     if handle._source_traceback:
         del handle._source_traceback[-1]  # this frame: the user's is the last one
@@ -117,7 +115,7 @@ def take_wakeup_fd(loop: EventLoop, outside: Outside) -> None:
         return
     if previous not in (-1, ours):
         with contextlib.suppress(OSError, ValueError):  # closed, or made blocking: it cannot be put back
-            signal.set_wakeup_fd(previous)
+            signal.set_wakeup_fd(previous, warn_on_full_buffer=False)
             outside.took_wakeup_fd = False
 
 
@@ -125,13 +123,28 @@ def give_wakeup_fd_back(loop: EventLoop) -> None:
     """Let signals go where they went before, unless the loop has handlers or somebody took the descriptor meanwhile."""
     if loop._signal_handlers:
         return
-    displaced, run = loop._displaced_wakeup_fd, loop._displaced_run
-    is_wanted = run is None or run() is not None
-    fd = displaced[0] if displaced is not None and is_wanted and _identify(displaced[0]) == displaced else -1
+    displaced = loop._displaced_wakeup_fd
+    fd = displaced[0] if displaced is not None and _identify(displaced[0]) == displaced else -1
     current = _set_wakeup_fd(fd)
     if current not in (-1, loop._signal_fd()):
         _set_wakeup_fd(current)
-    loop._displaced_wakeup_fd = loop._displaced_run = None
+    loop._displaced_wakeup_fd = None
+
+
+def forget_wakeup_fd(loop: EventLoop) -> None:
+    """On close: whoever has put the loop's descriptor in place, its number may be a stranger's soon."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return
+    current = _set_wakeup_fd(-1)
+    if current != -1 and not _is_own(loop, current):
+        _set_wakeup_fd(current)
+
+
+def _is_own(loop: EventLoop, fd: int) -> bool:
+    try:
+        return fd == loop._signal_fd()
+    except OSError:  # it has none, and gets none
+        return False
 
 
 def _let_go_of_wakeup_fd(loop: EventLoop) -> None:
@@ -139,15 +152,6 @@ def _let_go_of_wakeup_fd(loop: EventLoop) -> None:
     run_took_it = loop._outside is not None and loop._outside.took_wakeup_fd
     if not run_took_it or loop._displaced_wakeup_fd is not None:
         give_wakeup_fd_back(loop)
-
-
-def _run_with(fd: int) -> weakref.ref[Outside] | None:
-    """The run that has taken this descriptor, if one has: what is of use to nobody after its end."""
-    running = asyncio._get_running_loop()
-    outside: Outside | None = getattr(running, "_outside", None)
-    if outside is None or not outside.took_wakeup_fd or running._signal_fd() != fd:  # type: ignore[union-attr]
-        return None
-    return weakref.ref(outside)
 
 
 def _identify(fd: int) -> Descriptor | None:
@@ -159,8 +163,9 @@ def _identify(fd: int) -> Descriptor | None:
 
 
 def _set_wakeup_fd(fd: int) -> int:
+    # Whether its owner wants warnings cannot be asked for, so none are made.
     try:
-        return signal.set_wakeup_fd(fd)
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     except (ValueError, OSError) as exc:  # the descriptor is not open any more
         logger.info("set_wakeup_fd(%s) failed: %s", fd, exc)
         return -1

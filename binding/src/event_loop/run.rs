@@ -14,8 +14,9 @@ use crate::ffi;
 use crate::handle::Handle;
 use crate::job::Job;
 
-/// After so many iterations the loop lets other threads have the interpreter, also if it never
-/// sleeps: what it runs may be native code alone, which does not give way as Python code does.
+/// After so many iterations the loop lets other threads have the interpreter and hears signals, also
+/// if it never sleeps: what it runs may be native code alone, which does neither as Python code
+/// does.
 const ITERATIONS: u64 = 64;
 
 impl EventLoop {
@@ -34,7 +35,7 @@ impl EventLoop {
         loop {
             Self::run_once(this, None)?;
             if this.get().parking.is_requested() {
-                this.get().give_way(this.py());
+                this.get().give_way(this.py())?;
             }
             if this.get().stopping.load(Ordering::Relaxed) || is_over() {
                 return Ok(());
@@ -42,9 +43,10 @@ impl EventLoop {
         }
     }
 
-    fn give_way(&self, py: Python<'_>) {
+    fn give_way(&self, py: Python<'_>) -> PyResult<()> {
         let Self { parking, closed, .. } = self;
         py.detach(|| parking.park_if_requested(closed));
+        py.check_signals()
     }
 
     /// One iteration that is a run of its own, and waits for at most `limit`.
@@ -250,7 +252,7 @@ impl EventLoop {
         let (batch, number) =
             cell.with(this.py(), |state, _| (state.ready.batch(), state.ready.batches()));
         if number.is_multiple_of(ITERATIONS) {
-            this.get().give_way(this.py());
+            this.get().give_way(this.py())?;
         }
         for following in (0..batch).rev() {
             if following == 0 {
