@@ -69,6 +69,13 @@ def test_doctor_sees_the_gil(tmp_path: Path, setting: str, expected: str) -> Non
     assert expected in script.out
 
 
+def test_encodings_without_its_characters(tmp_path: Path) -> None:
+    """They are replaced."""
+    script = ferroloop("doctor", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (script.code, script.err) == (0, "")
+    assert re.search(r"ok +a sleep of 2 ms takes \d+ \?s longer", script.out)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_nobody_reads(tmp_path: Path, unbuffered: str) -> None:
     """As if by SIGPIPE, whose way most programs end then: without a word."""

@@ -147,6 +147,21 @@ def test_directories_and_archives(launch: Launch, tmp_path: Path, loop_kind: str
         assert launch(name).out.split() == [loop_kind]
 
 
+def test_no_working_directory(loop_kind: str, tmp_path: Path) -> None:
+    """S52.4: it may be gone, where the program is named by its whole path."""
+    program = write(tmp_path / "program.py", WHICH)
+    prefix = [] if loop_kind == loops.ORACLE else ["-m", "ferroloop"]
+    done = subprocess.run(
+        ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", sys.executable, *prefix, program],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=package_path()),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout == f"{loop_kind}\n", done.stderr
+
+
 def test_program_from_stdin(launch: Launch, loop_kind: str) -> None:
     """As python runs it."""
     assert launch("-", stdin=WHICH).out.split() == [loop_kind]

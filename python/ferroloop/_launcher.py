@@ -106,7 +106,8 @@ def _run_stdin() -> None:
 
 
 def _run_path(path: str) -> None:
-    path = os.path.join(os.getcwd(), path)
+    if not os.path.isabs(path):  # the working directory may be gone
+        path = os.path.join(os.getcwd(), path)
     if pkgutil.get_importer(path) is not None:  # a directory or a zip file
         _set_path0(path, always=True)
         _new_main()

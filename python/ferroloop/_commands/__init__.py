@@ -1,6 +1,7 @@
 """What `python -m ferroloop` can do besides running a program: `doctor`, `bench`, `dump` and `top`."""
 
 import importlib
+import io
 import os
 import select
 import signal
@@ -22,6 +23,8 @@ def run(name: str, arguments: list[str]) -> int:
 
     Where nobody reads any more what it prints, as in `... | head`, it ends as if by SIGPIPE.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for µ and bars where the encoding has none
     try:
         status: int = importlib.import_module(f".{name}", __name__).main(arguments)
         sys.stdout.flush()
