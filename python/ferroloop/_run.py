@@ -13,7 +13,7 @@ from asyncio.log import logger
 from . import _ferroloop
 from ._executor import abandon_threads
 from ._finalize import note_run
-from ._signals import forget_wakeup_fd, give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
+from ._signals import give_wakeup_fd_back, remove_signal_handlers, take_wakeup_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,7 +163,6 @@ def close(loop: EventLoop) -> None:
         # way out has left that to us.
         remove_signal_handlers(loop)
         _put_back(loop)
-        forget_wakeup_fd(loop)
     finally:
         loop._release()
         loop._executor_shutdown_called = True

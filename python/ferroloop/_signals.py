@@ -81,8 +81,13 @@ def remove_signal_handler(loop: EventLoop, sig: int) -> bool:
 
 
 def remove_signal_handlers(loop: EventLoop) -> None:
-    """On close: remove all handlers, unless the interpreter is being torn down."""
+    """On close: remove all handlers and the wakeup descriptor, unless the interpreter is being torn down.
+
+    The descriptor goes with the last handler; without any, somebody else may have put it in place.
+    """
     if not sys.is_finalizing():
+        if not loop._signal_handlers:
+            _forget_wakeup_fd(loop)
         for sig in list(loop._signal_handlers):
             loop.remove_signal_handler(sig)
     elif loop._signal_handlers:
@@ -131,8 +136,8 @@ def give_wakeup_fd_back(loop: EventLoop) -> None:
     loop._displaced_wakeup_fd = None
 
 
-def forget_wakeup_fd(loop: EventLoop) -> None:
-    """On close: whoever has put the loop's descriptor in place, its number may be a stranger's soon."""
+def _forget_wakeup_fd(loop: EventLoop) -> None:
+    """The number of the loop's descriptor may be a stranger's soon."""
     if threading.get_ident() != threading.main_thread().ident:
         return
     current = _set_wakeup_fd(-1)
@@ -165,7 +170,7 @@ def _identify(fd: int) -> Descriptor | None:
 def _set_wakeup_fd(fd: int) -> int:
     # Whether its owner wants warnings cannot be asked for, so none are made.
     try:
-        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        return signal.set_wakeup_fd(fd) if fd == -1 else signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
     except (ValueError, OSError) as exc:  # the descriptor is not open any more
         logger.info("set_wakeup_fd(%s) failed: %s", fd, exc)
         return -1
