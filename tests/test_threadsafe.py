@@ -177,7 +177,7 @@ def test_closing_races_with_calls(new_loop: NewLoop, logged: LogList) -> None:
     for _ in range(20):
         loop = new_loop()
         threads = in_threads(*[lambda loop=loop: push(loop)] * 2)
-        turn(loop, 3)
+        turn(loop)
         loop.close()
         join(threads)
     assert surprises == []

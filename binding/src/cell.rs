@@ -1,7 +1,7 @@
 //! `LoopCell`: the one interior-mutability type of the binding.
 //!
-//! With the GIL only one thread can open a cell. Free-threaded builds have none (PEP 703): there
-//! each cell has a lock of one byte.
+//! With the GIL only one thread can open a cell. Free-threaded builds have none (PEP 703): there a
+//! thread that finds a cell open waits.
 //!
 //! The mutable state of a Python-visible object sits in cells, each opened by a closure that may
 //! not capture or return anything tied to the interpreter: it must be [`Send`], which is PyO3's own
@@ -15,30 +15,23 @@
 
 #![allow(unsafe_code, reason = "one of the binding's addresses for unsafe")]
 
-#[cfg(Py_GIL_DISABLED)]
-mod lock;
+#[cfg_attr(Py_GIL_DISABLED, path = "cell/lock.rs")]
+mod mark;
 
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
-#[cfg(Py_GIL_DISABLED)]
-use lock::Lock;
+use mark::Mark;
 
-// Marks of a cell. Neither is zero: the collector may already see an object whose memory PyO3 has
-// not filled yet (making its `__dict__` can start a collection), and such a cell is neither open
-// nor shut.
-const SHUT: u8 = 1;
-const OPEN: u8 = 2;
-
-/// Interior mutability guarded by the GIL, or the lock, and a mark that says whether it is open.
+/// Interior mutability guarded by a mark that says whether it is open.
+///
+/// Zeros are no mark: the collector may already see an object whose memory PyO3 has not filled yet
+/// (making its `__dict__` can start a collection), and such a cell is neither open nor shut.
 pub(crate) struct LoopCell<T> {
-    #[cfg(Py_GIL_DISABLED)]
-    lock: Lock,
-    mark: AtomicU8,
+    mark: Mark,
     value: UnsafeCell<T>,
 }
 
@@ -62,27 +55,6 @@ impl Share<'_> {
     }
 }
 
-/// Shuts the cell, also when the closure panics.
-struct Opened<'a>(&'a AtomicU8);
-
-impl<'a> Opened<'a> {
-    #[inline]
-    fn new(mark: &'a AtomicU8) -> Self {
-        // A re-entry is a bug of ours; a panic becomes an exception, aliasing would become
-        // anything.
-        assert!(mark.load(Ordering::Relaxed) == SHUT, "a loop cell was opened twice");
-        mark.store(OPEN, Ordering::Relaxed);
-        Self(mark)
-    }
-}
-
-impl Drop for Opened<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.store(SHUT, Ordering::Relaxed);
-    }
-}
-
 impl<T: Default + Send> Default for LoopCell<T> {
     fn default() -> Self {
         Self::new(T::default())
@@ -91,12 +63,7 @@ impl<T: Default + Send> Default for LoopCell<T> {
 
 impl<T: Send> LoopCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self {
-            #[cfg(Py_GIL_DISABLED)]
-            lock: Lock::new(),
-            mark: AtomicU8::new(SHUT),
-            value: UnsafeCell::new(value),
-        }
+        Self { mark: Mark::shut(), value: UnsafeCell::new(value) }
     }
 
     pub(crate) fn into_inner(self) -> T {
@@ -110,12 +77,9 @@ impl<T: Send> LoopCell<T> {
         py: Python<'_>,
         open: impl FnOnce(&mut T, Share<'_>) -> R + Send,
     ) -> R {
-        #[cfg(Py_GIL_DISABLED)]
-        let _locked = self.lock.lock(py);
-        let _opened = Opened::new(&self.mark);
-        // SAFETY: the GIL, of which `py` is the proof, or the lock keeps other threads out, and the
-        // mark proves that this one has no reference yet; that stays so until `open` returns, because
-        // it cannot reach Python.
+        let _opened = self.mark.open(py);
+        // SAFETY: the mark, which with the GIL only its holder reads and writes, proves that nobody
+        // has a reference yet; that stays so until `open` returns, because it cannot reach Python.
         let value = unsafe { &mut *self.value.get() };
         open(value, Share(py))
     }
@@ -138,10 +102,9 @@ impl<T: Send> LoopCell<T> {
         visit: &PyVisit<'_>,
         show: impl FnOnce(&T, &PyVisit<'_>) -> Result<(), PyTraverseError>,
     ) -> Result<(), PyTraverseError> {
-        if self.mark.load(Ordering::Relaxed) != SHUT {
+        let Some(_opened) = self.mark.try_open() else {
             return Ok(());
-        }
-        let _opened = Opened::new(&self.mark);
+        };
         // SAFETY: `visit` proves that this is a traversal, so with the GIL or with all other threads
         // stopped; and the cell was shut.
         let value = unsafe { &*self.value.get() };

@@ -150,7 +150,7 @@ pub use sendfile::try_sendfile;
 pub use signals::Signals;
 pub use spin::Spin;
 pub use stream::{Phase, Read, Stream};
-pub use sys::{borrow_fd, set_nodelay, set_nonblocking};
+pub use sys::{borrow_fd, set_nodelay, set_nonblocking, wait_while, wake_one};
 pub use timers::{Cancel, Timers};
 pub use token::Token;
 pub use virtual_clock::VirtualClock;

@@ -35,6 +35,7 @@ const EVENTS: usize = 32;
 pub(crate) type Reports = Vec<(Token, Readiness)>;
 
 mod fd;
+mod futex;
 mod process;
 mod resolve;
 mod socket;
@@ -43,6 +44,7 @@ pub use fd::{borrow_fd, set_nonblocking};
 pub(crate) use fd::{
     check_open, drain, duplicate, file_type, pipe, read, room, write, write_gathered,
 };
+pub use futex::{wait_while, wake_one};
 pub(crate) use poll::Kernel;
 pub(crate) use process::{await_exit, pidfd_open, reap_any, reap_pid, reap_pidfd};
 pub(crate) use resolve::getaddrinfo;
