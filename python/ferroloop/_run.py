@@ -138,9 +138,10 @@ def tear_down(loop: EventLoop) -> None:
 
 def _put_back(loop: EventLoop) -> None:
     loop._set_coroutine_origin_tracking(False)
-    if loop._outside is not None:
-        sys.set_asyncgen_hooks(*loop._outside.asyncgen_hooks)
-        if loop._outside.took_wakeup_fd:
+    outside = loop._outside
+    if outside is not None:
+        sys.set_asyncgen_hooks(*outside.asyncgen_hooks)
+        if outside.took_wakeup_fd:
             give_wakeup_fd_back(loop)
         loop._outside = None
     if loop._watchdog is not None:

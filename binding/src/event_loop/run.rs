@@ -1,5 +1,6 @@
 //! The run: whole iterations, each in the steps that `BaseEventLoop._run_once` takes (S4).
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use pyo3::prelude::*;
 use super::corks::Corking;
 use super::{EventLoop, LoopState};
 use crate::cell::Share;
-use crate::errors::os_error;
+use crate::errors::Refusal;
 use crate::ffi;
 use crate::handle::Handle;
 use crate::job::Job;
@@ -151,9 +152,9 @@ impl EventLoop {
     pub(super) fn end_poll(
         &self,
         py: Python<'_>,
-        interrupted: std::io::Result<bool>,
+        interrupted: Result<bool, Refusal>,
     ) -> PyResult<bool> {
-        let interrupted = interrupted.map_err(|error| os_error(py, &error))?;
+        let interrupted = interrupted.map_err(|refusal| refusal.into_error(py))?;
         if interrupted {
             py.check_signals()?;
         }
@@ -172,13 +173,13 @@ impl EventLoop {
     }
 
     /// Sleeps detached, so that other threads run and may wake the loop.
-    pub(super) fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> std::io::Result<bool> {
+    pub(super) fn sleep(&self, py: Python<'_>, timeout: Option<Duration>) -> Result<bool, Refusal> {
         self.detached(py, timeout, Wait::run)
     }
 
     /// Polls for a while without sleeping, detached as well. A signal does not interrupt such a
     /// poll, so there may have been one.
-    fn spin(&self, py: Python<'_>, slice: Duration) -> std::io::Result<bool> {
+    fn spin(&self, py: Python<'_>, slice: Duration) -> Result<bool, Refusal> {
         self.detached(py, Some(slice), Wait::spin).map(|_| true)
     }
 
@@ -186,12 +187,9 @@ impl EventLoop {
         &self,
         py: Python<'_>,
         timeout: Option<Duration>,
-        run: fn(&mut Wait) -> std::io::Result<()>,
-    ) -> std::io::Result<bool> {
-        let wait = self.cell.with(py, |state, _| state.fall_asleep(timeout))?;
-        let Some(mut wait) = wait else {
-            return Ok(false);
-        };
+        run: fn(&mut Wait) -> io::Result<()>,
+    ) -> Result<bool, Refusal> {
+        let mut wait = self.cell.with(py, |state, _| state.fall_asleep(timeout))?;
         let Self { parking, closed, .. } = self;
         let (wait, outcome, end) = py.detach(move || {
             let outcome = run(&mut wait);
@@ -204,7 +202,7 @@ impl EventLoop {
             let LoopState { ready, timers, reactor: Some(reactor), spin, idle, lookups, .. } =
                 state
             else {
-                return Ok(false);
+                return Err(Refusal::Closed);
             };
             idle.work(end);
             if system_clock && timers.is_empty() {
@@ -218,7 +216,7 @@ impl EventLoop {
             if !ready.is_empty() {
                 spin.disturb();
             }
-            outcome.map(|()| interrupted)
+            outcome.map(|()| interrupted).map_err(Refusal::System)
         })
     }
 
@@ -285,15 +283,14 @@ impl LoopState {
         self.ready.iter().filter_map(call).collect()
     }
 
-    /// A poll that does not sleep needs no detaching.
-    fn look(&mut self, share: Share<'_>) -> std::io::Result<bool> {
-        let Some(reactor) = &mut self.reactor else {
-            return Ok(false);
-        };
+    /// A poll that does not sleep needs no detaching. Refused if another thread has closed the loop
+    /// when this run had just begun.
+    fn look(&mut self, share: Share<'_>) -> Result<bool, Refusal> {
+        let reactor = self.reactor.as_mut().ok_or(Refusal::Closed)?;
         self.spin.disturb();
         let mut interrupted = false;
         if !reactor.poller.try_skip() {
-            interrupted = reactor.poller.look()?;
+            interrupted = reactor.poller.look().map_err(Refusal::System)?;
             reactor.gather(&mut self.ready, share);
         }
         self.lookups.gather(&mut self.ready);
@@ -303,16 +300,17 @@ impl LoopState {
     /// Arms the waker and sees the queue empty in one step: a thread that pushes has either done
     /// so before, or finds the waker armed. A thread that has looked a name up does not wait for
     /// the cell, so its answer is looked for once the waker is armed.
-    fn fall_asleep(&mut self, timeout: Option<Duration>) -> std::io::Result<Option<Wait>> {
-        let Some(reactor) = &mut self.reactor else {
-            return Ok(None);
-        };
+    fn fall_asleep(&mut self, timeout: Option<Duration>) -> Result<Wait, Refusal> {
+        let reactor = self.reactor.as_mut().ok_or(Refusal::Closed)?;
         reactor.waker.arm();
         let idle = self.ready.is_empty() && !self.lookups.are_answered();
         let timeout = if idle { timeout } else { Some(Duration::ZERO) };
-        let wait = reactor.poller.begin(timeout).inspect_err(|_| reactor.waker.disarm())?;
+        let wait = reactor.poller.begin(timeout).map_err(|error| {
+            reactor.waker.disarm();
+            Refusal::System(error)
+        })?;
         self.idle.begin(clock::now());
-        Ok(Some(wait))
+        Ok(wait)
     }
 }
 
