@@ -67,17 +67,18 @@ impl Child {
 
     /// The pidfd is readable: reaps the child, gives the pidfd up, tells the callback.
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let exit = self
-            .cell
-            .with(py, |watched, _| watched.as_ref().map(|watched| watched.child.try_wait()));
-        let exit = match exit {
+        // In one step: who has the child forgotten meanwhile has either done so before it was reaped,
+        // or hears that it has ended.
+        let ended = self.cell.with(py, |watched, _| {
+            let exit = watched.as_ref()?.child.try_wait();
             // While a debugger holds a dead child it cannot be reaped, and is asked for again.
-            None | Some(Ok(Exit::Running)) => return Ok(()),
-            Some(exit) => exit,
-        };
-        let Some(watched) = self.take(py)? else {
+            let runs = matches!(exit, Ok(Exit::Running));
+            if runs { None } else { watched.take().map(|watched| (watched, exit)) }
+        });
+        let Some((watched, exit)) = ended else {
             return Ok(());
         };
+        watched.unwatch(py)?;
         drop(watched.child);
         let code = match exit.map_err(|error| os_error(py, &error))? {
             Exit::Code(code) => code,
@@ -91,7 +92,9 @@ impl Child {
 
     /// Stops watching; the child is not reaped. False if its end was reported already.
     fn forget(&self, py: Python<'_>) -> PyResult<bool> {
-        self.take(py).map(|watched| watched.is_some())
+        let watched = self.cell.with(py, |watched, _| watched.take());
+        watched.as_ref().map_or(Ok(()), |watched| watched.unwatch(py))?;
+        Ok(watched.is_some())
     }
 
     fn __repr__(&self) -> String {
@@ -114,18 +117,15 @@ impl Child {
     }
 }
 
-impl Child {
-    /// Takes the child out of its loop. The pidfd is closed with what is returned, and not before.
-    fn take(&self, py: Python<'_>) -> PyResult<Option<Watched>> {
-        let Some(watched) = self.cell.with(py, |watched, _| watched.take()) else {
-            return Ok(None);
-        };
-        let remove_reader = intern!(py, "remove_reader");
-        let fd = watched.child.fd().as_raw_fd();
-        watched.event_loop.call_method1(py, remove_reader, (fd,))?;
-        Ok(Some(watched))
+impl Watched {
+    /// Has the loop forget the pidfd, which is closed with `self`, and not before.
+    fn unwatch(&self, py: Python<'_>) -> PyResult<()> {
+        let (remove_reader, fd) = (intern!(py, "remove_reader"), self.child.fd().as_raw_fd());
+        self.event_loop.call_method1(py, remove_reader, (fd,)).map(drop)
     }
+}
 
+impl Child {
     #[cold]
     fn status_is_lost(&self, py: Python<'_>) -> PyResult<i32> {
         let line = (
