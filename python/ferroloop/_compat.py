@@ -22,6 +22,11 @@ _NEW_PARAMETERS = {
 }
 
 
+def has_gil() -> bool:
+    """Whether threads take turns in this process."""
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 def of_this_python(recipe: _Recipe) -> _Recipe:
     """Take a parameter away from a coroutine function on Pythons that do not have it yet.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import threading
+
+from ._compat import has_gil
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def _lines(loop: EventLoop) -> Iterator[str]:
     if busy["count"]:
         yield f"busy between waits, in ms: {_distribution(busy)}"
     if (task := asyncio.current_task(loop)) is not None:
-        yield f"task {_text(task)}"
+        yield f"task {running_task_text(loop, task)}"
     for subject in inventory["ready"]:
         yield f"ready {_text(subject)}"
     now = loop.time()
@@ -98,6 +101,18 @@ def _signal_name(number: int) -> str:
 
 def _when(timer: TimerHandle) -> float:
     return timer.when()
+
+
+def running_task_text(loop: EventLoop, task: asyncio.Task[Any]) -> str:
+    """The repr of the task that `loop` runs at the moment.
+
+    Where there is no GIL other threads do without the line that it is at: CPython does not make it safe to look at a
+    frame that runs.
+    """
+    if has_gil() or loop._thread_id in {None, threading.get_ident()}:
+        return _text(task)
+    coro = task.get_coro()
+    return f"<{type(task).__name__} name={task.get_name()!r} coro=<{getattr(coro, '__qualname__', coro)}()>>"
 
 
 def _text(subject: object) -> str:

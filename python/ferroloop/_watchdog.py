@@ -16,6 +16,7 @@ import weakref
 from asyncio.log import logger
 
 from ._environment import default
+from ._observe import running_task_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,8 +201,9 @@ def _report_end(beat: _Beat) -> None:
 
 def _running(loop: EventLoop) -> str:
     """The task that is running; what else may be is known in debug mode only."""
-    running = asyncio.current_task(loop) or loop._current_handle
-    return "a callback" if running is None else repr(running)
+    if (task := asyncio.current_task(loop)) is not None:
+        return running_task_text(loop, task)
+    return "a callback" if loop._current_handle is None else repr(loop._current_handle)
 
 
 def _checked(seconds: float) -> float:

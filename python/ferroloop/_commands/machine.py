@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import _ferroloop
+from .._compat import has_gil
 from .finding import Finding, Mark
 
 try:
@@ -52,18 +53,14 @@ def limits() -> Iterator[Finding]:
     if _BACKLOG.exists():
         backlog = _BACKLOG.read_text().strip()
         yield Finding(f"waiting connections per listener (net.core.somaxconn): {backlog}")
-    several = "a process" if _has_gil() else "a thread or a process"
+    several = "a process" if has_gil() else "a thread or a process"
     yield Finding(f"processors for this process: {processors()}; a loop uses one, run {several} for each")
 
 
 def _gil() -> Finding:
-    if _has_gil():
+    if has_gil():
         return Finding("the GIL is on, which PYTHON_GIL=0 or -X gil=0 would change", Mark.NOTE)
     return Finding("the GIL is off: loops in several threads run at once")
-
-
-def _has_gil() -> bool:
-    return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def processors() -> int:
