@@ -3,14 +3,19 @@
 import asyncio
 import gc
 import io
+import logging
 import socket
+import ssl
 import threading
 import time
+from asyncio.log import logger
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import pytest
-from support.gates import ferroloop_only
+from support import certificates
+from support.gates import FREE_THREADED, ferroloop_only
 from support.loops import Loop, NewLoop
 from support.net import eventually, unix_pair
 
@@ -170,3 +175,119 @@ def test_transports_that_die_in_another_thread(loop: Loop) -> None:
         ended.append(peer.recv(1))
         peer.close()
     assert set(ended) == {b""}
+
+
+class Echo(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+@ferroloop_only("is not woken, and calls OpenSSL in both threads", "S58.1")
+@pytest.mark.parametrize("tls", [False, True])
+def test_closed_by_another_thread(loop: Loop, tls: bool) -> None:
+    """S16.14, S22.1, S58.1: as by a StreamWriter that the collector finds there; a connection at work ends."""
+    own, peers = (certificates.server_context(), certificates.client_context()) if tls else (None, None)
+
+    async def main() -> int:
+        closed = 0
+        end = loop.time() + SECONDS
+        server = await loop.create_server(Echo, "127.0.0.1", 0, ssl=own)
+        async with server:
+            address = server.sockets[0].getsockname()[:2]
+            while loop.time() < end:
+                name = certificates.HOST if tls else None
+                transport, echo = await loop.create_connection(Echo, *address, ssl=peers, server_hostname=name)
+                for _ in range(3):
+                    transport.write(bytes(3000))
+                await asyncio.sleep(0.0001 * (closed % 10))
+                await asyncio.to_thread(transport.close)
+                # The peer's own goodbye may be too late for OpenSSL.
+                assert isinstance(await asyncio.wait_for(echo.lost, 10), ssl.SSLError | None if tls else NoneType)
+                closed += 1
+        return closed
+
+    assert loop.run_until_complete(main()) > 0
+
+
+@ferroloop_only("has no such lines", "S58.1")
+def test_task_at_work_seen_from_another_thread(loop: Any) -> None:
+    """S58.1: by its repr, or without a GIL by what needs no look at a frame that runs."""
+
+    async def look() -> str:
+        text = io.StringIO()
+        thread = threading.Thread(target=loop.dump, args=[text])
+        thread.start()
+        thread.join()
+        return text.getvalue()
+
+    (line,) = [line for line in loop.run_until_complete(look()).splitlines() if line.startswith("task ")]
+    assert ".look() running at " in line or (FREE_THREADED and line.endswith(".look()>>"))
+    assert "<Task " in line
+
+
+@ferroloop_only("does not say that a loop starts", "S2.1")
+def test_closed_just_as_it_begins_to_run(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    """S2.1, S58.1: as another thread may."""
+    raised: list[Exception] = []
+
+    class Closer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            loop.close()
+
+    def run() -> None:
+        try:
+            loop.run_forever()
+        except Exception as exc:
+            raised.append(exc)
+
+    logger.addHandler(closer := Closer())
+    try:
+        with caplog.at_level(logging.DEBUG, "asyncio"):
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            thread.join(10)
+    finally:
+        logger.removeHandler(closer)
+    assert [str(exc) for exc in raised] == ["Event loop is closed"]
+    assert not loop.is_running()
+
+
+@ferroloop_only("is not looked at in this child", "S58.1")
+def test_a_child_forked_in_the_middle_of_calls(run_script: Callable[..., Any]) -> None:
+    """S58.1: other threads, which it does not have, have left nothing locked."""
+    program = """
+        import os, signal, threading, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def call():
+            while not over:
+                loop.call_soon_threadsafe(int)
+
+        over = False
+        loop = new_event_loop()
+        threads = [threading.Thread(target=loop.run_forever), *(threading.Thread(target=call) for _ in range(4))]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            if (child := os.fork()) == 0:
+                signal.alarm(10)
+                loop.stats()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        over = True
+        loop.call_soon_threadsafe(loop.stop)
+        for thread in threads:
+            thread.join()
+        loop.close()
+        print("over")
+    """
+    assert run_script(program).out == "over\n"

@@ -76,10 +76,14 @@ class SSLTransport(asyncio.Transport):
         return self._closed or self._ssl_protocol._is_ending()
 
     def close(self) -> None:
-        """Send what was written and a close_notify, then close; the protocol hears of it later."""
+        """Send what was written and a close_notify, then close; the protocol hears of it later.
+
+        In the loop's thread, whichever this is: OpenSSL's objects are not for two at once, and a StreamWriter that is
+        collected calls this in any.
+        """
         if self._closed:
             self._ssl_protocol._forget()
-        else:
+        elif not self._loop._hand_over(self.close):
             self._closed = True
             self._ssl_protocol._start_shutdown()
 

@@ -262,6 +262,11 @@ impl EventLoop {
         self.take_inventory(py)
     }
 
+    /// See `EventLoop::hand_over`.
+    fn _hand_over<'py>(slf: &Bound<'py, Self>, callback: Bound<'py, PyAny>) -> PyResult<bool> {
+        Self::hand_over(slf, || Ok(callback))
+    }
+
     /// Whether the loop waits in its poll and nobody has woken it yet; from any thread.
     fn _is_asleep(&self, py: Python<'_>) -> bool {
         self.cell.with(py, |state, _| {

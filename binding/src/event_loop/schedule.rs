@@ -278,6 +278,23 @@ impl EventLoop {
             "Non-thread-safe operation invoked on an event loop other than the current one",
         ))
     }
+
+    /// Has the loop's thread make a call in our place, if another thread runs the loop; true if it
+    /// will. For what finalizers call: they run in any thread. In debug mode what they call refuses.
+    pub(crate) fn hand_over<'py>(
+        this: &Bound<'py, Self>,
+        callback: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<bool> {
+        let event_loop = this.get();
+        if event_loop.debug()
+            || !event_loop.running()
+            || event_loop.runs_in_this_thread(this.py())?
+        {
+            return Ok(false);
+        }
+        ffi::call_method(this, intern!(this.py(), "call_soon_threadsafe"), [&callback()?])?;
+        Ok(true)
+    }
 }
 
 /// Debug mode: no coroutines, nothing that cannot be called (S8.4).

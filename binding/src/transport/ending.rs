@@ -23,9 +23,14 @@ use crate::job::Job;
 use crate::names;
 
 impl BaseTransport {
-    /// `close()`, if there is anything left to close.
+    /// `close()`, if there is anything left to close. A StreamWriter that is collected, in whichever
+    /// thread, calls it, too, and without a GIL would meet the loop in the middle of a write.
     pub(super) fn close(this: &Bound<'_, Self>) -> PyResult<()> {
         Self::while_alive(this, |event_loop| {
+            let close = || this.getattr(intern!(this.py(), "close"));
+            if cfg!(Py_GIL_DISABLED) && EventLoop::hand_over(event_loop, close)? {
+                return Ok(());
+            }
             Self::close_gently(this, event_loop, Caller::Application)
         })
     }
