@@ -350,6 +350,33 @@ def test_second_transport_on_one_fd(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@pytest.mark.filterwarnings("ignore:unclosed")
+def test_number_of_a_transport_that_is_garbage(loop: Loop, run: Run) -> None:
+    """S16.27, S57.3: it is free for others once a finalizer among the same garbage has closed the socket."""
+    taken: list[bool] = []
+
+    class Holder(Recorder):
+        def __del__(self) -> None:
+            self.sock.close()
+            os.dup2(peers[0].fileno(), self.fd)
+            loop.add_reader(self.fd, never)
+            taken.append(loop.remove_reader(self.fd))
+            os.close(self.fd)
+
+    async def main() -> None:
+        left, right = tcp_pair()
+        peers.append(right)
+        transport, holder = await loop.create_connection(Holder, sock=left)
+        transport.pause_reading()
+        holder.sock, holder.fd = left, left.fileno()
+
+    peers: list[socket.socket] = []
+    run(main())
+    gc.collect()
+    peers[0].close()
+    assert taken == [True]
+
+
 class Refusing:
     """A server that takes no connection any more."""
 

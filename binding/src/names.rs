@@ -55,6 +55,7 @@ imported! {
     audit = "sys"."audit";
     warn = "warnings"."warn";
     memoryview = "builtins"."memoryview";
+    id = "builtins"."id";
     ssl_want_read = "ssl"."SSLWantReadError";
     ssl_want_write = "ssl"."SSLWantWriteError";
     ssl_syscall = "ssl"."SSLSyscallError";

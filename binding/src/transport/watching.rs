@@ -9,6 +9,7 @@ use pyo3::types::PyWeakrefReference;
 
 use super::BaseTransport;
 use crate::event_loop::{EventLoop, Side, Watch};
+use crate::names;
 
 impl BaseTransport {
     /// Enters the transport of a socket into the poller's table and its server's list, and starts
@@ -62,7 +63,9 @@ impl BaseTransport {
     ) -> PyResult<()> {
         if wanted.is_none() {
             // Nothing will call the transport, so the loop must not be what keeps it alive (S57.3).
-            let weak = PyWeakrefReference::new(this)?.unbind();
+            // From 3.15 on only references with a callback, whatever that does, are dead before a
+            // finalizer runs that closes the socket and so lets others have its number.
+            let weak = PyWeakrefReference::new_with(this, names::id(this.py())?)?.unbind();
             drop(event_loop.get().replace_watch(this.py(), token, Watch::Idle(weak)));
         } else if told.is_none() {
             let strong = Watch::Transport(this.clone().unbind());
