@@ -138,7 +138,8 @@ def find_profdata() -> str | None:
     own = Path(sysroot, "lib", "rustlib", rustc("host"), "bin", "llvm-profdata")
     for candidate in (os.environ.get("LLVM_PROFDATA"), own, f"llvm-profdata-{major}", "llvm-profdata"):
         if candidate and (found := shutil.which(candidate)):
-            version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+            # Old ones do not know the option.
+            version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
             if f"version {major}." in version:
                 return found
     return None
