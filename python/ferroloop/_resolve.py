@@ -53,14 +53,14 @@ async def getaddrinfo(
     An IP literal needs no thread: nothing is waited for.
     """
     loop._check_closed()
-    look_up = _timed_lookup if loop.get_debug() else _look_up
-    return await look_up(loop, host, port, family, type, proto, flags)
+    if loop.get_debug():
+        return await _timed_lookup(loop, host, port, family, type, proto, flags)
+    infos = _of_literal(host, port, family, type, proto, flags)
+    return await _look_up(loop, host, port, family, type, proto, flags) if infos is None else infos
 
 
 async def _look_up(loop: EventLoop, *arguments: Any) -> list[Any]:
-    infos = _of_literal(*arguments)
-    if infos is not None:
-        return infos
+    """What is no literal."""
     if _is_genuine() and getattr(loop.run_in_executor, "__func__", None) is run_in_executor:
         answer: asyncio.Future[list[Any]] = loop.create_future()
         lookup = loop._look_up(answer, *arguments)
@@ -143,7 +143,9 @@ async def _timed_lookup(
     what = ", ".join(parts)
     logger.debug("Get address info %s", what)
     start = loop.time()
-    infos = await _look_up(loop, host, port, family, type, proto, flags)
+    infos = _of_literal(host, port, family, type, proto, flags)
+    if infos is None:
+        infos = await _look_up(loop, host, port, family, type, proto, flags)
     seconds = loop.time() - start
     log = logger.info if seconds >= loop.slow_callback_duration else logger.debug
     log("Getting address info %s took %.3fms: %r", what, seconds * 1e3, infos)
