@@ -54,6 +54,27 @@ def test_peer_already_gone(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("method", ["getsockname", "getpeername"])
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_error_of_a_socket_class(loop: Loop, run: Run, method: str, error: type[BaseException]) -> None:
+    """S16.4: an address is None if the system knows none; another error is the caller's."""
+    left, right = tcp_pair()
+
+    def fail(self: socket.socket) -> None:
+        raise error
+
+    own = type("Own", (socket.socket,), {method: fail})(fileno=left.detach())
+
+    async def main() -> None:
+        with pytest.raises(error):
+            await loop.create_connection(asyncio.Protocol, sock=own)
+
+    own.setblocking(False)
+    run(main())
+    own.close()
+    right.close()
+
+
 def test_unknown_names(loop: Loop, run: Run) -> None:
     """S16.4: the default."""
 

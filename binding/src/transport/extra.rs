@@ -2,15 +2,16 @@
 
 use std::os::fd::RawFd;
 
+use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 use super::address::address_to_python;
 use super::descriptor::python_socket;
 use super::kind::Kind;
 use super::{Addresses, BaseTransport};
-use crate::names;
+use crate::{ffi, names};
 
 /// The addresses of a transport over a Python socket, gathered as asyncio does: at once, since the
 /// peer's is gone when the peer is (S16.4); and what the creator added.
@@ -21,14 +22,25 @@ pub(super) fn of_socket<'py>(
     let py = socket.py();
     let extra = PyDict::new(py);
     let peername = intern!(py, "peername");
-    extra.set_item("sockname", socket.call_method0("getsockname").ok())?;
+    extra.set_item(intern!(py, "sockname"), known_address(socket, intern!(py, "getsockname"))?)?;
     if let Some(given) = given {
         extra.update(given.as_mapping())?;
     }
     if !extra.contains(peername)? {
-        extra.set_item(peername, socket.call_method0("getpeername").ok())?;
+        extra.set_item(peername, known_address(socket, intern!(py, "getpeername"))?)?;
     }
     Ok(extra)
+}
+
+/// What the socket's method says; None if the system knows of no address.
+fn known_address<'py>(
+    socket: &Bound<'py, PyAny>,
+    method: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match ffi::call_method(socket, method, []) {
+        Err(error) if error.is_instance_of::<PyOSError>(socket.py()) => Ok(None),
+        address => address.map(Some),
+    }
 }
 
 impl BaseTransport {
