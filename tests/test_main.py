@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ferroloop._commands import NAMES
 from support import loops
 from support.gates import ferroloop_only
 from support.scripts import Script, environment
@@ -292,7 +293,9 @@ def test_warnings_are_the_programs(launch: Launch) -> None:
 def test_own_options(launch: Launch) -> None:
     """--version, --help, and nonsense."""
     assert launch("--version").out.startswith("ferroloop ")
-    assert launch("--help").out.startswith("usage: python -m ferroloop")
+    usage = launch("--help").out
+    assert usage.startswith("usage: python -m ferroloop")
+    assert all(f"\n  {command} " in usage for command in NAMES)
     for args in ([], ["--nonsense"], ["-m"], ["-c"]):
         script = launch(*args)
         assert script.code == 2

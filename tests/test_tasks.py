@@ -19,7 +19,6 @@ number: contextvars.ContextVar[int] = contextvars.ContextVar("number", default=0
 
 # S51.2: which call contract create_task has with a factory.
 PASSES_ALL = sys.version_info >= (3, 14) or sys.version_info[:3] == (3, 13, 3)
-PASSES_EXTRA = PASSES_ALL or sys.version_info >= (3, 13, 3)
 
 
 async def value(result: object = None) -> object:

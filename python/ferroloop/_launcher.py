@@ -25,7 +25,7 @@ from ._ferroloop import __version__
 _USAGE = """\
 usage: python -m ferroloop (FILE | - | -m MODULE | -c CODE) [ARG ...]
        python -m ferroloop (doctor | bench) [OPTION ...]
-       python -m ferroloop dump PID
+       python -m ferroloop (dump | top) PID
 
 Run a Python program with ferroloop as its asyncio event loop.
 
@@ -36,10 +36,11 @@ Run a Python program with ferroloop as its asyncio event loop.
   doctor      tell what ferroloop finds on this machine, and how to use it from the programs installed
   bench       compare it with the other event loops installed, in about a minute
   dump PID    print what the event loops of a running process hold, also of one that hangs (Python 3.14 and later)
+  top PID     show for what its event loops spend their time, again and again (Python 3.14 and later)
   --version   print the version and exit
   --help      print this and exit
 
-A file or directory of your own that is called doctor, bench or dump comes before the command of that name.
+A file or directory of your own that is called like a command (doctor, bench, dump, top) comes before it.
 """
 
 
