@@ -4,15 +4,16 @@
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 
-use ferroloop_engine::{Accept, Address, Connect, accept, connect, set_nodelay, take_error};
+use ferroloop_engine::{
+    Accept, Address, Connect, accept, connect, set_nodelay, set_nonblocking, take_error,
+};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, FdFlags, fcntl_getfd};
 use rustix::net::sockopt::tcp_nodelay;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, SocketType, socket as socket_of};
 
 fn listen(host: &str) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((host, 0)).expect("bind");
@@ -29,8 +30,9 @@ fn accepted(listener: impl AsFd) -> (OwnedFd, Address) {
 }
 
 fn socket(family: AddressFamily) -> OwnedFd {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    socket_with(family, SocketType::STREAM, flags, None).expect("socket")
+    let socket = socket_of(family, SocketType::STREAM, None).expect("socket");
+    set_nonblocking(socket.as_fd()).expect("ioctl");
+    socket
 }
 
 /// A path of this process's own, gone when the test is over.
@@ -129,6 +131,7 @@ fn unix_addresses_are_paths_names_or_nothing() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_path_may_fill_the_whole_field() {
+    use std::os::unix::ffi::OsStrExt;
     let directory = std::env::temp_dir().join(format!("ferroloop-{}-", std::process::id()));
     let mut name = directory.into_os_string().into_encoded_bytes();
     name.resize(108, b'x');
@@ -153,11 +156,10 @@ fn abstract_names_have_no_leading_zero() {
     assert!(matches!(connect(client.as_fd(), &address), Connect::Done));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn other_families_are_somebody_elses_business() {
-    let flags = SocketFlags::CLOEXEC;
-    let netlink = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None);
-    let netlink = netlink.expect("socket");
+    let netlink = socket_of(AddressFamily::NETLINK, SocketType::RAW, None).expect("socket");
     assert_eq!(Address::of_socket(netlink.as_fd()).expect("name"), Address::Other);
     let Connect::Failed(error) = connect(netlink.as_fd(), &Address::Other) else {
         panic!("nowhere to connect to")

@@ -34,7 +34,7 @@ impl Kernel {
 
     pub(crate) fn open() -> io::Result<Self> {
         let queue = kqueue::kqueue()?;
-        rustix::io::ioctl_fioclex(&queue)?;
+        rustix::io::fcntl_setfd(&queue, rustix::io::FdFlags::CLOEXEC)?;
         Ok(Self { queue: Arc::new(queue) })
     }
 
