@@ -17,6 +17,13 @@ TARGETS := $(CURDIR)/.build/target
 # PyO3 is compiled for one interpreter: a target directory for each keeps a build for another from undoing it.
 PER_PYTHON := CARGO_TARGET_DIR=$(TARGETS)/$(TAG) PYO3_PYTHON=$(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 BUILT = $(TARGETS)/$(TAG)/release
+# On macOS a linker has to be told that the interpreter brings what an extension module does not define.
+ifeq ($(shell uname),Darwin)
+UNDEFINED := -C link-arg=-undefined -C link-arg=dynamic_lookup
+LIBRARY := .dylib
+else
+LIBRARY := .so
+endif
 # What the engine does on systems without eventfd and pidfd.
 FALLBACKS := --cfg ferroloop_force_pipe_waker --cfg ferroloop_force_waitpid
 SOURCES := $(shell find Cargo.toml Cargo.lock pyproject.toml LICENSE-* README.md engine/Cargo.toml engine/src binding python \
@@ -128,8 +135,8 @@ $(1)/installed: $(1)/environment $(SOURCES)
 	touch $$@
 
 $(1)/rust_coroutines: $(1)/environment $(shell find futures -type f) Cargo.toml Cargo.lock
-	$$(PER_PYTHON) cargo build --quiet --release --package ferroloop-futures --example rust_coroutines
-	cp $$(BUILT)/examples/librust_coroutines.so \
+	$$(PER_PYTHON) cargo rustc --quiet --release --package ferroloop-futures --example rust_coroutines -- $(UNDEFINED)
+	cp $$(BUILT)/examples/librust_coroutines$(LIBRARY) \
 		$$$$($(1)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/rust_coroutines.so
 	touch $$@
 endef

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.datagrams import Mailbox, endpoint, udp
-from support.gates import before, since
+from support.gates import before, linux_only, since
 from support.loops import Loop, Run
 from support.net import eventually, has_ipv6
 from support.unclosed import unclosed
@@ -122,7 +122,7 @@ def test_large_datagrams(loop: Loop, run: Run) -> None:
     run(main())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
+@linux_only
 @pytest.mark.parametrize("change", ["by another owner", "timeout"])
 def test_a_foreign_socket_that_has_become_blocking(loop: Loop, run: Run, change: str) -> None:
     """S27.1: netlink's addresses are read by the socket module, which would wait. One at an event does not."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.datagrams import Mailbox, Messages, endpoint, udp, unix
 from support.fds import open_fds
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.loops import Loop, Run
 from support.net import eventually, has_ipv6
 from support.rights import INT, ROOM, descriptors, is_same, rights
@@ -26,7 +26,6 @@ pytestmark = ferroloop_only("asyncio has no such method", spec="S27.1")
 
 Errors = list[dict[str, Any]]
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
 
 LOCAL = ("127.0.0.1", 0)
 

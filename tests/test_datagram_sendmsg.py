@@ -9,13 +9,12 @@ import errno
 import os
 import socket
 import struct
-import sys
 from typing import Any
 
 import pytest
 from support.datagrams import OVERHEAD, Messages, endpoint, full, udp, unix
 from support.fds import no_descriptors, open_fds
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.loops import Loop, Run
 from support.net import eventually
 from support.rights import INT, ROOM, descriptors, is_same, rights
@@ -25,7 +24,6 @@ pytestmark = ferroloop_only("asyncio has no such method", spec="S27.1")
 
 Errors = list[dict[str, Any]]
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
 
 LOCAL = ("127.0.0.1", 0)
 

@@ -4,18 +4,15 @@ import _socket
 import asyncio
 import os
 import socket
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.loops import Loop, Run
 from support.net import eventually
-
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="threads and their names are in Linux's /proc")
 
 
 class Odd(str):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.fds import is_open
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.log import LogList
 from support.loops import Loop, Run
 from support.messages import varied_messages
@@ -118,6 +118,7 @@ def test_connection_made_may_stop_reading(loop: Loop, run: Run, method: str) -> 
     run(main())
 
 
+@linux_only
 def test_one_read_per_event(loop: Loop, run: Run) -> None:
     """S30.5, S0.28: up to 256 KiB at once, and others have their turn in between."""
     data = bytes(range(256)) * 4096
@@ -143,6 +144,7 @@ def test_one_read_per_event(loop: Loop, run: Run) -> None:
     run(main())
 
 
+@linux_only
 def test_messages_of_all_sizes(loop: Loop, run: Run) -> None:
     """S30.5: one after the other, small after large and back; what came stays what it was."""
     messages = varied_messages()

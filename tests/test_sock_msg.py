@@ -10,13 +10,12 @@ import os
 import select
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from support.cancelling import cancel_everywhere
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.loops import Loop, Run
 from support.net import connection, receive
 from support.rights import INT, ROOM, descriptors, is_same, rights
@@ -25,7 +24,6 @@ from support.sock import at_once, fill, refusal
 pytestmark = ferroloop_only("asyncio has no such calls", spec="S25.1")
 
 Pair = tuple[socket.socket, socket.socket]
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
 
 # Numbers of ip(7) and socket(7) on Linux that the socket module has on newer Pythons only, or not at all.
 IP_PKTINFO = 8

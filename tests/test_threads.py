@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.gates import linux_only
 from support.loops import Loop, NewLoop
 from support.net import unix_pair
 from support.protocols import Recorder
@@ -170,6 +171,7 @@ def test_stop_of_a_loop_in_another_thread(new_loop: NewLoop) -> None:
     assert not loop.is_running()
 
 
+@linux_only
 def test_no_thread_of_its_own(run_script: Callable[..., Script]) -> None:
     """S13.3: timers, connections and wakeups need none, and none is left after close()."""
     run_script(

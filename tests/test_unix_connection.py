@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gates import ferroloop_only
+from support.gates import ferroloop_only, linux_only
 from support.loops import Loop, Run
 from support.net import eventually, receive_all, scripted
 from support.protocols import Recorder
@@ -121,7 +121,7 @@ def test_connects(loop: Loop, run: Run, path: str, form: Callable[[str], Any]) -
         run(main(listener))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+@linux_only
 @pytest.mark.parametrize("name", ["\0ferroloop-{}", b"\0ferroloop-\xff-{}"])
 def test_abstract_names(loop: Loop, run: Run, name: Any) -> None:
     """S28.5, S29.6, S29.11, S16.4: nothing in the file system; the name comes back as bytes."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.gates import before, ferroloop_only, since
+from support.gates import before, ferroloop_only, linux_only, since
 from support.log import LogList
 from support.loops import Loop, Run
 from support.net import eventually
@@ -110,6 +110,7 @@ def test_names_of_bound_clients(loop: Loop, run: Run, path: str, tmp_path: Path)
     run(main())
 
 
+@linux_only
 def test_peer_credentials(loop: Loop, run: Run, path: str) -> None:
     """S46.2: who is at the other end is asked of the view."""
 

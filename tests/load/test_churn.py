@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.gates import linux_only
 from support.scripts import environment
 
-pytestmark = pytest.mark.load
+pytestmark = [pytest.mark.load, linux_only]
 
 _SERVER = Path(__file__).with_name("churn_server.py")
 # Without the allocator's cache for each thread, so that what malloc has given out is what is in use.

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support.gates import linux_only
 from support.scripts import environment
 
-pytestmark = pytest.mark.load
+pytestmark = [pytest.mark.load, linux_only]
 
 _SERVER = Path(__file__).with_name("idle_server.py")
 _CONNECTIONS = 5000

@@ -15,6 +15,7 @@ glibc_heap = pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", "") or FREE_THREADED or platform.libc_ver()[0] != "glibc",
     reason="about memory from glibc's heap",
 )
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
 direct_tls = pytest.mark.skipif(FREE_THREADED, reason="TLS is the SSLObject's there, always")
 
 
