@@ -20,7 +20,7 @@ class Room:
             if name:
                 self._writers[writer] = name
                 self.say(f"* {name} joined, {len(self._writers)} here")
-                while words := await _line(reader):
+                while (words := await _line(reader)) is not None:
                     self.say(f"{name}: {words}", but=writer)
         finally:
             if self._writers.pop(writer, None):
@@ -36,12 +36,13 @@ class Room:
                 writer.write(f"{words}\n".encode())
 
 
-async def _line(reader: asyncio.StreamReader) -> str:
-    """The next line; empty at the end, or if a line is too long or the connection is gone."""
+async def _line(reader: asyncio.StreamReader) -> str | None:
+    """The next line; None at the end, or if a line is too long or the connection is gone."""
     try:
-        return (await reader.readline()).decode(errors="replace").strip()
+        line = await reader.readline()
     except (ValueError, ConnectionError):
-        return ""
+        return None
+    return line.decode(errors="replace").strip() if line else None
 
 
 async def main(port: int) -> None:

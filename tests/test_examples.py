@@ -61,8 +61,9 @@ def test_chat() -> None:
         assert ada.hears() == "* Ada joined, 1 here"
         bob = Guest(address, "Bob")
         assert [ada.hears(), bob.hears()] == ["* Bob joined, 2 here"] * 2
-        ada.say("hello")
-        assert bob.hears() == "Ada: hello"
+        for words in ("", "hello"):
+            ada.say(words)
+            assert bob.hears() == f"Ada: {words}".rstrip()
         ada.leave()
         assert bob.hears() == "* Ada left"
         stranger = Guest(address, "x" * 100_000)  # longer than a line may be

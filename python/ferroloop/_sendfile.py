@@ -95,8 +95,9 @@ async def sendfile(
     can be written while sendfile(2) is used. Where it cannot be, the file is read and written, unless `fallback` is
     false.
 
-    Raises RuntimeError if the transport is closing, sends a file already or has no way to, SendfileNotAvailableError
-    without the fallback, ConnectionError if the connection is lost.
+    Raises RuntimeError if the transport is closing, sends a file already or has no way to, ValueError for a text
+    file, a negative `offset` or a `count` below 1, TypeError if they are no integers, SendfileNotAvailableError without
+    the fallback, ConnectionError if the connection is lost.
     """
     if transport.is_closing():
         raise RuntimeError("Transport is closing")

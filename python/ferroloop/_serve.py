@@ -48,7 +48,9 @@ async def create_server(
 ) -> Server:
     """Listen on TCP addresses, or on `sock`; return a Server.
 
-    `host` is one host or several; None and the empty string mean all interfaces. Each address is bound once.
+    `host` is one host or several; None and the empty string mean all interfaces. `port` is a number or a service's
+    name; with None or 0 each address gets a free port of its own. `family` and `flags` are those of getaddrinfo(3).
+    Each address is bound once.
     `backlog` is that of listen(2), `reuse_address` (default: true), `reuse_port` and `keep_alive` set the socket
     options of those names. With `start_serving` false nothing is accepted before the server is told to.
 

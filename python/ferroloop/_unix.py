@@ -78,6 +78,7 @@ async def create_unix_server(
 
     A socket file already at `path` is replaced, whether somebody listens on it or not. With `cleanup_socket` closing
     the server removes its file, unless another one has taken the place. `backlog` is that of listen(2).
+    With `start_serving` false nothing is accepted before the server is told to.
 
     `ssl` is the context for TLS; its timeouts are in seconds, by default 60 for the handshake and 30 for the end.
 
