@@ -18,7 +18,18 @@ import pytest
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
 from support.loops import Loop, Run
-from support.net import connection, eventually, info, listener, refusing, scripted, silent, ssl_socket, tcp_pair
+from support.net import (
+    bind_error,
+    connection,
+    eventually,
+    info,
+    listener,
+    refusing,
+    scripted,
+    silent,
+    ssl_socket,
+    tcp_pair,
+)
 from support.protocols import Recorder
 
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -250,12 +261,6 @@ def test_local_addr(loop: Loop, run: Run) -> None:
         run(main(server))
 
 
-def reason(number: int) -> str:
-    """How S14.13 spells an error of bind."""
-    text = os.strerror(number).lower()
-    return f"[errno {number}] {text}" if sys.version_info >= (3, 13) else text
-
-
 @contextlib.contextmanager
 def taken() -> Iterator[tuple[str, int]]:
     """A local address that cannot be bound."""
@@ -269,7 +274,7 @@ def test_bind_failure(loop_class: type) -> None:
         exc: Any = attempt(loop_class(), *address, local_addr=local)
     assert isinstance(exc, OSError)
     assert exc.errno == errno.EADDRINUSE
-    text = f"error while attempting to bind on address {local!r}: {reason(errno.EADDRINUSE)}"
+    text = f"error while attempting to bind on address {local!r}: {bind_error(errno.EADDRINUSE)}"
     assert exc.strerror == text
 
 
@@ -281,7 +286,7 @@ def test_second_local_address(loop_class: type) -> None:
     assert type(exc) is OSError
     bind = f"[Errno {errno.EADDRINUSE}] error while attempting to bind on address {local!r}: "
     refused = f"[Errno {errno.ECONNREFUSED}] Connect call failed {address!r}"
-    text = f"Multiple exceptions: {bind}{reason(errno.EADDRINUSE)}, {refused}"
+    text = f"Multiple exceptions: {bind}{bind_error(errno.EADDRINUSE)}, {refused}"
     assert str(exc) == text
 
 

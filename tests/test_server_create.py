@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import socket
-import sys
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from support.fds import open_fds
 from support.gates import before, ferroloop_only, since
 from support.log import LogList
 from support.loops import Loop, Run
-from support.net import eventually, has_ipv6, info, listener, scripted, ssl_socket
+from support.net import bind_error, eventually, has_ipv6, info, listener, scripted, ssl_socket
 from support.protocols import Recorder
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on the loopback")
@@ -248,12 +247,6 @@ def test_unsupported_families_are_skipped(loop_class: type, logged: LogList) -> 
     assert next(r for r in logged.records if r.levelno == logging.WARNING).exc_info
 
 
-def reason(number: int) -> str:
-    """How S14.13 spells an error of bind."""
-    text = os.strerror(number).lower()
-    return f"[errno {number}] {text}" if sys.version_info >= (3, 13) else text
-
-
 def test_bind_failure(loop: Loop, run: Run) -> None:
     """S18.11: the other sockets of the call are closed, and nothing is chained."""
     run(asyncio.sleep(0))
@@ -264,7 +257,7 @@ def test_bind_failure(loop: Loop, run: Run) -> None:
         with pytest.raises(OSError, match="error while attempting") as caught:
             run(loop.create_server(never, hosts, address[1]))
     assert caught.value.errno == errno.EADDRINUSE
-    text = f"error while attempting to bind on address {address!r}: {reason(errno.EADDRINUSE)}"
+    text = f"error while attempting to bind on address {address!r}: {bind_error(errno.EADDRINUSE)}"
     assert caught.value.strerror == text
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -296,7 +289,7 @@ def test_address_not_available(loop: Loop, run: Run, logged: LogList) -> None:
     assert logged.texts(logging.WARNING) == []
     loop.set_debug(True)
     run(main())
-    text = f"error while attempting to bind on address ('{ELSEWHERE}', 0): {reason(errno.EADDRNOTAVAIL)}"
+    text = f"error while attempting to bind on address ('{ELSEWHERE}', 0): {bind_error(errno.EADDRNOTAVAIL)}"
     assert logged.texts(logging.WARNING) == [text]
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import select
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -108,6 +110,12 @@ def listener(host: str = "127.0.0.1", backlog: int = 10) -> Iterator[socket.sock
     with socket.create_server((host, 0), family=family, backlog=backlog) as sock:
         sock.settimeout(5)
         yield sock
+
+
+def bind_error(number: int) -> str:
+    """How S14.13 spells an error of bind."""
+    text = os.strerror(number).lower()
+    return f"[errno {number}] {text}" if sys.version_info >= (3, 13) else text
 
 
 @contextlib.contextmanager
