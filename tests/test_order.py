@@ -1,13 +1,18 @@
 """S4: what one iteration does, in which order."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from support.loops import Loop
+from support import loops
+from support.loops import Loop, Run
+from support.net import connection, unix_pair
+from support.pipes import reading
 from support.scripts import Script
 from support.turns import turn, until
 
@@ -262,6 +267,82 @@ def test_io_before_a_run_is_heard_of_in_its_first_iteration(loop: Loop) -> None:
         turn(loop)
         loop.remove_reader(left)
     assert heard == [1]
+
+
+Happen = Callable[[], object]
+
+
+@contextlib.asynccontextmanager
+async def of_a_socket() -> AsyncIterator[Happen]:
+    async with connection(pair=unix_pair) as (_, _, peer):
+        yield lambda: peer.send(b"x")
+
+
+@contextlib.asynccontextmanager
+async def of_a_pipe() -> AsyncIterator[Happen]:
+    async with reading() as (_, _, writer):
+        yield lambda: writer.write(b"x")
+
+
+@contextlib.asynccontextmanager
+async def of_a_coroutine() -> AsyncIterator[Happen]:
+    left, right = unix_pair()
+    with left, right:
+        received = asyncio.create_task(asyncio.get_running_loop().sock_recv(left, 1))
+        yield lambda: right.send(b"x")
+        assert await received == b"x"
+
+
+@contextlib.asynccontextmanager
+async def of_a_callback() -> AsyncIterator[Happen]:
+    loop = asyncio.get_running_loop()
+    left, right = unix_pair()
+    with left, right:
+        loop.add_reader(left, left.recv, 1)
+        yield lambda: right.send(b"x")
+        loop.remove_reader(left)
+
+
+@pytest.mark.parametrize(
+    ("event", "skips"),
+    [(of_a_socket, True), (of_a_pipe, False), (of_a_coroutine, False), (of_a_callback, False)],
+    ids=["socket", "pipe", "coroutine", "callback"],
+)
+def test_which_events_put_off_the_next_poll(
+    loop: Loop,
+    run: Run,
+    loop_kind: str,
+    event: Callable[[], contextlib.AbstractAsyncContextManager[Happen]],
+    skips: bool,
+) -> None:
+    """S4.4, S4.12: what the transport of a socket has read is dealt with first (docs/differences.md), nothing else."""
+
+    async def main() -> None:
+        heard = loop.create_future()
+        left, right = unix_pair()
+        iterations = 0
+
+        def again() -> None:
+            nonlocal iterations
+            iterations += 1
+            if not heard.done():
+                loop.call_soon(again)
+
+        def start() -> None:
+            right.send(b"x")
+            loop.call_soon(again)
+
+        with left, right:
+            async with event() as happen:
+                loop.add_reader(left, lambda: heard.done() or heard.set_result(iterations))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                happen()
+                loop.call_soon(start)
+                assert await heard == (2 if skips and loop_kind == loops.SUBJECT else 1)
+                loop.remove_reader(left)
+
+    run(main())
 
 
 def test_zero_timeout_with_ready_handles(loop: Loop) -> None:
